@@ -1,0 +1,1 @@
+"""Pure readers: raw records in, facts or rejects out."""

@@ -1,0 +1,1 @@
+"""HTTP: intake, outcome feeds, statements, console."""

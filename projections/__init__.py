@@ -1,0 +1,1 @@
+"""PostgreSQL: schema, migrations, one transaction, one module for each question asked."""

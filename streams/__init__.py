@@ -1,0 +1,1 @@
+"""Kafka: topics, the door, contract agents, relay, replay."""
