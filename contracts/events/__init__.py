@@ -1,0 +1,141 @@
+"""The catalogue of facts, by their stored type."""
+
+from __future__ import annotations
+
+from contracts.events.base import BroadcastFact, Event, MemberFact, Person, sealed_fields, stored
+from contracts.events.claims import (
+    ClaimLine,
+    InstitutionalClaimReceived,
+    PharmacyClaimReceived,
+    ProfessionalClaimReceived,
+)
+from contracts.events.enrollment import (
+    EnrollmentChanged,
+    MemberDescribed,
+    MemberLinked,
+    MemberRetired,
+    SubjectErased,
+)
+from contracts.events.health import (
+    ClinicalFactRecorded,
+    EproResponseReceived,
+    ExperienceSurveyReceived,
+    FormularyTierSet,
+    PriorAuthorizationDecided,
+    PriorAuthorizationRequested,
+    ProgramContactRecorded,
+    RosterAttested,
+)
+from contracts.events.payments import PaymentDetermined, PaymentRemitted, PaymentReturned, SettlementAnswered
+from contracts.events.practice import (
+    ContractAdopted,
+    DayClosed,
+    LogOpened,
+    NetworkRosterChanged,
+    PracticeParticipationChanged,
+    ReconciliationRequested,
+    ReferenceValueSet,
+    RiskArrangementSet,
+    TermsAdopted,
+)
+from contracts.events.work import (
+    DisabilityClaimChanged,
+    EmploymentChanged,
+    HoursWorked,
+    LeaveChanged,
+    ReturnToWorkReported,
+    WorkScheduleSet,
+)
+
+MEMBER_FACTS: tuple[type[MemberFact], ...] = (
+    ProfessionalClaimReceived,
+    InstitutionalClaimReceived,
+    PharmacyClaimReceived,
+    MemberDescribed,
+    EnrollmentChanged,
+    MemberLinked,
+    MemberRetired,
+    SubjectErased,
+    EproResponseReceived,
+    ClinicalFactRecorded,
+    ProgramContactRecorded,
+    PriorAuthorizationRequested,
+    PriorAuthorizationDecided,
+    ExperienceSurveyReceived,
+    FormularyTierSet,
+    RosterAttested,
+    WorkScheduleSet,
+    HoursWorked,
+    LeaveChanged,
+    DisabilityClaimChanged,
+    ReturnToWorkReported,
+    EmploymentChanged,
+    PaymentRemitted,
+    PaymentReturned,
+)
+BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
+    PracticeParticipationChanged,
+    RiskArrangementSet,
+    NetworkRosterChanged,
+    ReferenceValueSet,
+    TermsAdopted,
+    ContractAdopted,
+    DayClosed,
+    LogOpened,
+)
+REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
+EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered)
+
+LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
+CATALOGUE: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS, *REQUESTS, *EMITTED)}
+
+__all__ = [
+    "BROADCAST_FACTS",
+    "CATALOGUE",
+    "EMITTED",
+    "LOG_FACTS",
+    "MEMBER_FACTS",
+    "REQUESTS",
+    "BroadcastFact",
+    "ClaimLine",
+    "ClinicalFactRecorded",
+    "ContractAdopted",
+    "DayClosed",
+    "DisabilityClaimChanged",
+    "EmploymentChanged",
+    "EnrollmentChanged",
+    "EproResponseReceived",
+    "Event",
+    "ExperienceSurveyReceived",
+    "FormularyTierSet",
+    "HoursWorked",
+    "InstitutionalClaimReceived",
+    "LeaveChanged",
+    "LogOpened",
+    "MemberDescribed",
+    "MemberFact",
+    "MemberLinked",
+    "MemberRetired",
+    "NetworkRosterChanged",
+    "PaymentDetermined",
+    "PaymentRemitted",
+    "PaymentReturned",
+    "Person",
+    "PharmacyClaimReceived",
+    "PracticeParticipationChanged",
+    "PriorAuthorizationDecided",
+    "PriorAuthorizationRequested",
+    "ProfessionalClaimReceived",
+    "ProgramContactRecorded",
+    "ReconciliationRequested",
+    "ReferenceValueSet",
+    "ReturnToWorkReported",
+    "RiskArrangementSet",
+    "RosterAttested",
+    "SettlementAnswered",
+    "SubjectErased",
+    "TermsAdopted",
+    "WorkScheduleSet",
+    "sealed_fields",
+    "stored",
+]

@@ -1,0 +1,114 @@
+"""What is owed, what was sent, and what came back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.events.base import Cents, Code, Day, Event, MemberFact, Model, Practice, RecordId, Text
+
+
+class PositionRef(Model):
+    """Where a fact stands in the log."""
+
+    topic: Text
+    partition: int
+    offset: int
+
+
+class TermUse(Model):
+    """A dated value that a line used, with its source and standing."""
+
+    name: Code
+    value: Text
+    unit: Text
+    from_on: Annotated[str, Field(alias="from")]
+    dated_by: Text
+    source: Text
+    status: Literal["found", "known", "open", "illustrative"]
+    illustrative: bool
+
+
+class PaymentLine(Model):
+    """One addend of a payment: the clause, the arithmetic in words, and its cents."""
+
+    clause: Code
+    label: Text
+    arithmetic: Text
+    amount_cents: Cents
+    terms: tuple[TermUse, ...]
+
+
+class FactUse(Model):
+    """A fact a payment rests on, and what it says for it."""
+
+    event_id: RecordId
+    type: Code
+    position: PositionRef
+    says: Text
+
+
+class PaymentDetermined(Event):
+    """A payment, or the exact negative of an earlier one (`reverses`), with all that explains it.
+
+    Identity: UUIDv5 of contract, subject, kind, period, cause, reversed payment and ordinal (seam 11).
+    """
+
+    payment_id: RecordId
+    payer: Code
+    plan: str
+    contract: Code
+    contract_version: Text
+    contract_digest: Text
+    kind: Code
+    amount_cents: Cents
+    currency: Literal["USD"] = "USD"
+    member: RecordId | None
+    episode_id: RecordId | None
+    practice: Practice | None
+    period: Text
+    effective_on: Day
+    reverses: RecordId | None
+    supersedes: RecordId | None
+    cause: RecordId
+    cause_kind: Code
+    lines: tuple[PaymentLine, ...]
+    facts: tuple[FactUse, ...]
+    position: PositionRef
+
+
+class PaymentRemitted(MemberFact):
+    """Money for a determination moved: from an 835, a bank file or by hand."""
+
+    payment_id: RecordId
+    amount_cents: Cents
+    remitted_on: Day
+    source: Literal["835", "bank", "manual"]
+    trace: RecordId | None = None
+
+
+class PaymentReturned(MemberFact):
+    """Money came back."""
+
+    payment_id: RecordId
+    amount_cents: Cents
+    returned_on: Day
+    source: Literal["835", "bank", "manual"]
+    reason: Code | None = None
+
+
+class SettlementAnswered(Event):
+    """The answer to a reconciliation request: the episodes and payments of a practice and period as of its cut."""
+
+    request_id: RecordId
+    payer: Code
+    contract: Code
+    practice: Practice | None
+    period: int
+    run: Literal["initial", "true-up"]
+    episodes: int
+    included: int
+    expenditure_cents: Cents
+    payments_cents: Cents
+    pending: tuple[Code, ...]

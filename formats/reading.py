@@ -1,0 +1,59 @@
+"""What every reader yields: facts with their place, or rejects with their place, reason and remedy.
+
+A reader is a pure function from bytes to `Read` items. A *row* is what the sender would count: a line of a file, a
+segment group, an element of a bulk file. One row may make several facts and several rows one fact, so each item says
+how many rows it answers for; over a whole file these add up to the rows read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from contracts.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the input: file name without folders, 1-based line (0 if none), and field path ('' if none)."""
+
+    file: str
+    line: int = 0
+    field: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" + (f" {self.field}" if self.field else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFact:
+    """A fact as read. `producer_id` is the sender's own event id; without one the door derives it from content.
+
+    `natural_key` names the record in the sender's terms (claim number, action, day): part of a derived id.
+    """
+
+    event: Event
+    place: Place
+    source: str
+    producer_id: str | None = None
+    natural_key: str = ""
+    plan: str = ""
+    time: str | None = None
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be taken in. `raw` is kept sealed; `reason` and `remedy` carry no patient data."""
+
+    place: Place
+    code: str
+    reason: str
+    remedy: str
+    raw: bytes = field(repr=False, default=b"")
+    rows: int = 1
+
+
+Read = ReadFact | Reject
+Reader = Callable[[Iterable[bytes], str], Iterator[Read]]
+"""Lines of a file (with their ends) and its name, to facts and rejects in file order."""
