@@ -1,0 +1,214 @@
+"""What is remembered of a member, in parts: the head, months of evidence, claim families, episodes.
+
+Each part is stored by itself and is loaded and written only when a fact touches it, so that a long history costs no
+more per fact than a short one: months are bounded by the calendar, families by the versions of one claim, episodes
+by two a year; the head holds coverage, the days of therapy and an index of episodes.
+
+Days are ISO strings inside parts (they sort and compare as days do). A `Ref` names a fact: event id, type and offset;
+its partition and topic are those of the member.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Ref = tuple[str, str, int]
+"""(event id, event type, offset) of a fact in the member's partition."""
+
+
+@dataclass(slots=True)
+class Span:
+    """Coverage of one kind from a day to a day, both inclusive; `through` is '9999-12-31' when open."""
+
+    start: str
+    through: str
+    code: str
+    ref: Ref
+
+
+@dataclass(slots=True)
+class Head:
+    """The member: who is covered by what, when therapy was given, which episodes there are."""
+
+    plan: str = ""
+    birth_year: int = 0
+    sex: str = ""
+    state: str = ""
+    died_on: str = ""
+    died_ref: Ref | None = None
+    coverage: dict[str, list[Span]] = field(default_factory=dict)
+    therapy_days: dict[str, int] = field(default_factory=dict)
+    fills: dict[str, int] = field(default_factory=dict)
+    episodes: list[str] = field(default_factory=list)
+    sequence: int = 0
+    retired: bool = False
+
+
+@dataclass(slots=True)
+class Month:
+    """Evidence of one calendar month, by what it is for; keys of the inner maps are unique, values withdrawable.
+
+    triggers: 'day|rank|claim|line' -> [cancer type, drug class, source, ref]
+    visits: 'day|practice|cancer type|claim|line' -> ref
+    diagnoses: 'day|claim|line' -> [cancer type, ref]  (what a Part D fill may look back to)
+    fills: 'day|claim' -> [drug class, ref]            (Part D therapy, a trigger only with a diagnosis before it)
+    services: 'day|practice|code|claim|line' -> [paid cents, ref]
+    cell_therapies: 'day|code|claim|line' -> ref
+    spend: day -> [A and B cents, low-income subsidy cents, cents above the Part D threshold, plan cents]
+    """
+
+    triggers: dict[str, list[Any]] = field(default_factory=dict)
+    visits: dict[str, Any] = field(default_factory=dict)
+    diagnoses: dict[str, list[Any]] = field(default_factory=dict)
+    fills: dict[str, list[Any]] = field(default_factory=dict)
+    services: dict[str, list[Any]] = field(default_factory=dict)
+    cell_therapies: dict[str, Any] = field(default_factory=dict)
+    spend: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Unit:
+    """One line of a claim record (line 0: the whole claim): what is paired with a void, and what it contributes.
+
+    `evidence` items are [bucket, month, key, value] as `Month` keeps them; `spend` items are [day, a, b, c, d].
+    """
+
+    line: int
+    paid_cents: int
+    evidence: list[list[Any]]
+    spend: list[list[Any]]
+    counts: bool = True
+
+
+@dataclass(slots=True)
+class ClaimRecord:
+    """One version of a claim, as received."""
+
+    claim_id: str
+    action: str
+    replaces: str
+    effective_on: str
+    ref: Ref
+    units: list[Unit]
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Family:
+    """All versions of one claim, and which of their lines survive the voids and replacements (outcome rules D.5)."""
+
+    records: list[ClaimRecord] = field(default_factory=list)
+    surviving: list[list[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Owed:
+    """A payment in force: determined and not reversed."""
+
+    payment_id: str
+    kind: str
+    period: str
+    amount_cents: int
+    practice: str
+    effective_on: str
+    event: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Episode:
+    """An episode as last decided, and the payments in force for it."""
+
+    episode_id: str
+    started_on: str
+    ends_on: str
+    version: int = 0
+    cancer_type: str = ""
+    status: str = ""
+    void_reason: str = ""
+    exclusion: str = ""
+    included: bool = False
+    practice: str = ""
+    period: int = 0
+    opened_by: str = ""
+    closed: bool = False
+    spend: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    expenditure_cents: int = 0
+    owed: dict[str, Owed] = field(default_factory=dict)
+
+
+PART_TYPES: dict[str, type[Any]] = {"head": Head, "month": Month, "claim": Family, "episode": Episode}
+"""The stored kinds. Keys: head '', month 'YYYY-MM', claim the family, episode its start day 'YYYY-MM-DD'."""
+
+
+class Member:
+    """The working copy of one member while facts are folded; discarded if a fold raises.
+
+    `since` is the first month whose months and episodes are loaded ('' = all of them, '9999-12' = none).
+    `dirty` names the parts to be written: (kind, key).
+    """
+
+    __slots__ = (
+        "dirty",
+        "episodes",
+        "families",
+        "head",
+        "loaded_families",
+        "months",
+        "partition",
+        "payer",
+        "since",
+        "token",
+    )
+
+    def __init__(self, payer: str, partition: int, token: str) -> None:
+        self.payer = payer
+        self.partition = partition
+        self.token = token
+        self.head = Head()
+        self.months: dict[str, Month] = {}
+        self.families: dict[str, Family] = {}
+        self.episodes: dict[str, Episode] = {}
+        self.since = "9999-12"
+        self.loaded_families: set[str] = set()
+        self.dirty: set[tuple[str, str]] = set()
+
+    def place(self, kind: str, key: str, part: Any) -> None:
+        """Put a loaded part where the fold looks for it."""
+        match kind:
+            case "head":
+                self.head = part
+            case "month":
+                self.months[key] = part
+            case "claim":
+                self.families[key] = part
+            case "episode":
+                self.episodes[key] = part
+            case _:
+                raise AssertionError(f"no part of kind {kind}")
+
+    def part(self, kind: str, key: str) -> Any:
+        """The part a dirty mark names."""
+        if kind == "head":
+            return self.head
+        return {"month": self.months, "claim": self.families, "episode": self.episodes}[kind][key]
+
+
+@dataclass(slots=True)
+class Adoption:
+    """What the log has adopted so far in one partition: terms, clauses, time, practices (one row per partition)."""
+
+    contract: str = ""
+    log_id: str = ""
+    sheet_version: str = ""
+    sheet_digest: str = ""
+    sheet_ref: Ref | None = None
+    content: dict[str, Any] = field(default_factory=dict)
+    contract_digest: str = ""
+    build: str = ""
+    closed_through: str = ""
+    closed_ref: Ref | None = None
+    practices: dict[str, list[Span]] = field(default_factory=dict)
+    arrangements: dict[str, list[list[Any]]] = field(default_factory=dict)
+    rosters: dict[str, list[Span]] = field(default_factory=dict)
+    references: dict[str, list[list[Any]]] = field(default_factory=dict)
