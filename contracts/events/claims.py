@@ -31,6 +31,7 @@ from contracts.events.base import (
 Action = Literal["original", "replacement", "adjustment", "void"]
 Setting = Literal["outpatient", "inpatient", "skilled_nursing", "home_health", "hospice", "other"]
 Sensitivity = Literal["part2"]
+SentCodes = Annotated[tuple[Code, ...], Field(description="as sent, where `code_mapping` made `diagnoses`")]
 
 
 class ClaimLine(Model):
@@ -43,7 +44,7 @@ class ClaimLine(Model):
     ndc: Ndc | None = None
     revenue_center: Annotated[str, Field(pattern=r"^[0-9]{4}$")] | None = None
     diagnoses: tuple[Icd10, ...] = ()
-    source_diagnoses: Annotated[tuple[Code, ...], Field(description="as sent, where `code_mapping` made `diagnoses`")] = ()
+    source_diagnoses: SentCodes = ()
     units: Units | None = None
     charge_cents: Cents | None = None
     noncovered_cents: Cents = 0
@@ -68,7 +69,7 @@ class Claim(MemberFact):
     primary_payer: Annotated[str, Field(pattern=r"^[A-Z]$")] | None = None
     sensitivity: tuple[Sensitivity, ...] = ()
     code_mapping: Annotated[str | None, Field(description="the dated table by which codes were translated")] = None
-    source_diagnoses: Annotated[tuple[Code, ...], Field(description="as sent, where `code_mapping` made `diagnoses`")] = ()
+    source_diagnoses: SentCodes = ()
     patient_control_number: Annotated[Text | None, Field(json_schema_extra=SEALED)] = None
 
 
