@@ -1,0 +1,251 @@
+-- The first tables; what each is for stands in schema.sql.
+
+-- How far each consumer has read. Its row is also the lock and the fence of the partition's owner.
+CREATE TABLE consumer_offset (
+    consumer    text   COLLATE "C" NOT NULL,   -- contract | requests | rejects | inbox
+    topic       text   COLLATE "C" NOT NULL,
+    partition   int    NOT NULL,
+    next_offset bigint NOT NULL DEFAULT 0,
+    epoch       bigint NOT NULL DEFAULT 0,     -- of the last claim
+    owner       text   NOT NULL DEFAULT '',
+    log_id      text,                          -- from LogOpened at offset 0; null before it was read
+    last_digest text,                          -- of the bytes of the record before next_offset
+    PRIMARY KEY (consumer, topic, partition)
+) WITH (fillfactor = 50);
+
+CREATE SEQUENCE claim_epoch;
+
+-- Every fact taken in, one row each; the bytes stay in Kafka. Sub-partitions: make_fact_partitions().
+CREATE TABLE fact (
+    payer      text        COLLATE "C" NOT NULL,
+    partition  int         NOT NULL,
+    log_offset bigint      NOT NULL,
+    event_id   uuid        NOT NULL,
+    type       text        COLLATE "C" NOT NULL,
+    plan       text        COLLATE "C" NOT NULL,
+    member     text        COLLATE "C" NOT NULL,  -- '' for a broadcast
+    digest     text        COLLATE "C" NOT NULL,
+    known_at   timestamptz NOT NULL,
+    UNIQUE (partition, payer, event_id)
+) PARTITION BY LIST (partition);
+CREATE INDEX fact_of_member ON fact (partition, payer, member, log_offset);
+CREATE INDEX fact_by_offset ON fact USING brin (log_offset);
+
+-- Makes the sub-partitions of `fact` that are missing, one for each log partition below `count`; answers how many.
+-- Runs with the owner's rights, so that a worker that claims a partition may call it.
+CREATE FUNCTION make_fact_partitions(count int) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    made int := 0;
+BEGIN
+    FOR number IN 0 .. least(count, 1000) - 1 LOOP
+        IF to_regclass(format('%I.%I', current_schema(), 'fact_p' || number)) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF fact FOR VALUES IN (%s)', 'fact_p' || number, number);
+            made := made + 1;
+        END IF;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- What the fold remembers of a member, by parts (contracts/parts.py), msgpack.
+CREATE TABLE state_part (
+    payer      text   COLLATE "C" NOT NULL,
+    partition  int    NOT NULL,
+    member     text   COLLATE "C" NOT NULL,
+    kind       text   COLLATE "C" NOT NULL,
+    key        text   COLLATE "C" NOT NULL,
+    data       bytea  NOT NULL,
+    log_offset bigint NOT NULL,                   -- of the fact that last changed it
+    PRIMARY KEY (payer, member, kind, key)
+) WITH (fillfactor = 75, toast_tuple_target = 8160);
+ALTER TABLE state_part ALTER COLUMN data SET STORAGE EXTERNAL;  -- written often, read once: not worth compressing
+CREATE INDEX state_head ON state_part (payer, partition, member) WHERE kind = 'head';
+
+-- The next day on which time alone changes something for a member.
+CREATE TABLE due (
+    payer     text COLLATE "C" NOT NULL,
+    partition int  NOT NULL,
+    member    text COLLATE "C" NOT NULL,
+    due_on    date NOT NULL,
+    PRIMARY KEY (payer, member)
+) WITH (fillfactor = 75);
+CREATE INDEX due_by_day ON due (payer, partition, due_on);
+
+-- What a partition's log has adopted so far: terms, clauses, time, practices (contracts/parts.py: Adoption), msgpack.
+CREATE TABLE partition_state (
+    payer      text   COLLATE "C" NOT NULL,
+    partition  int    NOT NULL,
+    data       bytea  NOT NULL,
+    log_offset bigint NOT NULL,
+    PRIMARY KEY (payer, partition)
+);
+
+-- Versions of episodes, append-only; in force from `from_offset` until `to_offset` (null: still).
+CREATE TABLE episode (
+    payer              text    COLLATE "C" NOT NULL,
+    plan               text    COLLATE "C" NOT NULL,
+    contract           text    COLLATE "C" NOT NULL,
+    episode_id         uuid    NOT NULL,
+    version            int     NOT NULL,           -- 1, 2, 3, ...
+    member             text    COLLATE "C" NOT NULL,
+    partition          int     NOT NULL,
+    from_offset        bigint  NOT NULL,
+    to_offset          bigint,
+    cause_event_id     uuid    NOT NULL,
+    started_on         date    NOT NULL,
+    ends_on            date    NOT NULL,
+    performance_period int     NOT NULL,
+    cancer_type        text    NOT NULL,
+    status             text    NOT NULL,
+    void_reason        text    NOT NULL,
+    included           boolean NOT NULL,
+    exclusion          text    NOT NULL,
+    practice           text    NOT NULL,
+    opened_by          text    NOT NULL,
+    closed             boolean NOT NULL,
+    PRIMARY KEY (episode_id, version)
+) WITH (fillfactor = 80);
+CREATE INDEX episode_of_member ON episode (payer, member);
+
+-- By how much each fact moved an episode's expenditure, and what it was then.
+CREATE TABLE episode_spend (
+    payer       text   COLLATE "C" NOT NULL,
+    partition   int    NOT NULL,
+    episode_id  uuid   NOT NULL,
+    log_offset  bigint NOT NULL,
+    delta_cents bigint NOT NULL,
+    total_cents bigint NOT NULL,
+    PRIMARY KEY (episode_id, log_offset)
+);
+
+-- Determinations and their exact reversals. `event` is what is emitted, byte for byte.
+CREATE TABLE payment (
+    payer        text   COLLATE "C" NOT NULL,
+    plan         text   COLLATE "C" NOT NULL,
+    contract     text   COLLATE "C" NOT NULL,
+    payment_id   uuid   PRIMARY KEY,
+    kind         text   NOT NULL,
+    amount_cents bigint NOT NULL,
+    member       text   COLLATE "C" NOT NULL,
+    episode_id   uuid,
+    practice     text   NOT NULL,
+    period       text   NOT NULL,
+    effective_on date   NOT NULL,
+    reverses     uuid,
+    supersedes   uuid,
+    cause        uuid   NOT NULL,
+    sequence     bigint NOT NULL,                  -- of the member's emitted events
+    partition    int    NOT NULL,
+    log_offset   bigint NOT NULL,
+    to_offset    bigint,                           -- payments are not superseded in place; always null
+    event        bytea  NOT NULL
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE payment ALTER COLUMN event SET STORAGE EXTERNAL;
+CREATE INDEX payment_of_member ON payment (payer, member);
+CREATE INDEX payment_of_episode ON payment (episode_id);
+
+-- Double entry: the lines of a payment sum to zero.
+CREATE TABLE ledger_line (
+    payer        text   COLLATE "C" NOT NULL,
+    payment_id   uuid   NOT NULL,
+    line         int    NOT NULL,
+    account      text   NOT NULL,
+    party        text   NOT NULL,
+    amount_cents bigint NOT NULL,
+    partition    int    NOT NULL,
+    log_offset   bigint NOT NULL,
+    PRIMARY KEY (payment_id, line)
+);
+
+-- What is decided and not yet on its topic. The relay takes rows that are still there, by whatever id.
+CREATE TABLE outbox (
+    outbox_id  bigserial PRIMARY KEY,
+    payer      text   COLLATE "C" NOT NULL,
+    topic      text   COLLATE "C" NOT NULL,
+    key        bytea  NOT NULL,
+    value      bytea  NOT NULL,
+    event_id   uuid   NOT NULL,
+    partition  int    NOT NULL,                    -- of the log position that caused it
+    log_offset bigint NOT NULL
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE outbox ALTER COLUMN value SET STORAGE EXTERNAL;
+
+-- How far each output topic is known to hold what was sent; moves in the transaction that deletes from the outbox.
+CREATE TABLE output_position (
+    payer       text   COLLATE "C" NOT NULL,
+    topic       text   COLLATE "C" NOT NULL,
+    partition   int    NOT NULL,
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+
+-- Who may relay a shard, until when by the database's clock; a take-over raises the epoch.
+CREATE TABLE relay_lease (
+    shard      text        COLLATE "C" PRIMARY KEY,
+    owner      text        NOT NULL,
+    epoch      bigint      NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- What could not be taken in, with its place and its remedy. Carries no patient data; the raw bytes are sealed in Kafka.
+CREATE TABLE reject (
+    reject_id   uuid        PRIMARY KEY,
+    payer       text        COLLATE "C" NOT NULL,
+    plan        text        COLLATE "C" NOT NULL DEFAULT '',
+    topic       text        COLLATE "C" NOT NULL,  -- the position of the record, or of the reject's own event
+    partition   int         NOT NULL,
+    log_offset  bigint      NOT NULL,
+    code        text        COLLATE "C" NOT NULL,
+    reason      text        NOT NULL,
+    remedy      text        NOT NULL,
+    place_file  text        NOT NULL DEFAULT '',
+    place_line  bigint      NOT NULL DEFAULT 0,
+    place_field text        NOT NULL DEFAULT '',
+    event_id    uuid,
+    rows        int         NOT NULL DEFAULT 1,
+    known_at    timestamptz NOT NULL
+);
+CREATE INDEX reject_by_payer ON reject (payer, known_at);
+
+-- Members whose fold raised: their facts from `log_offset` on are stored and wait, until released.
+CREATE TABLE parked_member (
+    payer      text        COLLATE "C" NOT NULL,
+    partition  int         NOT NULL,
+    member     text        COLLATE "C" NOT NULL,
+    log_offset bigint      NOT NULL,
+    event_id   uuid        NOT NULL,
+    reason     text        NOT NULL,               -- the error's class and where it was raised; no patient data
+    since      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (payer, member)
+);
+
+-- Partitions that stand still, and why: no terms adopted, another build, another log.
+CREATE TABLE halted_partition (
+    payer      text        COLLATE "C" NOT NULL,
+    partition  int         NOT NULL,
+    log_offset bigint      NOT NULL,
+    reason     text        NOT NULL,
+    since      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (payer, partition)
+);
+
+-- Settlements asked for at a cut; waiting until every log partition has reached it.
+CREATE TABLE request (
+    payer           text        COLLATE "C" NOT NULL,
+    request_id      text        COLLATE "C" NOT NULL,
+    contract        text        COLLATE "C" NOT NULL,
+    period          int         NOT NULL,
+    run             text        NOT NULL,
+    cut             jsonb       NOT NULL,          -- next offset by log partition
+    event_id        uuid        NOT NULL,
+    topic           text        COLLATE "C" NOT NULL,
+    log_offset      bigint      NOT NULL,          -- in the requests topic
+    known_at        timestamptz NOT NULL,
+    status          text        NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'answered', 'refused')),
+    reason          text        NOT NULL DEFAULT '',
+    answer_event_id uuid,
+    answer          bytea,                         -- the emitted SettlementAnswered, byte for byte
+    PRIMARY KEY (payer, request_id)
+);
+CREATE INDEX request_waiting ON request (payer) WHERE status = 'waiting';
