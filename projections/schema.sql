@@ -174,6 +174,7 @@ CREATE TABLE outbox (
     log_offset bigint NOT NULL
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE outbox ALTER COLUMN value SET STORAGE EXTERNAL;
+CREATE INDEX outbox_of_payer ON outbox (payer, outbox_id);
 
 -- How far each output topic is known to hold what was sent; moves in the transaction that deletes from the outbox.
 CREATE TABLE output_position (
@@ -182,6 +183,14 @@ CREATE TABLE output_position (
     partition   int    NOT NULL,
     next_offset bigint NOT NULL,
     PRIMARY KEY (topic, partition)
+);
+
+-- Ids that output topics already have though the fold has not made their rows yet (the database was dropped): when such
+-- a row comes, the relay strikes it. Empty in normal running.
+CREATE TABLE output_found (
+    payer    text COLLATE "C" NOT NULL,
+    event_id uuid NOT NULL,
+    PRIMARY KEY (payer, event_id)
 );
 
 -- Who may relay a shard, until when by the database's clock; a take-over raises the epoch.
@@ -253,3 +262,14 @@ CREATE TABLE request (
     PRIMARY KEY (payer, request_id)
 );
 CREATE INDEX request_waiting ON request (payer) WHERE status = 'waiting';
+
+-- Answers to settlement requests, one for each practice (practice '': episodes that no practice is attributed).
+CREATE TABLE settlement (
+    payer         text   COLLATE "C" NOT NULL,
+    request_id    text   COLLATE "C" NOT NULL,
+    practice      text   COLLATE "C" NOT NULL,
+    settlement_id uuid   NOT NULL,
+    log_offset    bigint NOT NULL,                 -- of the request, in the requests topic
+    event         bytea  NOT NULL,                 -- the emitted SettlementAnswered, byte for byte
+    PRIMARY KEY (payer, request_id, practice)
+);
