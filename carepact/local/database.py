@@ -1,0 +1,81 @@
+"""The database's roles, their rights and limits, and the schema, made as far as they are missing."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import asyncpg
+
+from carepact.local.postgres import AGENT, DATABASE, OWNER, READER
+
+LIMITS = {"statement_timeout": "10s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
+
+
+async def ensure_roles(super_dsn: str, passwords: dict[str, str]) -> None:
+    """Roles and the database. `super_dsn` is a role that may create both.
+
+    The owner makes tables; an agent reads and writes rows, and is cut off where it hangs, so that a stuck worker
+    holds no lock for long; a reader reads.
+    """
+    connection = await asyncpg.connect(super_dsn)
+    try:
+        there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+        for role, powers in ((OWNER, "CREATEDB"), (AGENT, ""), (READER, "")):
+            if role not in there:
+                literal = await connection.fetchval("SELECT quote_literal($1::text)", passwords[role])
+                await connection.execute(f"CREATE ROLE {role} LOGIN {powers} PASSWORD {literal}")
+        for name, limit in LIMITS.items():
+            await connection.execute(f"ALTER ROLE {AGENT} SET {name} = '{limit}'")
+        await connection.execute(f"ALTER ROLE {READER} SET default_transaction_read_only = on")
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+    finally:
+        await connection.close()
+
+
+async def ensure_schema(owner_dsn: str) -> None:
+    """Rights of the other roles on whatever the owner makes in this database, then the migrations."""
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        await connection.execute(
+            f"""
+            ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {AGENT};
+            ALTER DEFAULT PRIVILEGES GRANT SELECT                         ON TABLES TO {READER};
+            ALTER DEFAULT PRIVILEGES GRANT USAGE, SELECT, UPDATE       ON SEQUENCES TO {AGENT};
+            ALTER DEFAULT PRIVILEGES GRANT USAGE                         ON SCHEMAS TO {AGENT}, {READER};
+            """
+        )
+    finally:
+        await connection.close()
+    await _migrate(owner_dsn)
+
+
+async def create_database(owner_dsn: str, name: str) -> None:
+    """Make one more empty database, owned as the first is."""
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}" OWNER {OWNER}')
+    finally:
+        await connection.close()
+
+
+async def drop_database(owner_dsn: str, name: str) -> None:
+    """Remove a database and end the sessions in it."""
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    finally:
+        await connection.close()
+
+
+async def _migrate(dsn: str) -> None:
+    try:
+        migrate = importlib.import_module("projections.migrate").migrate
+    except ModuleNotFoundError as missing:
+        if missing.name != "projections.migrate":
+            raise
+        return
+    answer = migrate(dsn)
+    if inspect.isawaitable(answer):
+        await answer

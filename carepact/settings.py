@@ -1,0 +1,115 @@
+"""What a process is told by its environment, and how it reaches Kafka and PostgreSQL by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from carepact.local.errors import NotStarted, Refused
+from carepact.local.home import Home
+from carepact.local.postgres import AGENT, OWNER, READER, Postgres
+from streams.connections import Connections
+from streams.roster import Roster
+from streams.topics import AGENTS, OPERATOR, PLATFORM
+
+PARTITIONS = 4
+ROLES = {PLATFORM: OWNER, AGENTS: AGENT, OPERATOR: READER}
+
+
+class Settings(BaseSettings):
+    """Each field is read from `CAREPACT_` and its name in capitals; an argument given in code goes first."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CAREPACT_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    home: Path = Path("~/.local/share/carepact")
+    kafka: str | None = None  # bootstrap servers that replace the local broker
+    kafka_user: str | None = None  # without one, each principal signs in by its own name
+    kafka_password: SecretStr | None = None
+    kafka_password_file: Path | None = None
+    kafka_mechanism: str = "SCRAM-SHA-512"
+    kafka_tls: bool = False
+    kafka_ca_file: Path | None = None
+    postgres: SecretStr | None = None  # a data source name that replaces the local database
+    keys: Path | None = None  # the key store; a home has its own
+    maven: str | None = None  # a mirror in place of Maven Central
+    kafka_jars: Path | None = None  # a folder that has the broker's jars
+    partitions: Annotated[int | None, Field(ge=1, le=1000)] = None  # of each log, when it is made
+    roster: Path | None = None
+
+    @property
+    def home_folder(self) -> Home:
+        """The home as the folder it is."""
+        return Home(self.home)
+
+    @property
+    def key_store(self) -> Path:
+        """Where the key store is: `CAREPACT_KEYS`, or a file of the home."""
+        return self.keys.expanduser() if self.keys else self.home_folder.path / "keys.sqlite3"
+
+    @property
+    def log_partitions(self) -> int:
+        """Partitions of each log: as asked, else as this home's logs were made, else four."""
+        chosen: int | None = self.home_folder.choices().get("partitions")
+        return self.partitions or chosen or PARTITIONS
+
+    def load_roster(self) -> Roster:
+        """The roster file in force; `Refused` names one that cannot be read."""
+        try:
+            return Roster.load(self.roster)
+        except (OSError, ValueError) as error:
+            raise Refused(f"CAREPACT_ROSTER: {self.roster} is not a roster: {error}") from error
+
+
+def connection(settings: Settings, principal: str = AGENTS) -> Connections:
+    """How `principal` reaches both stores, local or remote. `NotStarted` when this home never had a platform.
+
+    Database roles: `platform` owns, `agents` write rows, `operator` reads; payers and plans have none.
+    """
+    home = settings.home_folder
+    dsn = _dsn(settings, home, principal)
+    if settings.kafka is None:
+        return Connections(principal, _local_bootstrap(home), principal, home.secret(principal), dsn=dsn)
+    user, password = _remote_user(settings, home, principal)
+    return Connections(
+        principal,
+        settings.kafka,
+        user,
+        password,
+        mechanism=settings.kafka_mechanism,
+        tls=settings.kafka_tls,
+        ca_file=settings.kafka_ca_file,
+        dsn=dsn,
+    )
+
+
+def _local_bootstrap(home: Home) -> str:
+    if not (ports := home.choices().get("kafka_ports")):
+        raise NotStarted(
+            f"there is no platform in {home}; start it with `carepact up`, or name another by CAREPACT_HOME"
+        )
+    return f"127.0.0.1:{ports[0]}"
+
+
+def _remote_user(settings: Settings, home: Home, principal: str) -> tuple[str | None, str | None]:
+    """The named user for every principal; else the principal itself, where the home has its password; else none."""
+    if settings.kafka_user:
+        if settings.kafka_password:
+            return settings.kafka_user, settings.kafka_password.get_secret_value()
+        if settings.kafka_password_file:
+            return settings.kafka_user, settings.kafka_password_file.read_text(encoding="utf-8").strip()
+        raise Refused("CAREPACT_KAFKA_USER needs CAREPACT_KAFKA_PASSWORD or CAREPACT_KAFKA_PASSWORD_FILE")
+    file = home.secrets / principal
+    return (principal, file.read_text(encoding="ascii").strip()) if file.exists() else (None, None)
+
+
+def _dsn(settings: Settings, home: Home, principal: str) -> str | None:
+    if (role := ROLES.get(principal)) is None:
+        return None
+    if settings.postgres:
+        return settings.postgres.get_secret_value()
+    return Postgres(home).dsn(role)

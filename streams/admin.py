@@ -1,0 +1,220 @@
+"""Makes Kafka as `streams.topics` declares it: topics, users, access lists, and the first record of every log.
+
+All of it can be run again: what is there and right is left alone, what is there and differs is refused by name.
+Partitions and retention of a log are never altered, since both would move or lose members' facts.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from streams.topics import AGENTS, Topic
+
+PATIENCE_SECONDS = 30
+ASK_AGAIN_SECONDS = 0.05
+SCRAM_ITERATIONS = 8192
+OWN_NAMES = "carepact"  # consumer groups and transactional ids of the agents begin so
+PASSING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+}
+
+Answer = TypeVar("Answer")
+Opening = Callable[[str, int, str], bytes]
+log = structlog.get_logger(__name__)
+
+
+class TopicMismatch(Exception):
+    """A topic stands otherwise than it is declared."""
+
+
+class LogNotOpened(Exception):
+    """The first record of a log could not be made its first record."""
+
+
+class Admin:
+    """The super user's hands on one cluster. Calls block; from async code use `asyncio.to_thread`."""
+
+    def __init__(self, confluent: Mapping[str, Any]) -> None:
+        """`confluent` is `Connections.confluent()` of the platform's principal."""
+        self._config = dict(confluent)
+        self._client = AdminClient({**self._config, "log_level": 0})
+
+    def prepare(self, declared: Sequence[Topic], passwords: Mapping[str, str]) -> tuple[str, ...]:
+        """Topics, users and access lists in one call; answers the names of the topics it made."""
+        made = self.ensure_topics(declared)
+        self.ensure_access(declared)
+        self.ensure_users(passwords)
+        return made
+
+    def ensure_topics(self, declared: Sequence[Topic]) -> tuple[str, ...]:
+        """Make the topics that are missing and hold the others against their declaration."""
+        there = self._client.list_topics(timeout=PATIENCE_SECONDS).topics
+        self._check([topic for topic in declared if topic.name in there], there)
+        missing = [topic for topic in declared if topic.name not in there]
+        if not missing:
+            return ()
+        asked = [NewTopic(t.name, num_partitions=t.partitions, replication_factor=-1, config=t.config) for t in missing]
+        for name, answer in self._client.create_topics(asked, operation_timeout=PATIENCE_SECONDS).items():
+            try:
+                answer.result(PATIENCE_SECONDS)
+            except KafkaException as refused:
+                if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+                log.info("topic_made_by_another", topic=name)
+        return tuple(topic.name for topic in missing)
+
+    def ensure_users(self, passwords: Mapping[str, str]) -> tuple[str, ...]:
+        """Make the SCRAM users that are missing; answers their names. A user's password is not changed."""
+        described = self._client.describe_user_scram_credentials(list(passwords))
+        missing = tuple(name for name, answer in described.items() if _unknown_user(answer))
+        scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, SCRAM_ITERATIONS)
+        asked = [UserScramCredentialUpsertion(name, scram, passwords[name].encode()) for name in missing]
+        if asked:
+            for answer in self._client.alter_user_scram_credentials(asked).values():
+                answer.result(PATIENCE_SECONDS)
+            # A broker learns of users after it has made its topics, so the last one is tried.
+            last = {"sasl.username": missing[-1], "sasl.password": passwords[missing[-1]]}
+            AdminClient({**self._config, **last, "log_level": 0}).list_topics(timeout=PATIENCE_SECONDS)
+        return missing
+
+    def ensure_access(self, declared: Iterable[Topic]) -> None:
+        """Allow each principal what the declaration gives it. All else is denied by the broker's setting."""
+        lists = [entry for topic in declared for entry in _of_topic(topic)]
+        lists += [
+            _allow(AGENTS, ResourceType.GROUP, OWN_NAMES, AclOperation.READ, ResourcePatternType.PREFIXED),
+            _allow(AGENTS, ResourceType.TRANSACTIONAL_ID, OWN_NAMES, AclOperation.WRITE, ResourcePatternType.PREFIXED),
+        ]
+        there = self._access()
+        if missing := [entry for entry in lists if entry not in there]:
+            for answer in self._client.create_acls(missing).values():
+                answer.result(PATIENCE_SECONDS)
+            _until(lambda: set(missing) <= self._access(), "the access lists are not in force")
+
+    def end_offsets(self, declared: Iterable[Topic]) -> dict[tuple[str, int], int]:
+        """The end of every partition, as a `read_committed` reader sees it (the last stable offset)."""
+        asked = {TopicPartition(t.name, p): OffsetSpec.latest() for t in declared for p in range(t.partitions)}
+
+        def ends() -> dict[tuple[str, int], int]:
+            answers = self._client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
+            return {(at.topic, at.partition): found.result(PATIENCE_SECONDS).offset for at, found in answers.items()}
+
+        return _once_led(ends)
+
+    def open_log(self, declared: Iterable[Topic], opening: Opening) -> tuple[tuple[str, int], ...]:
+        """Write the first record of every log partition that has none; answers those written.
+
+        `opening(payer, partition, log_id)` gives the record's bytes, `log_id` being random. One administrator at a
+        time: were another record first, this raises and the log must be made again.
+        """
+        logs = {topic.name: topic for topic in declared if topic.kind == "log"}
+        empty = [at for at, end in self.end_offsets(logs.values()).items() if end == 0]
+        if not empty:
+            return ()
+        wrong: list[str] = []
+
+        def landed(error: KafkaError | None, message: Any) -> None:
+            if error is not None or message.offset() != 0:
+                wrong.append(f"{message.topic()}[{message.partition()}]: {error or 'another record came first'}")
+
+        producer = Producer({**self._config, "enable.idempotence": True, "acks": "all", "log_level": 0})
+        for name, partition in empty:
+            value = opening(logs[name].payer, partition, str(uuid.uuid4()))
+            producer.produce(name, value=value, partition=partition, on_delivery=landed)
+        if producer.flush(PATIENCE_SECONDS) or wrong:
+            raise LogNotOpened(f"could not open {'; '.join(wrong) or 'the logs: Kafka does not answer'}")
+        return tuple(empty)
+
+    def _access(self) -> set[AclBinding]:
+        anything = AclBindingFilter(
+            ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        return set(self._client.describe_acls(anything).result(PATIENCE_SECONDS))
+
+    def _check(self, declared: Sequence[Topic], there: Mapping[str, Any]) -> None:
+        if not declared:
+            return
+        asked = {ConfigResource(ConfigResource.Type.TOPIC, topic.name): topic for topic in declared}
+        answers = self._client.describe_configs(list(asked))
+        for resource, answer in answers.items():
+            topic, found = asked[resource], answer.result(PATIENCE_SECONDS)
+            differing = [
+                f"{name} is {found[name].value}, declared {wanted}"
+                for name, wanted in topic.config.items()
+                if found[name].value != wanted
+            ]
+            if (count := len(there[topic.name].partitions)) != topic.partitions:
+                differing.append(
+                    f"partitions are {count}, declared {topic.partitions} "
+                    f"(CAREPACT_PARTITIONS counts when a log is made and never changes)"
+                )
+            if differing:
+                raise TopicMismatch(f"topic {topic.name} differs from its declaration: {'; '.join(differing)}")
+
+
+def _of_topic(topic: Topic) -> list[AclBinding]:
+    given = [(name, AclOperation.WRITE) for name in topic.writers]
+    given += [(name, AclOperation.READ) for name in topic.readers]
+    given += [(name, AclOperation.DELETE) for name in topic.trimmers]
+    return [  # each of these implies DESCRIBE
+        _allow(name, ResourceType.TOPIC, topic.name, may, ResourcePatternType.LITERAL) for name, may in given
+    ]
+
+
+def _allow(principal: str, kind: ResourceType, name: str, may: AclOperation, how: ResourcePatternType) -> AclBinding:
+    return AclBinding(kind, name, how, f"User:{principal}", "*", may, AclPermissionType.ALLOW)
+
+
+def _until(holds: Callable[[], bool], otherwise: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > until:
+            raise TimeoutError(f"Kafka: {otherwise} after {PATIENCE_SECONDS} s")
+        time.sleep(ASK_AGAIN_SECONDS)
+
+
+def _once_led(ask: Callable[[], Answer]) -> Answer:
+    """Ask again while a leader is not chosen yet, as just after a topic is made or a broker is lost."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING or time.monotonic() > until:
+                raise
+        time.sleep(ASK_AGAIN_SECONDS)
+
+
+def _unknown_user(answer: Any) -> bool:
+    try:
+        answer.result(PATIENCE_SECONDS)
+    except KafkaException as refused:
+        if refused.args[0].code() != KafkaError.RESOURCE_NOT_FOUND:
+            raise
+        return True
+    return False

@@ -1,0 +1,161 @@
+"""Every topic, declared once: its partitions, how long it is kept, and who may read and write it.
+
+The log, what is paid and what is refused are kept for ever; an inbox is kept for days only, as intake deletes what it
+has taken. Brokers, access lists and the AsyncAPI page are all made from this page. No Kafka is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from streams.roster import Roster
+
+PLATFORM = "platform"  # the super user, needs no list
+AGENTS = "agents"
+OPERATOR = "operator"
+STAFF = (AGENTS, OPERATOR)
+
+FOR_EVER = -1
+INBOX_HOURS = 72
+HOUR_MS = 3_600_000
+FACT_BYTES_MAX = 512 * 1024  # a larger fact is rejected by name
+MESSAGE_BYTES_MAX = 1_048_588  # of a record batch as sent: a fact, its envelope and room
+REJECT_BYTES_MAX = 4 * 1_048_576  # raw bytes are kept whole, sealed
+
+Kind = Literal["log", "inbox", "requests", "payments", "settlements", "rejects", "outcomes", "operations", "control"]
+
+
+def log_topic(payer: str) -> str:
+    """The log of record of one payer."""
+    return f"carepact.{payer}.events.v1"
+
+
+def inbox_topic(tenant: str) -> str:
+    """Where a payer or plan writes by Kafka itself."""
+    return f"carepact.{tenant}.inbox.v1"
+
+
+def requests_topic(payer: str) -> str:
+    """Requests for settlements and aggregates, each with its cut."""
+    return f"carepact.{payer}.requests.v1"
+
+
+def payments_topic(payer: str) -> str:
+    """Payments determined and reversed."""
+    return f"carepact.{payer}.payments.v1"
+
+
+def settlements_topic(payer: str) -> str:
+    """Settlements of periods and cohorts."""
+    return f"carepact.{payer}.settlements.v1"
+
+
+def rejects_topic(payer: str) -> str:
+    """What could not be taken in, raw bytes sealed."""
+    return f"carepact.{payer}.rejects.v1"
+
+
+def outcomes_topic(plan: str) -> str:
+    """Outcomes as one employer may see them."""
+    return f"carepact.{plan}.outcomes.v1"
+
+
+def operations_topic(space: str = "") -> str:
+    """What operators did: file runs, credentials, disclosures, retries, decisions."""
+    return f"carepact.{space}.operations.v1" if space else "carepact.operations.v1"
+
+
+def control_topic(space: str = "") -> str:
+    """Faust's own, one partition: an app without a topic agent does not start."""
+    return f"carepact.{space}.control.v1" if space else "carepact.control.v1"
+
+
+class Topic(BaseModel):
+    """One topic. `trimmers` may delete records behind a position; nobody may change or delete a topic."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Kind
+    payer: str = ""
+    tenant: str = ""
+    partitions: int = 1
+    retention_ms: int = FOR_EVER
+    append_time: bool = False
+    message_bytes_max: int = MESSAGE_BYTES_MAX
+    readers: tuple[str, ...] = STAFF
+    writers: tuple[str, ...] = (AGENTS,)
+    trimmers: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings as Kafka names them; those not given here are the broker's."""
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "max.message.bytes": str(self.message_bytes_max),
+            "message.timestamp.type": "LogAppendTime" if self.append_time else "CreateTime",
+        }
+
+
+def topics(roster: Roster, partitions: int = 4) -> tuple[Topic, ...]:
+    """Every topic of a roster. `partitions` counts at creation only: a member's partition never changes."""
+    declared = [topic for payer in roster.payers for topic in _of_payer(payer.name, payer.tenants, partitions)]
+    for payer in roster.payers:
+        declared += [
+            Topic(name=outcomes_topic(plan.name), kind="outcomes", payer=payer.name, tenant=plan.name)
+            for plan in payer.plans
+        ]
+    return (
+        *declared,
+        Topic(name=operations_topic(roster.space), kind="operations", append_time=True, writers=STAFF),
+        Topic(name=control_topic(roster.space), kind="control", retention_ms=HOUR_MS, readers=(AGENTS,)),
+    )
+
+
+def _of_payer(payer: str, tenants: tuple[str, ...], partitions: int) -> list[Topic]:
+    inboxes = [
+        Topic(
+            name=inbox_topic(tenant),
+            kind="inbox",
+            payer=payer,
+            tenant=tenant,
+            partitions=partitions,
+            retention_ms=INBOX_HOURS * HOUR_MS,
+            append_time=True,
+            readers=(AGENTS,),
+            writers=(tenant,),
+            trimmers=(AGENTS,),
+        )
+        for tenant in tenants
+    ]
+    return [
+        Topic(
+            name=log_topic(payer),
+            kind="log",
+            payer=payer,
+            partitions=partitions,
+            append_time=True,
+            writers=STAFF,
+        ),
+        *inboxes,
+        Topic(name=requests_topic(payer), kind="requests", payer=payer, append_time=True, writers=STAFF),
+        Topic(name=payments_topic(payer), kind="payments", payer=payer, partitions=partitions),
+        Topic(name=settlements_topic(payer), kind="settlements", payer=payer),
+        Topic(
+            name=rejects_topic(payer),
+            kind="rejects",
+            payer=payer,
+            append_time=True,
+            message_bytes_max=REJECT_BYTES_MAX,
+            writers=STAFF,
+        ),
+    ]
+
+
+def principals(roster: Roster) -> tuple[str, ...]:
+    """Every Kafka user that the platform makes, the super user aside."""
+    return (*STAFF, *roster.tenants)

@@ -1,0 +1,63 @@
+"""One Kafka and one PostgreSQL for the whole run; each test gets its own topics and its own database on them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from carepact.local.platform import LocalPlatform
+from streams.roster import Roster
+
+_spaces = itertools.count(1)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def platform() -> AsyncIterator[LocalPlatform]:
+    """The running platform, without workers. Its own roster's topics stay empty: tests take `roster`."""
+    for name in [name for name in os.environ if name.startswith("CAREPACT_")]:
+        if name not in {"CAREPACT_MAVEN", "CAREPACT_KAFKA_JARS"}:
+            del os.environ[name]
+    with tempfile.TemporaryDirectory(prefix="carepact-") as folder:
+        async with LocalPlatform(Path(folder) / "home") as running:
+            yield running
+
+
+@pytest.fixture
+def space() -> str:
+    """A word that no other test of this run has, for names of its own."""
+    return f"t{next(_spaces)}"
+
+
+@pytest_asyncio.fixture
+async def roster(platform: LocalPlatform, space: str) -> Roster:
+    """The shipped payers under names of this test's own (`t7-medicare`): topics and users made, logs not opened."""
+    own = Roster.load().within(space)
+    await platform.make_ready(own)
+    return own
+
+
+@pytest_asyncio.fixture
+async def fresh_database(platform: LocalPlatform, space: str) -> AsyncIterator[str]:
+    """The owner's address of a new, migrated, empty database; `platform.dsn(role, space)` gives other roles'."""
+    yield await platform.create_database(space)
+    await platform.drop_database(space)
+
+
+@pytest_asyncio.fixture
+async def make_database(platform: LocalPlatform, space: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """Makes as many new databases as a test asks for, as `fresh_database` makes one."""
+    made: list[str] = []
+
+    async def make() -> str:
+        made.append(f"{space}_{len(made)}")
+        return await platform.create_database(made[-1])
+
+    yield make
+    for name in made:
+        await platform.drop_database(name)
