@@ -47,6 +47,15 @@ class OtherBuild(Exception):
     """The log adopted clauses of another digest than this build's; the partition is refused."""
 
 
+class NeedsEarlier(Exception):
+    """A fact turned out to touch months before those loaded. Raised before anything is changed: load from `since` on
+    (months and episodes), and apply the fact again."""
+
+    def __init__(self, since: str) -> None:
+        super().__init__(since)
+        self.since = since
+
+
 class Fold(Protocol):
     """One payer's contract over one partition. Made by `contracts.roster.fold_for(contract, payer, adoption)`."""
 

@@ -41,6 +41,7 @@ class Head:
     therapy_days: dict[str, int] = field(default_factory=dict)
     fills: dict[str, int] = field(default_factory=dict)
     episodes: list[str] = field(default_factory=list)
+    due: dict[str, str] = field(default_factory=dict)
     sequence: int = 0
     retired: bool = False
 
@@ -104,7 +105,10 @@ class Family:
 
 @dataclass(slots=True)
 class Owed:
-    """A payment in force: determined and not reversed."""
+    """A payment in force: determined and not reversed.
+
+    `basis` names what it rests on (the key of a billed service), `components` are [clause, label, cents].
+    """
 
     payment_id: str
     kind: str
@@ -112,7 +116,8 @@ class Owed:
     amount_cents: int
     practice: str
     effective_on: str
-    event: dict[str, Any]
+    basis: str
+    components: list[list[Any]]
 
 
 @dataclass(slots=True)
@@ -189,21 +194,37 @@ class Member:
 
     def part(self, kind: str, key: str) -> Any:
         """The part a dirty mark names."""
-        if kind == "head":
-            return self.head
-        return {"month": self.months, "claim": self.families, "episode": self.episodes}[kind][key]
+        match kind:
+            case "head":
+                return self.head
+            case "month":
+                return self.months[key]
+            case "claim":
+                return self.families[key]
+            case _:
+                return self.episodes[key]
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A term sheet as adopted: its content, and the fact that adopted it."""
+
+    version: str
+    digest: str
+    ref: Ref
+    content: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Adoption:
-    """What the log has adopted so far in one partition: terms, clauses, time, practices (one row per partition)."""
+    """What the log has adopted so far in one partition: terms, clauses, time, practices (one row per partition).
+
+    `sheets` are by plan; '' holds for every plan without a sheet of its own.
+    """
 
     contract: str = ""
     log_id: str = ""
-    sheet_version: str = ""
-    sheet_digest: str = ""
-    sheet_ref: Ref | None = None
-    content: dict[str, Any] = field(default_factory=dict)
+    sheets: dict[str, Sheet] = field(default_factory=dict)
     contract_digest: str = ""
     build: str = ""
     closed_through: str = ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -97,8 +97,8 @@ def stored(model: type[E]) -> type[E]:
     if not hidden:
         return model
     fields: dict[str, Any] = {n: (f.annotation, f) for n, f in model.model_fields.items() if n not in hidden}
-    made: type[E] = create_model(  # type: ignore[call-overload]
+    made: Any = create_model(
         model.__name__, __base__=Event, __module__=model.__module__, __doc__=model.__doc__, **fields
     )
     made.VERSION = model.VERSION
-    return made
+    return cast("type[E]", made)

@@ -44,7 +44,7 @@ class FactUse(Model):
     """A fact a payment rests on, and what it says for it."""
 
     event_id: RecordId
-    type: Code
+    type: Text
     position: PositionRef
     says: Text
 

@@ -55,6 +55,7 @@ class TermsAdopted(BroadcastFact):
     """From this position on the contract's terms are these: the sheet's whole content and its digest."""
 
     contract: Code
+    plan: Annotated[str, Field(max_length=64, description="the employer plan it is for; empty for all")] = ""
     sheet_version: Code
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     content: dict[str, Any]

@@ -1,0 +1,86 @@
+"""A plan's monthly care fee: the clauses that BCBS South Carolina and employers share until their contracts differ.
+
+An episode is one of EOM's seven cancers; the plan must cover every day of it, and pay first. The fee is due for each
+calendar month on whose first day the episode is active, once the day has closed; whole months only (outcomes A.6 T6).
+Every dollar is illustrative.
+"""
+
+from __future__ import annotations
+
+from contracts import coverage
+from contracts.clauses import Due, Judgement, Line, eligible_window_facts
+from contracts.episode import Calendar, Window, at_risk_until, attribute
+from contracts.parts import Adoption, Episode, Member, Ref
+from contracts.terms import TermSheet
+from contracts.units import FOREVER, cents, months_of
+
+
+class CareFeeClauses:
+    """A care-fee contract under one adopted sheet."""
+
+    medicare = False
+    services: frozenset[str] = frozenset()
+
+    def __init__(self, contract: str, sheet: TermSheet) -> None:
+        self.contract = contract
+        self.sheet = sheet
+        self._first = sheet.on("initiation_first_on", FOREVER).value
+        self._last = sheet.on("initiation_last_on", FOREVER).value
+        self.calendar = Calendar(
+            self._first,
+            self._last,
+            int(sheet.on("episode_months", self._first).number),
+            int(sheet.on("part_d_lookback_days", self._first).number),
+        )
+
+    def judge(self, member: Member, window: Window, cancer: str) -> Judgement:
+        """The contract's calendar, plan coverage of every day until death, the plan first, and a visit."""
+        del cancer
+        if window.start < self._first:
+            return Judgement("void", "before_contract")
+        if window.start > self._last:
+            return Judgement("void", "after_contract")
+        spans, last = member.head.coverage, at_risk_until(member, window.end)
+        if coverage.throughout(spans.get("plan"), window.start, last):
+            return Judgement("void", "plan")
+        if coverage.ever(spans.get("other_primary"), window.start, last):
+            return Judgement("void", "other_primary")
+        return Judgement("valid") if window.visits else Judgement("void", "no_em_visit")
+
+    def practice(self, window: Window) -> str:
+        """As EOM: the first practice seen, if it furnished the share asked for."""
+        return attribute(window, self.sheet.on("attribution_share", window.start).number)
+
+    def expenditure_cents(self, episode: Episode) -> int:
+        """What the plan paid, medical and pharmacy."""
+        return episode.spend[0] + episode.spend[3]
+
+    def owed(self, member: Member, episode: Episode, window: Window, adoption: Adoption) -> list[Due]:
+        """The fee for each month whose first day is in the episode, in life, and closed."""
+        until = min(at_risk_until(member, episode.ends_on), adoption.closed_through)
+        months = [m for m in months_of(episode.started_on, until) if episode.started_on <= f"{m}-01" <= until]
+        if not months:
+            return []
+        facts: list[tuple[Ref, str]] = []
+        if window.trigger_ref is not None:
+            facts.append((window.trigger_ref, f"therapy on {window.start} ({window.source}) starts the episode"))
+        first = min(window.visits, key=lambda v: (v.day, v.practice))
+        facts.append((first.ref, f"first {first.cancer} visit on {first.day} at practice {first.practice}"))
+        facts += eligible_window_facts(member, window, ("plan",))
+        if adoption.closed_ref is not None:
+            facts.append((adoption.closed_ref, f"days closed through {adoption.closed_through}"))
+        return [self._fee(episode, month, facts) for month in months]
+
+    def _fee(self, episode: Episode, month: str, facts: list[tuple[Ref, str]]) -> Due:
+        fee = self.sheet.on("care_fee", f"{month}-01")
+        amount = cents(fee.number, self.sheet.rounding)
+        line = Line("CARE_FEE", fee.label, f"1 month x {fee.number:.2f} = {fee.number:.2f}", amount, (fee,))
+        return Due("CARE_FEE", month, episode.practice, f"{month}-01", [line], facts)
+
+    def due_on(self, episode: Episode, closed_through: str) -> str:
+        """The next first of a month in the episode, then its end."""
+        for month in months_of(max(episode.started_on, closed_through or episode.started_on), episode.ends_on):
+            first = f"{month}-01"
+            if first > closed_through and first >= episode.started_on:
+                return first
+        return episode.ends_on if episode.ends_on > closed_through else ""

@@ -1,0 +1,89 @@
+"""What a contract's clauses say of one episode, whoever pays: the questions `eom`, `bcbs_sc` and `employers` answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from contracts.episode import Calendar, Window
+from contracts.parts import Adoption, Episode, Member, Ref
+from contracts.terms import DatedValue, TermSheet
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether an episode is valid, why not, and whether it is one the contract counts."""
+
+    status: str
+    void_reason: str = ""
+    exclusion: str = ""
+
+    @property
+    def included(self) -> bool:
+        """Valid, and of a sub-type that counts."""
+        return self.status == "valid" and not self.exclusion
+
+
+@dataclass(slots=True)
+class Line:
+    """One addend of a payment, with the dated values it used."""
+
+    clause: str
+    label: str
+    arithmetic: str
+    amount_cents: int
+    terms: tuple[DatedValue, ...]
+
+
+@dataclass(slots=True)
+class Due:
+    """A payment the evidence supports now."""
+
+    kind: str
+    period: str
+    practice: str
+    effective_on: str
+    lines: list[Line]
+    facts: list[tuple[Ref, str]] = field(default_factory=list)
+    basis: str = ""
+    alternatives: frozenset[str] = frozenset()
+
+    @property
+    def amount_cents(self) -> int:
+        """The sum of the lines."""
+        return sum(line.amount_cents for line in self.lines)
+
+
+class Clauses(Protocol):
+    """One contract's clauses under one adopted sheet."""
+
+    contract: str
+    sheet: TermSheet
+    calendar: Calendar
+    services: frozenset[str]
+    medicare: bool
+
+    def judge(self, member: Member, window: Window, cancer: str) -> Judgement:
+        """Valid or void with its reason; counted or excluded with its sub-type."""
+
+    def practice(self, window: Window) -> str:
+        """The practice the episode belongs to."""
+
+    def expenditure_cents(self, episode: Episode) -> int:
+        """What the episode has cost, by the contract's own definition."""
+
+    def owed(self, member: Member, episode: Episode, window: Window, adoption: Adoption) -> list[Due]:
+        """The payments due for a valid, included episode on what is known now."""
+
+    def due_on(self, episode: Episode, closed_through: str) -> str:
+        """The next day whose close changes something for the episode."""
+
+
+def eligible_window_facts(member: Member, window: Window, kinds: tuple[str, ...]) -> list[tuple[Ref, str]]:
+    """The coverage facts an episode rests on, each with what it says."""
+    facts: list[tuple[Ref, Any]] = []
+    for kind in kinds:
+        for span in member.head.coverage.get(kind, ()):
+            if span.start <= window.end and span.through >= window.start:
+                facts.append((span.ref, f"{kind} covered from {span.start} through {span.through}"))
+    return facts

@@ -1,0 +1,586 @@
+"""Evolve and decide, for every contract: evidence in, the difference to what was decided before out.
+
+`decide` finds the episodes the evidence supports, judges each by the contract's clauses, and compares it and the
+payments it supports with what stands. What no longer holds is reversed by its exact negative; what newly holds is
+determined; both name the fact that caused it. Nothing is edited (architecture, truths 4 and 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts import coverage
+from contracts.claims import receive
+from contracts.clauses import Clauses, Due, Judgement
+from contracts.envelope import Fact, episode_id, payment_id
+from contracts.episode import cancer_type, chain, gather, spend_of, triggers
+from contracts.events import TermsAdopted
+from contracts.evidence import CodeSets, days_of, move, of_claim
+from contracts.fold import Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
+from contracts.outcome import EpisodeVersion, Outcome, Payment, SpendChange
+from contracts.parts import Adoption, Episode, Family, Member, Owed, Ref, Sheet, Span, Unit
+from contracts.terms import TermSheet, digest_of
+from contracts.units import FOREVER, add_days, money, month_before
+
+NONE, ALL = "9999-12", ""
+REACH_MONTHS = 8
+"""A day belongs to an episode that began up to six months before, whose first fill looks back two months more."""
+
+CLAIMS = frozenset(
+    f"carepact.{name}.v1"
+    for name in ("ProfessionalClaimReceived", "InstitutionalClaimReceived", "PharmacyClaimReceived")
+)
+CAUSES = {
+    "original": "claim_received",
+    "replacement": "claim_replaced",
+    "adjustment": "claim_adjusted",
+    "void": "claim_voided",
+    "carepact.EnrollmentChanged.v1": "enrollment_changed",
+    "carepact.MemberDescribed.v1": "member_described",
+    "carepact.MemberRetired.v1": "member_retired",
+    "carepact.DayClosed.v1": "day_closed",
+    "carepact.TermsAdopted.v1": "terms_adopted",
+    "carepact.ContractAdopted.v1": "contract_adopted",
+    "carepact.PracticeParticipationChanged.v1": "participation_changed",
+}
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a fact touched: days of evidence, days of spending, therapy days gained or lost, or everything."""
+
+    days: set[str] = field(default_factory=set)
+    spend: list[tuple[str, list[int]]] = field(default_factory=list)
+    therapy_from: str = ""
+    everything: bool = False
+
+
+@dataclass(slots=True)
+class Rules:
+    """A sheet compiled for the fold."""
+
+    sheet: Sheet
+    terms: TermSheet
+    clauses: Clauses
+    codes: CodeSets
+
+
+_compiled: dict[tuple[Any, str], tuple[TermSheet, Clauses, CodeSets]] = {}
+
+
+def _compile(make: Any, sheet: Sheet) -> Rules:
+    """The rules of a sheet; partitions that adopted the same content share what is compiled from it."""
+    found = _compiled.get((make, sheet.digest))
+    if found is None:
+        terms = TermSheet(sheet.content)
+        found = _compiled[make, sheet.digest] = (terms, make(terms), CodeSets(terms))
+    return Rules(sheet, *found)
+
+
+class ContractFold:
+    """One contract over one partition of one payer's log; see `contracts.fold.Fold`."""
+
+    def __init__(self, payer: str, contract: str, build_digest: str, make: Any, adoption: Adoption) -> None:
+        self.payer = payer
+        self.contract = contract
+        self.adoption = adoption
+        self._digest = build_digest
+        self._make = make
+        self._rules: dict[str, Rules] = {}
+        self._everyone = False
+
+    # -- broadcasts ------------------------------------------------------------------------------------------------
+
+    def adopt(self, fact: Fact) -> Sweep | None:
+        """Record a broadcast; a second adoption, or a change of participation, is a cause for everyone."""
+        adoption, data, ref = self.adoption, fact.data, (fact.fact_id, fact.type, fact.offset)
+        sweep: Sweep | None = None
+        match fact.type:
+            case "carepact.LogOpened.v1":
+                adoption.log_id = data.log_id
+            case "carepact.TermsAdopted.v1":
+                sweep = self._adopt_terms(data, ref)
+            case "carepact.ContractAdopted.v1":
+                if data.contract == self.contract:
+                    sweep = Sweep(everyone=True) if adoption.contract_digest else None
+                    adoption.contract, adoption.contract_digest, adoption.build = data.contract, data.digest, data.build
+                    self._rules.clear()
+            case "carepact.DayClosed.v1":
+                day = data.through_on.isoformat()
+                if day > adoption.closed_through:
+                    adoption.closed_through, adoption.closed_ref = day, ref
+                    sweep = Sweep(due_through=day)
+            case "carepact.PracticeParticipationChanged.v1":
+                span = Span(data.from_on.isoformat(), _day(data.through_on), data.pool or "", ref)
+                spans = coverage.overlay(adoption.practices.get(data.practice, []), span, data.participates)
+                adoption.practices[data.practice] = spans
+                sweep = Sweep(everyone=True)
+            case "carepact.RiskArrangementSet.v1":
+                adoption.arrangements.setdefault(data.practice, []).append([data.from_period, data.arrangement, ref])
+            case "carepact.NetworkRosterChanged.v1":
+                key = f"{data.roster}|{data.provider}"
+                span = Span(data.from_on.isoformat(), _day(data.through_on), data.tin or "", ref)
+                adoption.rosters[key] = coverage.overlay(adoption.rosters.get(key, []), span, data.listed)
+            case "carepact.ReferenceValueSet.v1":
+                value = [data.from_on.isoformat(), data.value, data.unit, data.source, ref]
+                adoption.references.setdefault(f"{data.name}|{data.key}", []).append(value)
+            case _:
+                raise AssertionError(f"no rule for the broadcast {fact.type}")
+        self._everyone = sweep is not None and sweep.everyone
+        return sweep
+
+    def _adopt_terms(self, data: TermsAdopted, ref: Ref) -> Sweep | None:
+        if data.contract != self.contract:
+            return None
+        if digest_of(data.content) != data.digest:
+            raise OtherBuild(f"{self.payer}: adopted terms {data.sheet_version} do not have the digest they name")
+        held = self.adoption.sheets.get(data.plan)
+        if held is not None and held.digest == data.digest:
+            return None
+        self.adoption.sheets[data.plan] = Sheet(data.sheet_version, data.digest, ref, data.content)
+        self._rules.clear()
+        return Sweep(everyone=True) if held is not None or data.plan else None
+
+    def _rules_for(self, plan: str) -> Rules:
+        rules = self._rules.get(plan)
+        if rules is None:
+            sheet = self.adoption.sheets.get(plan) or self.adoption.sheets.get("")
+            if sheet is None:
+                raise NotAdopted(
+                    f"{self.payer}: no terms of {self.contract} are adopted; run 'carepact up' to adopt them"
+                )
+            if not self.adoption.contract_digest:
+                raise NotAdopted(f"{self.payer}: no build of {self.contract} is adopted; run 'carepact up' to adopt it")
+            if self.adoption.contract_digest != self._digest:
+                raise OtherBuild(
+                    f"{self.payer}: the log adopted {self.contract} build {self.adoption.build} "
+                    f"({self.adoption.contract_digest[:12]}), this worker has {self._digest[:12]}; "
+                    "start that build, or adopt this one"
+                )
+            rules = self._rules[plan] = _compile(self._make, sheet)
+        return rules
+
+    # -- what to load ----------------------------------------------------------------------------------------------
+
+    def needs(self, fact: Fact) -> Needs:
+        """A claim's family and the months its days may reach; all that coverage may reach."""
+        kind = fact.type
+        if kind in CLAIMS:
+            return Needs((fact.data.family,), month_before(_first_day(fact), REACH_MONTHS))
+        if kind == "carepact.EnrollmentChanged.v1":
+            return Needs(since=month_before(fact.data.from_on.isoformat(), REACH_MONTHS))
+        if kind in ("carepact.MemberDescribed.v1", "carepact.MemberRetired.v1"):
+            return Needs(since=ALL)
+        return Needs()
+
+    def sweep_since(self, member: Member) -> str:
+        """The months of the earliest episode that waits for time; all of them when everyone is touched."""
+        if self._everyone:
+            return ALL
+        return month_before(min(member.head.due), REACH_MONTHS) if member.head.due else NONE
+
+    def due_on(self, member: Member) -> str:
+        """The next day on which time alone changes something for this member."""
+        return min(member.head.due.values()) if member.head.due else ""
+
+    # -- evolve and decide -----------------------------------------------------------------------------------------
+
+    def apply(self, member: Member, fact: Fact) -> Outcome:
+        """One fact of one member: what it says, then what follows from it."""
+        rules = self._rules_for(fact.plan)
+        touched = self.evolve(member, fact, rules)
+        return self.decide(member, fact, rules, touched) if touched is not None else Outcome()
+
+    def revisit(self, member: Member, fact: Fact) -> Outcome:
+        """A broadcast touched the member: decide all loaded episodes again."""
+        return self.decide(member, fact, self._rules_for(member.head.plan), Touched(everything=True))
+
+    def evolve(self, member: Member, fact: Fact, rules: Rules) -> Touched | None:
+        """Record what the fact says; name what it touched. Facts without a clause yet touch nothing."""
+        head, data = member.head, fact.data
+        if fact.plan and not head.plan:
+            head.plan = fact.plan
+            member.dirty.add(("head", ""))
+        match fact.type:
+            case kind if kind in CLAIMS:
+                return self._evolve_claim(member, fact, rules)
+            case "carepact.EnrollmentChanged.v1":
+                span = Span(data.from_on.isoformat(), _day(data.through_on), data.code or "", _ref(fact))
+                head.coverage[data.coverage] = coverage.overlay(
+                    head.coverage.get(data.coverage, []), span, data.covered
+                )
+                member.dirty.add(("head", ""))
+                return Touched(everything=True) if head.episodes else None
+            case "carepact.MemberDescribed.v1":
+                head.birth_year = data.birth_year or head.birth_year
+                head.sex = data.sex or head.sex
+                head.state = data.state or head.state
+                member.dirty.add(("head", ""))
+                died_on = data.died_on.isoformat() if data.died_on else ""
+                if died_on == head.died_on or not died_on:
+                    return None
+                head.died_on, head.died_ref = died_on, _ref(fact)
+                return Touched(everything=True) if head.episodes else None
+            case "carepact.MemberRetired.v1":
+                head.retired = True
+                member.dirty.add(("head", ""))
+                return Touched(everything=True)
+            case _:
+                return None
+
+    def _evolve_claim(self, member: Member, fact: Fact, rules: Rules) -> Touched:
+        record = of_claim(fact, rules.codes, rules.clauses.services, rules.clauses.medicare)
+        family = member.families.get(fact.data.family)
+        if family is None:
+            family = member.families[fact.data.family] = Family()
+        else:
+            days = [day for old in family.records for day in days_of(old.units)]
+            if days and (since := month_before(min(days), REACH_MONTHS)) < member.since:
+                raise NeedsEarlier(since)
+        member.dirty.add(("claim", fact.data.family))
+        gone, come = receive(family, record)
+        touched = Touched()
+        for units, sign in ((gone, -1), (come, 1)):
+            if units:
+                self._move(member, units, sign, rules, touched)
+        return touched
+
+    def _move(self, member: Member, units: list[Unit], sign: int, rules: Rules, touched: Touched) -> None:
+        for day in move(member, units, come=sign > 0):
+            touched.therapy_from = min(touched.therapy_from or FOREVER, day)
+        for unit in units:
+            for bucket, _, key, _ in unit.evidence:
+                if bucket != "diagnoses":
+                    touched.days.add(key[:10])
+                elif member.head.fills:
+                    self._diagnosed(member, key[:10], rules, touched)
+            for day, *amounts in unit.spend:
+                touched.spend.append((day, [sign * amount for amount in amounts]))
+
+    @staticmethod
+    def _diagnosed(member: Member, day: str, rules: Rules, touched: Touched) -> None:
+        """A diagnosis came or went: fills on its day or in the days after may now be triggers, or no longer."""
+        last = add_days(day, rules.clauses.calendar.lookback_days)
+        for fill in member.head.fills:
+            if day <= fill <= last:
+                touched.days.add(fill)
+                touched.therapy_from = min(touched.therapy_from or FOREVER, fill)
+
+    def decide(self, member: Member, fact: Fact, rules: Rules, touched: Touched) -> Outcome:
+        """The difference between what the evidence supports now and what stands."""
+        outcome = Outcome()
+        kept = set(member.head.episodes)
+        opened: list[str] = []
+        if touched.therapy_from or touched.everything:
+            opened = self._rechain(member, fact, rules, touched, outcome)
+        ends = rules.clauses.calendar.ends_on
+        for day, amounts in touched.spend:
+            for start in member.head.episodes:
+                if start in kept and start <= day <= ends(start):
+                    spend = member.episodes[start].spend
+                    for i, amount in enumerate(amounts):
+                        spend[i] += amount
+        for start in list(member.head.episodes):
+            if touched.everything:
+                if start[:7] >= member.since:
+                    self._judge(member, fact, rules, member.episodes[start], outcome)
+                continue
+            end = ends(start)
+            if start in opened or any(start <= day <= end for day in touched.days):
+                self._judge(member, fact, rules, member.episodes[start], outcome)
+            elif any(start <= day <= end for day, _ in touched.spend):
+                self._spend(member, fact, rules, member.episodes[start], outcome)
+        return outcome
+
+    def _rechain(self, member: Member, fact: Fact, rules: Rules, touched: Touched, outcome: Outcome) -> list[str]:
+        """Find the episodes again from the first that could have changed; close those gone, make those new."""
+        head, calendar = member.head, rules.clauses.calendar
+        if touched.everything:
+            before = [s for s in head.episodes if s[:7] < member.since]
+        else:
+            before = [s for s in head.episodes if calendar.ends_on(s) < touched.therapy_from]
+        after = calendar.ends_on(before[-1]) if before else ""
+        days = [] if head.retired else triggers(member, calendar.lookback_days, after)
+        starts = chain(days, calendar, after)
+        old = head.episodes[len(before) :]
+        if starts == old:
+            return []
+        for start in old:
+            if start not in starts:
+                self._cancel(member, fact, rules, member.episodes[start], outcome)
+        opened = [start for start in starts if start not in old]
+        for start in opened:
+            self._open(member, fact, rules, start)
+        head.episodes = before + starts
+        member.dirty.add(("head", ""))
+        return opened
+
+    def _open(self, member: Member, fact: Fact, rules: Rules, start: str) -> None:
+        end = rules.clauses.calendar.ends_on(start)
+        episode = member.episodes.get(start)
+        if episode is None:
+            name = episode_id(self.payer, member.head.plan, self.contract, member.token, start)
+            episode = member.episodes[start] = Episode(name, start, end)
+        episode.opened_by = fact.fact_id
+        episode.spend = spend_of(member, start, end)
+        member.dirty.add(("episode", start))
+
+    def _cancel(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
+        """The episode's first therapy is gone, or an earlier one covers it: its payments are reversed."""
+        member.head.due.pop(episode.started_on, None)
+        self._settle(member, fact, rules, episode, [], outcome)
+        judgement = Judgement("cancelled", "member_retired" if member.head.retired else "trigger_moved")
+        self._version(member, fact, episode, judgement, episode.cancer_type, episode.practice, outcome)
+        episode.spend = [0, 0, 0, 0]
+        self._expenditure(fact, episode, 0, outcome)
+
+    def _judge(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
+        clauses = rules.clauses
+        window = gather(member, episode.started_on, episode.ends_on, clauses.calendar)
+        cancer = cancer_type(window)
+        judgement = clauses.judge(member, window, cancer)
+        practice = clauses.practice(window)
+        self._version(member, fact, episode, judgement, cancer, practice, outcome)
+        due = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
+        self._settle(member, fact, rules, episode, due, outcome)
+        self._spend(member, fact, rules, episode, outcome)
+        waits = clauses.due_on(episode, self.adoption.closed_through)
+        if member.head.due.get(episode.started_on, "") != waits:
+            member.dirty.add(("head", ""))
+            if waits:
+                member.head.due[episode.started_on] = waits
+            else:
+                del member.head.due[episode.started_on]
+
+    def _spend(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
+        member.dirty.add(("episode", episode.started_on))
+        self._expenditure(fact, episode, rules.clauses.expenditure_cents(episode), outcome)
+
+    @staticmethod
+    def _expenditure(fact: Fact, episode: Episode, total: int, outcome: Outcome) -> None:
+        if (delta := total - episode.expenditure_cents) != 0:
+            episode.expenditure_cents = total
+            outcome.spends.append(SpendChange(episode.episode_id, fact.offset, delta, total))
+
+    def _version(
+        self,
+        member: Member,
+        fact: Fact,
+        episode: Episode,
+        judgement: Judgement,
+        cancer: str,
+        practice: str,
+        outcome: Outcome,
+    ) -> None:
+        closed = episode.ends_on <= self.adoption.closed_through
+        new = (cancer, judgement.status, judgement.void_reason, judgement.exclusion, practice, closed)
+        old = (
+            episode.cancer_type,
+            episode.status,
+            episode.void_reason,
+            episode.exclusion,
+            episode.practice,
+            episode.closed,
+        )
+        member.dirty.add(("episode", episode.started_on))
+        if new == old and episode.version:
+            return
+        episode.version += 1
+        episode.cancer_type, episode.practice, episode.closed = cancer, practice, closed
+        episode.status, episode.void_reason = judgement.status, judgement.void_reason
+        episode.exclusion, episode.included = judgement.exclusion, judgement.included
+        episode.period = performance_period(episode.started_on)
+        outcome.episodes.append(
+            EpisodeVersion(
+                episode.episode_id,
+                episode.version,
+                member.token,
+                member.head.plan,
+                self.contract,
+                fact.offset,
+                fact.fact_id,
+                episode.started_on,
+                episode.ends_on,
+                episode.period,
+                cancer,
+                judgement.status,
+                judgement.void_reason,
+                judgement.included,
+                judgement.exclusion,
+                practice,
+                episode.opened_by,
+                closed,
+            )
+        )
+
+    # -- payments --------------------------------------------------------------------------------------------------
+
+    def _settle(
+        self, member: Member, fact: Fact, rules: Rules, episode: Episode, due: list[Due], outcome: Outcome
+    ) -> None:
+        """Reverse what is no longer supported, determine what newly is; leave alone what stands."""
+        wanted = {f"{d.kind}|{d.period}": d for d in due}
+        reversed_by: dict[str, str] = {}
+        for key, owed in list(episode.owed.items()):
+            want = wanted.get(key)
+            if want is not None and _same(owed, want):
+                del wanted[key]
+                continue
+            del episode.owed[key]
+            self._reverse(member, fact, rules, episode, owed, outcome)
+            reversed_by[key] = owed.payment_id
+        for key, want in wanted.items():
+            self._determine(member, fact, rules, episode, key, want, reversed_by.get(key, ""), outcome)
+
+    def _reverse(
+        self, member: Member, fact: Fact, rules: Rules, episode: Episode, owed: Owed, outcome: Outcome
+    ) -> None:
+        name = payment_id(self.contract, episode.episode_id, owed.kind, owed.period, fact.fact_id, owed.payment_id, 0)
+        lines = [
+            {
+                "clause": clause,
+                "label": f"Reversal: {label}",
+                "arithmetic": f"-({money(amount)}) of payment {owed.payment_id}",
+                "amount_cents": -amount,
+                "terms": [],
+            }
+            for clause, label, amount in owed.components
+        ]
+        facts = [(_ref(fact), CAUSES.get(_cause(fact), _cause(fact)).replace("_", " "))]
+        self._emit(
+            member, fact, rules, episode, outcome, name, owed.kind, -owed.amount_cents, owed.practice, owed.period,
+            owed.effective_on, owed.payment_id, "", lines, facts,
+        )  # fmt: skip
+
+    def _determine(
+        self,
+        member: Member,
+        fact: Fact,
+        rules: Rules,
+        episode: Episode,
+        key: str,
+        due: Due,
+        supersedes: str,
+        outcome: Outcome,
+    ) -> None:
+        amount = due.amount_cents
+        name = payment_id(self.contract, episode.episode_id, due.kind, due.period, fact.fact_id, "", 0)
+        components = [[line.clause, line.label, line.amount_cents] for line in due.lines]
+        episode.owed[key] = Owed(
+            name, due.kind, due.period, amount, due.practice, due.effective_on, due.basis, components
+        )
+        lines = [
+            {
+                "clause": line.clause,
+                "label": line.label,
+                "arithmetic": line.arithmetic,
+                "amount_cents": line.amount_cents,
+                "terms": [term.as_use() for term in line.terms],
+            }
+            for line in due.lines
+        ]
+        facts = [*due.facts, (rules.sheet.ref, f"terms {rules.sheet.version} of {self.contract} adopted")]
+        self._emit(
+            member, fact, rules, episode, outcome, name, due.kind, amount, due.practice, due.period, due.effective_on,
+            "", supersedes, lines, facts,
+        )  # fmt: skip
+
+    def _emit(
+        self,
+        member: Member,
+        fact: Fact,
+        rules: Rules,
+        episode: Episode,
+        outcome: Outcome,
+        name: str,
+        kind: str,
+        amount: int,
+        practice: str,
+        period: str,
+        effective_on: str,
+        reverses: str,
+        supersedes: str,
+        lines: list[dict[str, Any]],
+        facts: list[tuple[Ref, str]],
+    ) -> None:
+        head = member.head
+        head.sequence += 1
+        member.dirty.update((("head", ""), ("episode", episode.started_on)))
+        event = {
+            "payment_id": name,
+            "payer": self.payer,
+            "plan": head.plan,
+            "contract": self.contract,
+            "contract_version": rules.sheet.version,
+            "contract_digest": self._digest,
+            "kind": kind,
+            "amount_cents": amount,
+            "currency": "USD",
+            "member": member.token,
+            "episode_id": episode.episode_id,
+            "practice": practice or None,
+            "period": period,
+            "effective_on": effective_on,
+            "reverses": reverses or None,
+            "supersedes": supersedes or None,
+            "cause": fact.fact_id,
+            "cause_kind": CAUSES.get(_cause(fact), _cause(fact)),
+            "lines": lines,
+            "facts": [
+                {
+                    "event_id": ref[0],
+                    "type": ref[1],
+                    "position": {"topic": fact.topic, "partition": fact.partition, "offset": ref[2]},
+                    "says": says,
+                }
+                for ref, says in facts
+            ],
+            "position": {"topic": fact.topic, "partition": fact.partition, "offset": fact.offset},
+        }
+        outcome.payments.append(
+            Payment(
+                name, member.token, head.plan, self.contract, kind, amount, episode.episode_id, practice, period,
+                effective_on, reverses, supersedes, fact.fact_id, head.sequence, fact.offset, event,
+            )
+        )  # fmt: skip
+
+
+def performance_period(start: str) -> int:
+    """The half-year of initiation, counted from 2023-07-01 = 1 (EOM 1.1); 0 before it."""
+    return max(0, (int(start[:4]) - 2023) * 2 + (1 if start[5:7] >= "07" else 0))
+
+
+def _same(owed: Owed, due: Due) -> bool:
+    """Whether a payment in force is what the evidence still supports: same money, and its own basis still stands."""
+    return (
+        owed.amount_cents == due.amount_cents
+        and owed.practice == due.practice
+        and (owed.basis == due.basis or owed.basis in due.alternatives)
+    )
+
+
+def _cause(fact: Fact) -> str:
+    action: str = fact.data.action if fact.type in CLAIMS else fact.type
+    return action
+
+
+def _ref(fact: Fact) -> Ref:
+    return (fact.fact_id, fact.type, fact.offset)
+
+
+def _day(day: Any) -> str:
+    return FOREVER if day is None else str(day.isoformat())
+
+
+def _first_day(fact: Fact) -> str:
+    data = fact.data
+    match fact.type:
+        case "carepact.ProfessionalClaimReceived.v1":
+            return min(line.service_on for line in data.lines).isoformat()  # type: ignore[no-any-return]
+        case "carepact.InstitutionalClaimReceived.v1":
+            days = [line.service_on for line in data.lines]
+            days.append(min(data.from_on, data.admitted_on or data.from_on))
+            return min(days).isoformat()  # type: ignore[no-any-return]
+        case _:
+            return data.filled_on.isoformat()  # type: ignore[no-any-return]

@@ -1,0 +1,168 @@
+"""Medicare's Enhancing Oncology Model: when an episode is valid, what is excluded, and the monthly payment.
+
+Modelled: eligibility (EOM 1.4), CAR-T (1.3), sub-type exclusions (1.5), attribution (1.7), expenditure of Parts A, B
+and D (1.8), and the MEOS payment with its months and its dual addition (2). Left out, and so named in the README:
+winsorisation, benchmark, target, performance-based payment and recoupment, quality. Figures: eom.toml.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from contracts import coverage
+from contracts.clauses import Due, Judgement, Line, eligible_window_facts
+from contracts.episode import Calendar, Service, Window, at_risk_until, attribute
+from contracts.parts import Adoption, Episode, Member, Ref
+from contracts.terms import DatedValue, TermSheet
+from contracts.units import FOREVER, cents
+
+CONTRACT = "medicare-eom"
+
+
+class EomClauses:
+    """EOM under one adopted sheet; methods stand in the order of the model's own rules."""
+
+    contract = CONTRACT
+    medicare = True
+
+    def __init__(self, sheet: TermSheet) -> None:
+        self.sheet = sheet
+        self._first = sheet.on("initiation_first_on", FOREVER).value
+        self._last = sheet.on("initiation_last_on", FOREVER).value
+        self.calendar = Calendar(
+            self._first,
+            self._last,
+            int(sheet.on("episode_months", self._first).number),
+            int(sheet.on("part_d_lookback_days", self._first).number),
+        )
+        self._meos_code = sheet.on("meos_code", FOREVER).value
+        self.services = frozenset({self._meos_code})
+        self._dual_codes = frozenset(sheet.on("dual_codes", FOREVER).value.split())
+
+    def judge(self, member: Member, window: Window, cancer: str) -> Judgement:
+        """Eligibility first, then the visit, then the sub-type; the first reason found is the one given."""
+        reason = self._void_reason(member, window)
+        return Judgement("void", reason) if reason else Judgement("valid", "", self._exclusion(window, cancer))
+
+    def _void_reason(self, member: Member, window: Window) -> str:
+        """EOM 1.3, 1.4: every day of the episode, or until death; losing eligibility voids, it never truncates."""
+        if window.start < self._first:
+            return "before_model"
+        if window.start > self._last:
+            return "after_model"
+        if window.cell_therapy is not None:
+            return "car_t"
+        spans, last = member.head.coverage, at_risk_until(member, window.end)
+        for kind in ("part_a", "part_b"):
+            if coverage.throughout(spans.get(kind), window.start, last):
+                return kind
+        for kind in ("medicare_advantage", "esrd", "other_primary"):
+            if coverage.ever(spans.get(kind), window.start, last):
+                return kind
+        return "" if window.visits else "no_em_visit"
+
+    def _exclusion(self, window: Window, cancer: str) -> str:
+        """EOM 1.5: endocrine therapy alone in breast cancer, androgen therapy alone in prostate cancer."""
+        given = window.drugs | window.filled
+        if cancer == "breast" and given == {"hormonal_breast"} and not window.drugs:
+            return "low_risk_breast"
+        if cancer == "prostate" and given == {"hormonal_prostate"}:
+            return "low_intensity_prostate"
+        return ""
+
+    def practice(self, window: Window) -> str:
+        """EOM 1.7: the first practice seen, if it furnished a quarter of the visits; else plurality."""
+        return attribute(window, self._share(window.start))
+
+    def _share(self, start: str) -> Decimal:
+        return self.sheet.on("attribution_share", start).number
+
+    def expenditure_cents(self, episode: Episode) -> int:
+        """EOM 1.8: (A and B paid) / 0.98 + low-income subsidy + 80 % above the threshold + counted base of MEOS.
+
+        Standardised 9,604.00 / 0.98 = 9,800.00; subsidy 412.50 + 0.8 x 9,150.25 = 7,732.70.
+        """
+        a_and_b, subsidy, above, _ = episode.spend
+        total = Decimal(subsidy)
+        if a_and_b:
+            total += a_and_b / (1 - self.sheet.on("sequestration", episode.started_on).number)
+        if above:
+            total += above * self.sheet.on("part_d_above_threshold_share", episode.started_on).number
+        if episode.owed:
+            counted = self.sheet.on("meos_counted_base", episode.started_on).number
+            total += 100 * counted * sum(1 for owed in episode.owed.values() if owed.kind == "MEOS")
+        return cents(total / 100, self.sheet.rounding)
+
+    def owed(self, member: Member, episode: Episode, window: Window, adoption: Adoption) -> list[Due]:
+        """EOM 2: a payment for each calendar month of enhanced services, up to six in an episode.
+
+        Initiated 2024-11-20, full dual, six months: 6 x (70 + 30) = 600.00.
+        """
+        billed = self._billed_months(member, episode, window, adoption)
+        if not billed:
+            return []
+        most = int(self.sheet.on("meos_months_max", episode.started_on).number)
+        base = self.sheet.on("meos_payment", episode.started_on)
+        addition = self.sheet.on("meos_dual_addition", episode.started_on)
+        common = self._episode_facts(member, window)
+        return [
+            self._month_due(member, month, billed[month], base, addition, common, adoption)
+            for month in sorted(billed)[:most]
+        ]
+
+    def _billed_months(
+        self, member: Member, episode: Episode, window: Window, adoption: Adoption
+    ) -> dict[str, list[Service]]:
+        """Months with an M0010 line of the episode's own, participating practice, in life and out of hospice."""
+        spans = adoption.practices.get(episode.practice)
+        hospice = member.head.coverage.get("hospice")
+        until = min(member.head.died_on or FOREVER, hospice[0].start if hospice else FOREVER)
+        months: dict[str, list[Service]] = {}
+        for service in window.services:
+            if (
+                service.code == self._meos_code
+                and service.practice == episode.practice
+                and service.day <= until
+                and coverage.on(spans, service.day) is not None
+            ):
+                months.setdefault(service.day[:7], []).append(service)
+        return months
+
+    def _month_due(
+        self,
+        member: Member,
+        month: str,
+        services: list[Service],
+        base: DatedValue,
+        addition: DatedValue,
+        common: list[tuple[Ref, str]],
+        adoption: Adoption,
+    ) -> Due:
+        service = min(services, key=lambda s: s.key)
+        lines = [
+            Line("MEOS", base.label, f"1 month x {base.number:.2f} = {base.number:.2f}", cents(base.number), (base,))
+        ]
+        facts = [(service.ref, f"{service.code} furnished on {service.day} by practice {service.practice}"), *common]
+        dual = coverage.on(member.head.coverage.get("dual"), service.day)
+        if dual is not None and dual.code in self._dual_codes:
+            codes = self.sheet.on("dual_codes", service.day)
+            arithmetic = f"1 month x {addition.number:.2f} = {addition.number:.2f}, dual status {dual.code}"
+            lines.append(Line("MEOS.dual", addition.label, arithmetic, cents(addition.number), (addition, codes)))
+            facts.append((dual.ref, f"dual status {dual.code} on {service.day}"))
+        participation = coverage.on(adoption.practices.get(service.practice), service.day)
+        if participation is not None:
+            facts.append((participation.ref, f"practice {service.practice} participates on {service.day}"))
+        others = frozenset(s.key for s in services)
+        return Due("MEOS", month, service.practice, service.day, lines, facts, service.key, others)
+
+    def _episode_facts(self, member: Member, window: Window) -> list[tuple[Ref, str]]:
+        facts: list[tuple[Ref, str]] = []
+        if window.trigger_ref is not None:
+            facts.append((window.trigger_ref, f"therapy on {window.start} ({window.source}) starts the episode"))
+        first = min(window.visits, key=lambda v: (v.day, v.practice))
+        facts.append((first.ref, f"first {first.cancer} visit on {first.day} at practice {first.practice}"))
+        return facts + eligible_window_facts(member, window, ("part_a", "part_b"))
+
+    def due_on(self, episode: Episode, closed_through: str) -> str:
+        """Time alone only closes an episode's window."""
+        return episode.ends_on if episode.ends_on > closed_through else ""

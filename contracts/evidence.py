@@ -1,0 +1,211 @@
+"""What a claim is evidence of: therapy that may start an episode, visits, billed services, spending.
+
+Each claim record is read once, when it comes; what it contributes is kept with it, line by line, and is put into and
+taken out of the member's months as the record's lines come to count or cease to (`contracts.claims`).
+
+Sources of a trigger, in their same-day precedence (EOM 1.2): 0 outpatient, 1 physician, 2 DMEPOS, 3 Part D.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.envelope import Fact
+from contracts.parts import ClaimRecord, Member, Month, Ref, Unit
+from contracts.terms import TermSheet
+
+ENCOUNTER_FOR_THERAPY = ("Z5111", "Z5112")
+NOT_PRIMARY = ("A", "B", "G")
+"""Primary payer codes of claims on which the plan does not pay first (working aged, ESRD, working disabled)."""
+
+INPATIENT_PLACE = "21"
+
+
+class CodeSets:
+    """The value sets of a sheet, compiled for the fold; `cancer` finds a diagnosis's type by its longest prefix."""
+
+    def __init__(self, sheet: TermSheet) -> None:
+        self.therapy_hcpcs = sheet.codes("therapy_hcpcs")
+        self.therapy_ndc9 = sheet.codes("therapy_ndc9")
+        self.visits = frozenset(sheet.codes("visits"))
+        self.cell_therapy = frozenset(sheet.codes("cell_therapy"))
+        self._prefixes = sheet.codes("cancer_types")
+        self._lengths = sorted({len(p) for p in self._prefixes}, reverse=True)
+        self._cache: dict[str, str] = {}
+
+    def cancer(self, code: str) -> str:
+        """The included cancer type of an ICD-10-CM code, or ''."""
+        found = self._cache.get(code)
+        if found is None:
+            found = next((self._prefixes[code[:n]] for n in self._lengths if code[:n] in self._prefixes), "")
+            if len(self._cache) < 100_000:
+                self._cache[code] = found
+        return found
+
+    def first_cancer(self, codes: tuple[str, ...]) -> str:
+        """The type of the first included diagnosis among codes, or ''."""
+        for code in codes:
+            if found := self.cancer(code):
+                return found
+        return ""
+
+
+def of_claim(fact: Fact, codes: CodeSets, services: frozenset[str], medicare: bool) -> ClaimRecord:
+    """The record of a claim fact: its versions' names, and what each of its lines contributes.
+
+    `services` are billed codes to remember (M0010); `medicare` selects standardised amounts where there are any.
+    """
+    data = fact.data
+    kind = fact.type
+    ref: Ref = (fact.event_id, kind, fact.offset)
+    note = "denied" if data.denied else "other payer first" if data.primary_payer in NOT_PRIMARY else ""
+    if kind == "carepact.ProfessionalClaimReceived.v1":
+        units = _professional(data, codes, services, medicare, ref, bool(note))
+    elif kind == "carepact.InstitutionalClaimReceived.v1":
+        units = _institutional(data, codes, medicare, ref, bool(note))
+    else:
+        units = _pharmacy(data, codes, ref, bool(note))
+    return ClaimRecord(data.claim_id, data.action, data.replaces or "", data.effective_on.isoformat(), ref, units, note)
+
+
+def _professional(
+    data: Any, codes: CodeSets, services: frozenset[str], medicare: bool, ref: Ref, silent: bool
+) -> list[Unit]:
+    claim, offset = data.claim_id, ref[2]
+    header = ""
+    if data.diagnoses and data.diagnoses[0] in ENCOUNTER_FOR_THERAPY:
+        header = codes.first_cancer(data.diagnoses)
+    cancers = ["" if line.denied or not line.diagnoses else codes.cancer(line.diagnoses[0]) for line in data.lines]
+    claim_cancer = header or next((c for c in cancers if c), "")
+    rank, source = (2, "dmepos") if data.supplier == "dmepos" else (1, "physician")
+    units = []
+    for line, cancer in zip(data.lines, cancers, strict=True):
+        if silent or line.denied:
+            units.append(Unit(line.line, line.paid_cents, [], [], counts=False))
+            continue
+        day = line.service_on.isoformat()
+        month, code = day[:7], line.code
+        tail = f"{claim}|{line.line}#{offset}"
+        evidence: list[list[Any]] = []
+        if cancer and rank == 1:
+            evidence.append(["diagnoses", month, f"{day}|{tail}", [cancer, ref]])
+            if code in codes.visits and (practice := line.rendering_tin or data.billing_tin):
+                evidence.append(["visits", month, f"{day}|{practice}|{cancer}|{tail}", ref])
+        if code is not None:
+            drug = codes.therapy_hcpcs.get(code)
+            if drug and claim_cancer and (line.allowed_cents or 0) > 0 and line.place_of_service != INPATIENT_PLACE:
+                evidence.append(
+                    ["triggers", month, f"{day}|{rank}|{tail}", [cancer or claim_cancer, drug, source, ref]]
+                )
+            if code in services and data.billing_tin:
+                value = [line.paid_cents, ref]
+                evidence.append(["services", month, f"{day}|{data.billing_tin}|{code}|{tail}", value])
+                units.append(Unit(line.line, line.paid_cents, evidence, []))
+                continue
+            if code in codes.cell_therapy:
+                evidence.append(["cell_therapies", month, f"{day}|{code}|{tail}", ref])
+        paid = line.paid_cents
+        if medicare and line.standardized_cents is not None:
+            paid = line.standardized_cents
+        units.append(Unit(line.line, line.paid_cents, evidence, [[day, paid, 0, 0]] if paid else []))
+    return units
+
+
+def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent: bool) -> list[Unit]:
+    """One unit: a facility's claim is voided as a whole, and its paid amount counts once (EOM 1.8 for the day)."""
+    if silent:
+        return [Unit(0, data.paid_cents, [], [], counts=False)]
+    claim, offset = data.claim_id, ref[2]
+    by_admission = data.setting in ("inpatient", "skilled_nursing") and data.admitted_on is not None
+    day = (data.admitted_on if by_admission else data.from_on).isoformat()
+    evidence: list[list[Any]] = []
+    cancer = codes.first_cancer(data.diagnoses)
+    outpatient = data.setting == "outpatient"
+    if cancer and outpatient:
+        evidence.append(["diagnoses", day[:7], f"{day}|{claim}|0#{offset}", [cancer, ref]])
+    for line in data.lines:
+        code = line.code
+        if code is None or line.denied:
+            continue
+        on = line.service_on.isoformat()
+        drug = codes.therapy_hcpcs.get(code)
+        if drug and cancer and outpatient and (line.charge_cents or 0) - line.noncovered_cents > 0:
+            key = f"{on}|0|{claim}|{line.line}#{offset}"
+            evidence.append(["triggers", on[:7], key, [cancer, drug, "outpatient", ref]])
+        if code in codes.cell_therapy:
+            evidence.append(["cell_therapies", on[:7], f"{on}|{code}|{claim}|{line.line}#{offset}", ref])
+    for code in data.procedures:
+        if code in codes.cell_therapy:
+            evidence.append(["cell_therapies", day[:7], f"{day}|{code}|{claim}|0#{offset}", ref])
+    paid = data.paid_cents
+    if medicare and data.standardized_cents is not None:
+        paid = data.standardized_cents
+    return [Unit(0, data.paid_cents, evidence, [[day, paid, 0, 0]] if paid else [])]
+
+
+def _pharmacy(data: Any, codes: CodeSets, ref: Ref, silent: bool) -> list[Unit]:
+    if silent:
+        return [Unit(1, data.paid_cents, [], [], counts=False)]
+    day = data.filled_on.isoformat()
+    evidence: list[list[Any]] = []
+    drug = codes.therapy_ndc9.get(data.ndc[:9]) if data.ndc else None
+    if drug:
+        evidence.append(["fills", day[:7], f"{day}|3|{data.claim_id}|1#{ref[2]}", [drug, ref]])
+    subsidy, above, paid = data.low_income_subsidy_cents, data.above_threshold_cents, data.paid_cents
+    return [Unit(1, paid, evidence, [[day, 0, subsidy, above, paid]] if subsidy or above or paid else [])]
+
+
+def days_of(units: list[Unit]) -> list[str]:
+    """Every day that units say anything about."""
+    days = [item[2][:10] for unit in units for item in unit.evidence]
+    days += [item[0] for unit in units for item in unit.spend]
+    return days
+
+
+def move(member: Member, units: list[Unit], come: bool) -> list[str]:
+    """Put what `units` contribute into the member's months, or take it out.
+
+    Returns the days that became, or ceased to be, days of therapy.
+    """
+    changed: list[str] = []
+    for unit in units:
+        for bucket, name, key, value in unit.evidence:
+            held: dict[str, Any] = getattr(_month(member, name), bucket)
+            if come:
+                held[key] = value
+            else:
+                del held[key]
+            if bucket == "triggers" or bucket == "fills":  # noqa: PLR1714 # the fold runs this for every line
+                _count(
+                    member, member.head.therapy_days if bucket == "triggers" else member.head.fills, key, come, changed
+                )
+        for day, *amounts in unit.spend:
+            spend = _month(member, day[:7]).spend
+            spent = spend.get(day)
+            if spent is None:
+                spent = spend[day] = [0, 0, 0, 0]
+            for i, amount in enumerate(amounts):
+                spent[i] += amount if come else -amount
+            if not any(spent):
+                del spend[day]
+    return changed
+
+
+def _month(member: Member, name: str) -> Month:
+    member.dirty.add(("month", name))
+    month = member.months.get(name)
+    if month is None:
+        month = member.months[name] = Month()
+    return month
+
+
+def _count(member: Member, days: dict[str, int], key: str, come: bool, changed: list[str]) -> None:
+    day = key[:10]
+    count = days.get(day, 0) + (1 if come else -1)
+    if count:
+        days[day] = count
+    else:
+        del days[day]
+    if count == (1 if come else 0):
+        changed.append(day)
+    member.dirty.add(("head", ""))

@@ -1,0 +1,46 @@
+"""The contracts there are, and the fold of each."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from contracts import bcbs_sc, employers, eom
+from contracts.decision import ContractFold
+from contracts.fold import Fold
+from contracts.parts import Adoption
+from contracts.terms import bundled, digest_of
+
+SHEETS = {eom.CONTRACT: "eom", bcbs_sc.CONTRACT: "bcbs_sc", employers.CONTRACT: "employers"}
+MAKERS: dict[str, Any] = {
+    eom.CONTRACT: eom.EomClauses,
+    bcbs_sc.CONTRACT: bcbs_sc.clauses,
+    employers.CONTRACT: employers.clauses,
+}
+SHARED = ("claims", "clauses", "coverage", "decision", "episode", "evidence", "terms", "units")
+"""Modules whose code decides for every contract, and so is part of each one's digest."""
+
+
+def bundled_sheet(contract: str) -> tuple[str, str, dict[str, Any]]:
+    """(version, digest, content) of the sheet shipped with this build."""
+    content = bundled(SHEETS[contract])
+    return content["sheet"]["version"], digest_of(content), content
+
+
+@cache
+def contract_digest(contract: str) -> str:
+    """SHA-256 over the source of the modules that decide for a contract; what `ContractAdopted` names."""
+    own = SHEETS[contract]
+    modules = sorted({*SHARED, own, *(("care_fee",) if own != "eom" else ())})
+    digest = hashlib.sha256()
+    for name in modules:
+        digest.update(f"{name}\n".encode())
+        digest.update(files("contracts").joinpath(f"{name}.py").read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
+
+
+def fold_for(contract: str, payer: str, adoption: Adoption) -> Fold:
+    """The fold of one partition of `payer`'s log under `contract`, from what the partition has adopted."""
+    return ContractFold(payer, contract, contract_digest(contract), MAKERS[contract], adoption)

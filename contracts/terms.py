@@ -1,0 +1,149 @@
+"""Dated terms: a sheet of named values, each with its unit, source and standing, in force from a day on.
+
+A sheet is TOML in this folder. What the log adopts is its content as JSON, with the codes of its value sets, and the
+SHA-256 of that content; the fold reads the adopted content and never the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import tomllib
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from contracts.errors import BadSheet, NoTermInForce
+
+STATUSES = ("found", "known", "open", "illustrative")
+
+
+@dataclass(frozen=True, slots=True)
+class DatedValue:
+    """A term's value on a day, with what an explanation shows beside it."""
+
+    name: str
+    label: str
+    value: str
+    unit: str
+    from_on: str
+    dated_by: str
+    source: str
+    status: str
+
+    @property
+    def number(self) -> Decimal:
+        """The value as an exact decimal."""
+        return Decimal(self.value)
+
+    def as_use(self) -> dict[str, Any]:
+        """The value as `PaymentLine.terms` keeps it."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "from": self.from_on,
+            "dated_by": self.dated_by,
+            "source": self.source,
+            "status": self.status,
+            "illustrative": self.status in ("illustrative", "open"),
+        }
+
+
+class TermSheet:
+    """The terms of one contract, as adopted. `on(term, day)` is the value in force, or a refusal that names both."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self.contract: str = content["sheet"]["contract"]
+        self.version: str = content["sheet"]["version"]
+        self.rounding: str = content["sheet"]["rounding"]
+        self._starts: dict[str, list[str]] = {}
+        self._values: dict[str, list[DatedValue]] = {}
+        for name, term in content["terms"].items():
+            self._read(name, term)
+
+    def _read(self, name: str, term: dict[str, Any]) -> None:
+        for key in ("label", "unit", "dated_by", "source", "status", "values"):
+            if not term.get(key):
+                raise BadSheet(self.contract, name, f"has no {key}; add one")
+        if term["status"] not in STATUSES:
+            raise BadSheet(self.contract, name, f"status must be one of {', '.join(STATUSES)}")
+        starts = [str(v["from"]) for v in term["values"]]
+        if starts != sorted(set(starts)):
+            raise BadSheet(self.contract, name, "values overlap or are out of order; sort them by 'from'")
+        self._starts[name] = starts
+        self._values[name] = [
+            DatedValue(
+                name,
+                term["label"],
+                str(v["value"]),
+                term["unit"],
+                str(v["from"]),
+                term["dated_by"],
+                term["source"],
+                v.get("status", term["status"]),
+            )
+            for v in term["values"]
+        ]
+
+    def on(self, term: str, day: str) -> DatedValue:
+        """The value of `term` on `day` ('YYYY-MM-DD')."""
+        index = bisect_right(self._starts.get(term, []), day) - 1
+        if index < 0:
+            raise NoTermInForce(self.contract, term, day)
+        return self._values[term][index]
+
+    def codes(self, value_set: str) -> dict[str, str]:
+        """A value set's codes, each with its class."""
+        return {code: kind for kind, members in self.content["value_sets"][value_set].items() for code in members}
+
+
+def _plain(value: Any) -> Any:
+    """TOML values as JSON has them: days as ISO strings, numbers as strings of their own digits."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    return value
+
+
+def _value_set(name: str, key: str, kind: str) -> dict[str, list[str]]:
+    """Codes of `contracts/value_sets/<name>.csv`, grouped by class, both sorted."""
+    groups: dict[str, list[str]] = {}
+    text = files("contracts").joinpath("value_sets", f"{name}.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
+        groups.setdefault(row[kind] if kind else "all", []).append(row[key])
+    return {group: sorted(set(codes)) for group, codes in sorted(groups.items())}
+
+
+def canonical(content: dict[str, Any]) -> bytes:
+    """The one byte form of a sheet's content that its digest is taken of."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """SHA-256 of a sheet's content, hex."""
+    return hashlib.sha256(canonical(content)).hexdigest()
+
+
+@cache
+def bundled(sheet: str) -> dict[str, Any]:
+    """The content of `contracts/<sheet>.toml`, with its value sets read in."""
+    text = files("contracts").joinpath(f"{sheet}.toml").read_text(encoding="utf-8")
+    raw = _plain(tomllib.loads(text, parse_float=Decimal))
+    head = raw.pop("sheet")
+    sets = {
+        name: _value_set(spec["file"], spec["key"], spec.get("class", ""))
+        for name, spec in head.pop("value_sets").items()
+    }
+    return {"sheet": head, "terms": raw, "value_sets": sets}
