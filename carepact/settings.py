@@ -71,13 +71,14 @@ def connection(settings: Settings, principal: str = AGENTS) -> Connections:
     Database roles: `platform` owns, `agents` write rows, `operator` reads; payers and plans have none.
     """
     home = settings.home_folder
+    bootstrap = settings.kafka or _local_bootstrap(home)
     dsn = _dsn(settings, home, principal)
     if settings.kafka is None:
-        return Connections(principal, _local_bootstrap(home), principal, home.secret(principal), dsn=dsn)
+        return Connections(principal, bootstrap, principal, home.secret(principal), dsn=dsn)
     user, password = _remote_user(settings, home, principal)
     return Connections(
         principal,
-        settings.kafka,
+        bootstrap,
         user,
         password,
         mechanism=settings.kafka_mechanism,

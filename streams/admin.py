@@ -31,9 +31,9 @@ from confluent_kafka.admin import (
 
 from streams.topics import AGENTS, Topic
 
-PATIENCE_SECONDS = 30
 ASK_AGAIN_SECONDS = 0.05
 SCRAM_ITERATIONS = 8192
+CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 OWN_NAMES = "carepact"  # consumer groups and transactional ids of the agents begin so
 PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -60,9 +60,9 @@ class LogNotOpened(Exception):
 class Admin:
     """The super user's hands on one cluster. Calls block; from async code use `asyncio.to_thread`."""
 
-    def __init__(self, confluent: Mapping[str, Any]) -> None:
+    def __init__(self, confluent: Mapping[str, Any], patience_seconds: float = 30) -> None:
         """`confluent` is `Connections.confluent()` of the platform's principal."""
-        self._config = dict(confluent)
+        self._config, self._patience = dict(confluent), patience_seconds
         self._client = AdminClient({**self._config, "log_level": 0})
 
     def prepare(self, declared: Sequence[Topic], passwords: Mapping[str, str]) -> tuple[str, ...]:
@@ -74,15 +74,15 @@ class Admin:
 
     def ensure_topics(self, declared: Sequence[Topic]) -> tuple[str, ...]:
         """Make the topics that are missing and hold the others against their declaration."""
-        there = self._client.list_topics(timeout=PATIENCE_SECONDS).topics
+        there = self._client.list_topics(timeout=self._patience).topics
         self._check([topic for topic in declared if topic.name in there], there)
         missing = [topic for topic in declared if topic.name not in there]
         if not missing:
             return ()
         asked = [NewTopic(t.name, num_partitions=t.partitions, replication_factor=-1, config=t.config) for t in missing]
-        for name, answer in self._client.create_topics(asked, operation_timeout=PATIENCE_SECONDS).items():
+        for name, answer in self._client.create_topics(asked, operation_timeout=self._patience).items():
             try:
-                answer.result(PATIENCE_SECONDS)
+                answer.result(self._patience)
             except KafkaException as refused:
                 if refused.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
@@ -92,15 +92,15 @@ class Admin:
     def ensure_users(self, passwords: Mapping[str, str]) -> tuple[str, ...]:
         """Make the SCRAM users that are missing; answers their names. A user's password is not changed."""
         described = self._client.describe_user_scram_credentials(list(passwords))
-        missing = tuple(name for name, answer in described.items() if _unknown_user(answer))
+        missing = tuple(name for name, answer in described.items() if _unknown_user(answer, self._patience))
         scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, SCRAM_ITERATIONS)
         asked = [UserScramCredentialUpsertion(name, scram, passwords[name].encode()) for name in missing]
         if asked:
             for answer in self._client.alter_user_scram_credentials(asked).values():
-                answer.result(PATIENCE_SECONDS)
+                answer.result(self._patience)
             # A broker learns of users after it has made its topics, so the last one is tried.
             last = {"sasl.username": missing[-1], "sasl.password": passwords[missing[-1]]}
-            AdminClient({**self._config, **last, "log_level": 0}).list_topics(timeout=PATIENCE_SECONDS)
+            AdminClient({**self._config, **last, "log_level": 0}).list_topics(timeout=self._patience)
         return missing
 
     def ensure_access(self, declared: Iterable[Topic]) -> None:
@@ -113,8 +113,8 @@ class Admin:
         there = self._access()
         if missing := [entry for entry in lists if entry not in there]:
             for answer in self._client.create_acls(missing).values():
-                answer.result(PATIENCE_SECONDS)
-            _until(lambda: set(missing) <= self._access(), "the access lists are not in force")
+                answer.result(self._patience)
+            _until(lambda: set(missing) <= self._access(), "the access lists are not in force", self._patience)
 
     def end_offsets(self, declared: Iterable[Topic]) -> dict[tuple[str, int], int]:
         """The end of every partition, as a `read_committed` reader sees it (the last stable offset)."""
@@ -122,9 +122,9 @@ class Admin:
 
         def ends() -> dict[tuple[str, int], int]:
             answers = self._client.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
-            return {(at.topic, at.partition): found.result(PATIENCE_SECONDS).offset for at, found in answers.items()}
+            return {(at.topic, at.partition): found.result(self._patience).offset for at, found in answers.items()}
 
-        return _once_led(ends)
+        return _once_led(ends, self._patience)
 
     def open_log(self, declared: Iterable[Topic], opening: Opening) -> tuple[tuple[str, int], ...]:
         """Write the first record of every log partition that has none; answers those written.
@@ -145,8 +145,8 @@ class Admin:
         producer = Producer({**self._config, "enable.idempotence": True, "acks": "all", "log_level": 0})
         for name, partition in empty:
             value = opening(logs[name].payer, partition, str(uuid.uuid4()))
-            producer.produce(name, value=value, partition=partition, on_delivery=landed)
-        if producer.flush(PATIENCE_SECONDS) or wrong:
+            producer.produce(name, value=value, partition=partition, headers=[CONTENT_TYPE], on_delivery=landed)
+        if producer.flush(self._patience) or wrong:
             raise LogNotOpened(f"could not open {'; '.join(wrong) or 'the logs: Kafka does not answer'}")
         return tuple(empty)
 
@@ -154,7 +154,7 @@ class Admin:
         anything = AclBindingFilter(
             ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
         )
-        return set(self._client.describe_acls(anything).result(PATIENCE_SECONDS))
+        return set(self._client.describe_acls(anything).result(self._patience))
 
     def _check(self, declared: Sequence[Topic], there: Mapping[str, Any]) -> None:
         if not declared:
@@ -162,7 +162,7 @@ class Admin:
         asked = {ConfigResource(ConfigResource.Type.TOPIC, topic.name): topic for topic in declared}
         answers = self._client.describe_configs(list(asked))
         for resource, answer in answers.items():
-            topic, found = asked[resource], answer.result(PATIENCE_SECONDS)
+            topic, found = asked[resource], answer.result(self._patience)
             differing = [
                 f"{name} is {found[name].value}, declared {wanted}"
                 for name, wanted in topic.config.items()
@@ -190,17 +190,17 @@ def _allow(principal: str, kind: ResourceType, name: str, may: AclOperation, how
     return AclBinding(kind, name, how, f"User:{principal}", "*", may, AclPermissionType.ALLOW)
 
 
-def _until(holds: Callable[[], bool], otherwise: str) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
+def _until(holds: Callable[[], bool], otherwise: str, patience: float) -> None:
+    until = time.monotonic() + patience
     while not holds():
         if time.monotonic() > until:
-            raise TimeoutError(f"Kafka: {otherwise} after {PATIENCE_SECONDS} s")
+            raise TimeoutError(f"Kafka: {otherwise} after {patience:g} s")
         time.sleep(ASK_AGAIN_SECONDS)
 
 
-def _once_led(ask: Callable[[], Answer]) -> Answer:
+def _once_led(ask: Callable[[], Answer], patience: float) -> Answer:
     """Ask again while a leader is not chosen yet, as just after a topic is made or a broker is lost."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + patience
     while True:
         try:
             return ask()
@@ -210,9 +210,9 @@ def _once_led(ask: Callable[[], Answer]) -> Answer:
         time.sleep(ASK_AGAIN_SECONDS)
 
 
-def _unknown_user(answer: Any) -> bool:
+def _unknown_user(answer: Any, patience: float) -> bool:
     try:
-        answer.result(PATIENCE_SECONDS)
+        answer.result(patience)
     except KafkaException as refused:
         if refused.args[0].code() != KafkaError.RESOURCE_NOT_FOUND:
             raise

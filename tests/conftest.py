@@ -36,7 +36,7 @@ def space() -> str:
 
 @pytest_asyncio.fixture
 async def roster(platform: LocalPlatform, space: str) -> Roster:
-    """The shipped payers under names of this test's own (`t7-medicare`): topics and users made, logs not opened."""
+    """The shipped payers under names of this test's own (`t7-medicare`): topics and users made, logs opened."""
     own = Roster.load().within(space)
     await platform.make_ready(own)
     return own

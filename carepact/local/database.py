@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-
 import asyncpg
 
+from carepact.local.errors import Refused
 from carepact.local.postgres import AGENT, DATABASE, OWNER, READER
+from projections.migrate import MigrationRefused, migrate
 
 LIMITS = {"statement_timeout": "10s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 
@@ -34,7 +33,7 @@ async def ensure_roles(super_dsn: str, passwords: dict[str, str]) -> None:
         await connection.close()
 
 
-async def ensure_schema(owner_dsn: str) -> None:
+async def ensure_schema(owner_dsn: str, partitions: int) -> None:
     """Rights of the other roles on whatever the owner makes in this database, then the migrations."""
     connection = await asyncpg.connect(owner_dsn)
     try:
@@ -48,7 +47,10 @@ async def ensure_schema(owner_dsn: str) -> None:
         )
     finally:
         await connection.close()
-    await _migrate(owner_dsn)
+    try:
+        await migrate(owner_dsn, partitions=partitions)
+    except MigrationRefused as error:
+        raise Refused(f"the database's schema: {error}") from error
 
 
 async def create_database(owner_dsn: str, name: str) -> None:
@@ -67,15 +69,3 @@ async def drop_database(owner_dsn: str, name: str) -> None:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
         await connection.close()
-
-
-async def _migrate(dsn: str) -> None:
-    try:
-        migrate = importlib.import_module("projections.migrate").migrate
-    except ModuleNotFoundError as missing:
-        if missing.name != "projections.migrate":
-            raise
-        return
-    answer = migrate(dsn)
-    if inspect.isawaitable(answer):
-        await answer

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException
 from carepact.local import database, jars
 from carepact.local.errors import Refused
 from carepact.local.kafka import Kafka
+from carepact.local.opening import log_opened
 from carepact.local.postgres import AGENT, OWNER, READER, SUPER, Postgres
 from carepact.local.processes import end, left_over
 from carepact.local.supervisor import Kept, Part, stop_all
@@ -35,7 +36,7 @@ class LocalPlatform:
     """`async with LocalPlatform(home) as platform:` runs both stores, made ready for the roster, until its end.
 
     A part that `CAREPACT_KAFKA` or `CAREPACT_POSTGRES` replaces is None here. `opening` gives the first record of each
-    log (see `Admin.open_log`); without it logs are left without one. Start it in the main thread: on Linux the parts
+    log (see `Admin.open_log`); with None, logs are left without one. Start it in the main thread: on Linux the parts
     are told to stop when the thread that started them is gone.
     """
 
@@ -46,7 +47,7 @@ class LocalPlatform:
         workers: int = 0,
         partitions: int | None = None,
         roster: Roster | None = None,
-        opening: Opening | None = None,
+        opening: Opening | None = log_opened,
         settings: Settings | None = None,
         more_parts: Sequence[Part] = (),
     ) -> None:
@@ -129,7 +130,7 @@ class LocalPlatform:
         """Make and migrate one more database; answers its owner's data source name. Local PostgreSQL only."""
         local = Postgres(self.home)
         await database.create_database(local.dsn(), name)
-        await database.ensure_schema(local.dsn(OWNER, name))
+        await database.ensure_schema(local.dsn(OWNER, name), self.settings.log_partitions)
         return local.dsn(OWNER, name)
 
     async def drop_database(self, name: str) -> None:
@@ -173,7 +174,7 @@ class LocalPlatform:
             self.kafka = self._keep(Kafka(self.home, class_path))
         await _all_or_first_error(self._kept, None if self.settings.postgres else self._set_up(postgres))
         if self.settings.postgres:
-            await database.ensure_schema(self.settings.postgres.get_secret_value())
+            await database.ensure_schema(self.settings.postgres.get_secret_value(), self.settings.log_partitions)
 
     async def _set_up(self, postgres: Postgres) -> None:
         assert self.postgres is not None
@@ -181,7 +182,7 @@ class LocalPlatform:
         passwords = {role: self.home.secret(f"postgres-{role}") for role in (OWNER, AGENT, READER)}
         await database.ensure_roles(postgres.dsn(SUPER, "postgres"), passwords)
         postgres.write_password_file()
-        await database.ensure_schema(postgres.dsn())
+        await database.ensure_schema(postgres.dsn(), self.settings.log_partitions)
 
     def _keep(self, part: Part) -> Kept:
         kept = Kept(part, self._say)

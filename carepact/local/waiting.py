@@ -1,0 +1,37 @@
+"""Returns when everything published so far is projected and relayed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from carepact.local.errors import TryAgain
+from carepact.local.status import behind, ends, stored
+from carepact.settings import Settings
+
+ASK_AGAIN_SECONDS = 0.2
+
+
+async def wait(settings: Settings, timeout_seconds: float = 120) -> None:
+    """Wait until each consumer has reached the topics' ends as they are now, and the outbox is empty.
+
+    `TryAgain` after the time-out names what is behind. What is published meanwhile is not waited for. A store that does
+    not answer is asked again.
+    """
+    until = time.monotonic() + timeout_seconds
+    at, reason = None, "Kafka does not answer"
+    while True:
+        at = await ends(settings) if at is None else at
+        found = await stored(settings)
+        if at is not None and found is None:
+            reason = "PostgreSQL does not answer"
+        elif at is not None and found is not None:
+            late = {topic: count for topic, count in behind(settings, at, found).items() if count}
+            if not late and not found["outbox_pending"]:
+                return
+            waiting = [f"{topic} by {count}" for topic, count in late.items()]
+            waiting += [f"the outbox by {found['outbox_pending']}"] if found["outbox_pending"] else []
+            reason = f"behind: {', '.join(waiting)}"
+        if time.monotonic() > until:
+            raise TryAgain(f"not done after {timeout_seconds:g} s: {reason}")
+        await asyncio.sleep(ASK_AGAIN_SECONDS)

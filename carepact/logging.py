@@ -1,0 +1,24 @@
+"""Log lines of a command: on standard error, so that standard output stays for its data."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+
+def to_stderr() -> None:
+    """Readable lines on a terminal, one JSON object a line elsewhere; times in UTC."""
+    shape: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            shape,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

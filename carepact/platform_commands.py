@@ -1,0 +1,153 @@
+"""The commands of the local platform: up, down, status, wait, doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from carepact.local import running
+from carepact.local.doctor import examine
+from carepact.local.errors import PlatformError
+from carepact.local.platform import LocalPlatform
+from carepact.local.status import all_up, status
+from carepact.local.waiting import wait
+from carepact.logging import to_stderr
+from carepact.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+Home = Annotated[Path | None, typer.Option(help="The platform's folder.", envvar="CAREPACT_HOME", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
+
+
+@app.command("up")
+def up_command(
+    home: Home = None,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes of the contract agents.")] = 0,
+    detach: Annotated[bool, typer.Option(help="Return when all is ready, and leave it running.")] = False,
+    ready_descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Start the platform and keep it running until Ctrl-C, SIGTERM, or the end of the process that started it.
+
+    Example: carepact up --workers 2 --detach
+    """
+    with reported(ready_descriptor):
+        settings = settings_of(home)
+        if detach:
+            running.up_detached(settings, workers)
+            say(f"carepact runs in {settings.home_folder}; stop it with `carepact down`")
+            return
+        to_stderr()
+        platform = LocalPlatform(settings=settings, workers=workers)
+
+        def ready() -> None:
+            running.tell(ready_descriptor, 0)
+            said = platform.home.state()
+            say(f"ready: Kafka at {said['kafka']['bootstrap']}, PostgreSQL at {said['postgres']['dsn']}")
+
+        code = asyncio.run(running.up(platform, with_parent=ready_descriptor is None, ready=ready))
+    raise typer.Exit(code)
+
+
+@app.command("down")
+def down_command(home: Home = None) -> None:
+    """Stop the platform of a home, with all that an ended supervisor may have left.
+
+    Example: carepact down --home /srv/carepact
+    """
+    with reported():
+        settings = settings_of(home)
+        stopped = running.down(settings.home_folder)
+        say(f"carepact in {settings.home_folder} {'has stopped' if stopped else 'was not running'}")
+
+
+@app.command("status")
+def status_command(home: Home = None, as_json: Json = False) -> None:
+    """What runs and how far behind it is; exits 0 only when every part is up.
+
+    Example: carepact status --json
+    """
+    with reported():
+        document = asyncio.run(status(settings_of(home)))
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        _show(document)
+    raise typer.Exit(0 if all_up(document) else 1)
+
+
+@app.command("wait")
+def wait_command(
+    home: Home = None, timeout: Annotated[float, typer.Option(min=0, help="Seconds until giving up.")] = 120
+) -> None:
+    """Return when everything published so far is projected and relayed; exit 75 on time-out.
+
+    Example: carepact wait --timeout 300
+    """
+    with reported():
+        asyncio.run(wait(settings_of(home), timeout))
+
+
+@app.command("doctor")
+def doctor_command(home: Home = None, as_json: Json = False) -> None:
+    """What is missing on this machine, and what to do; exits 1 when something is.
+
+    Example: carepact doctor
+    """
+    with reported():
+        findings = list(examine(settings_of(home)))
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(findings, option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        for finding in findings:
+            remedy = f"  ({finding.remedy})" if finding.remedy else ""
+            print(f"{'ok  ' if finding.ok else 'LACK'} {finding.name:<11} {finding.found}{remedy}")
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def settings_of(home: Path | None) -> Settings:
+    """Settings of the environment, with the home that an option names."""
+    return Settings(home=home) if home else Settings()
+
+
+@contextmanager
+def reported(descriptor: int | None = None) -> Iterator[None]:
+    """Turn what the platform refuses into one line on standard error and its exit code."""
+    try:
+        yield
+    except (PlatformError, ValidationError) as error:
+        code = error.exit_code if isinstance(error, PlatformError) else 3
+        message = str(error)
+        running.tell(descriptor, code, message)
+        say(f"carepact: {message}")
+        raise typer.Exit(code) from None
+
+
+def say(message: str) -> None:
+    """One line on standard error, which scripts may ignore."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(message)
+
+
+def _show(document: dict[str, Any]) -> None:
+    for part, address in (("kafka", "bootstrap"), ("postgres", "dsn")):
+        print(f"{part:<9} {'up  ' if document[part]['up'] else 'DOWN'} {document[part][address] or '-'}")
+    for number, worker in enumerate(document["workers"]):
+        print(f"worker {number:<2} {'up  ' if worker['up'] else 'DOWN'} pid {worker['pid']}")
+    for agent in document["agents"]:
+        lag = "unknown" if agent["lag"] is None else f"{agent['lag']} records behind"
+        print(f"{agent['payer']:<14} {agent['partitions']} partitions, {lag}")
+    for name in ("outbox_pending", "rejects", "parked", "halted"):
+        print(f"{name:<14} {'unknown' if document[name] is None else document[name]}")
+
+
+if __name__ == "__main__":
+    app()
