@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote
-from uuid import NAMESPACE_URL, uuid5
 
 import orjson
 from aiokafka.partitioner import murmur2
@@ -51,7 +50,7 @@ OWN_FACTS: frozenset[type[Event]] = frozenset(
 """Facts that only the platform itself may state."""
 
 FAMILIES = {"claims": "claim", "enrollment": "enrollment", "health": "clinical", "work": "work", "payments": "payment"}
-CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
+
 SOURCE_MAX = 120
 _MEMBERS_CACHED = 100_000
 _SEAL_VERSION = b"\x01"
@@ -386,25 +385,6 @@ class Door:
 def log_source(payer: str, source: str) -> str:
     """The `source` of a record in the log: the producer's own, as a path below the payer's."""
     return f"/carepact/{payer}/{quote(source.lstrip('/'), safe='/:@-._~')}"
-
-
-def log_opened(payer: str, partition: int, log_id: str) -> bytes:
-    """The first record of a partition (seam 6). It needs no key: nothing in it is anybody's."""
-    event = LogOpened(log_id=log_id, payer=payer, partition=partition)
-    fact_id = str(uuid5(NAMESPACE_URL, f"urn:carepact:log:{log_id}"))
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": broadcast_copy_id(fact_id, partition),
-            "source": log_source(payer, "platform"),
-            "type": LogOpened.type_name(),
-            "datacontenttype": "application/json",
-            "dataschema": schema_urn(LogOpened),
-            "payer": payer,
-            "factid": fact_id,
-            "data": event.model_dump(mode="json"),
-        }
-    )
 
 
 def unseal(key: bytes, event_id: str, member: str, sealed: str) -> dict[str, Any]:
