@@ -77,7 +77,9 @@ async def _missing(connection: Any, known: list[Step]) -> list[Step]:
             raise MigrationRefused(f"migration {step.name} is not the one this database ran; restore its file")
     missing = [step for step in known if step.name not in applied]
     if missing and applied and missing[0].name < max(applied):
-        raise MigrationRefused(f"migration {missing[0].name} stands before {max(applied)}, which has run; number it later")
+        raise MigrationRefused(
+            f"migration {missing[0].name} stands before {max(applied)}, which has run; number it later"
+        )
     return missing
 
 

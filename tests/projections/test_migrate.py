@@ -30,7 +30,8 @@ async def test_schema_page_is_what_the_steps_lead_to(empty_database: str) -> Non
         await connection.execute("DROP TABLE stepped.migration")
         for question in (SHAPE, INDEXES):
             paged = [
-                tuple(str(cell).replace("paged.", "") for cell in row) for row in await connection.fetch(question, "paged")
+                tuple(str(cell).replace("paged.", "") for cell in row)
+                for row in await connection.fetch(question, "paged")
             ]
             stepped = [
                 tuple(str(cell).replace("stepped.", "") for cell in row)

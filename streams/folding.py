@@ -1,0 +1,551 @@
+"""From facts to rows: the engine that live agents and replays share.
+
+Facts go in by (partition, offset); parts are loaded once for all of them, members are worked on in memory, and what
+changed goes out as rows. Nothing here knows Kafka, SQL, a clock or how large the batches are: the same log makes the
+same rows, whatever the batches.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from contracts.envelope import Fact
+from contracts.errors import ContractError
+from contracts.fold import Fold, Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
+from contracts.outcome import Outcome, SpendChange, ledger_lines
+from contracts.parts import PART_TYPES, Adoption, Member
+from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
+from streams.codec import Emitter
+
+NONE = "9999-12"
+NO_PART_AFTER = "~"
+"""Sorts behind every key of a part."""
+
+SWEEP_MEMBERS = 500
+CACHE_BYTES = 16_000_000
+"""Of parts as stored; as objects in memory they take about eight times as much."""
+
+MONTHS_KEPT = 24
+HEAD = ("head", "")
+
+MakeFold = Callable[[Adoption], Fold]
+
+
+class Poisoned(Exception):
+    """The fold raised for one member at one fact. `reason` names the error and its place, and no content."""
+
+    def __init__(self, fact: Fact, member: str, reason: str) -> None:
+        super().__init__(reason)
+        self.partition, self.offset, self.event_id = fact.partition, fact.offset, fact.event_id
+        self.member, self.reason = member, reason
+
+
+class Stopped(Exception):
+    """A partition cannot go on beyond an offset: no terms adopted, another build, a type this build does not know."""
+
+    def __init__(self, partition: int, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.partition, self.offset, self.reason = partition, offset, reason
+
+
+@dataclass(slots=True)
+class Cached:
+    """A member in memory: its working copy, what of it is stored, and what is not stored yet."""
+
+    member: Member
+    stored: set[tuple[str, str]] = field(default_factory=set)
+    changed: dict[tuple[str, str], int] = field(default_factory=dict)
+    due_on: str | None = None  # as stored; None: not known
+    size: int = 0
+    wanted: str = NONE  # the earliest month that this batch asked for
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = {kind: msgspec.msgpack.Decoder(made).decode for kind, made in PART_TYPES.items()}
+_decode_adoption = msgspec.msgpack.Decoder(Adoption).decode
+
+
+class Folder:
+    """Folds one payer's facts. After an exception call `rollback`; after the rows are safe call `commit`."""
+
+    def __init__(
+        self, payer: str, contract: str, payments_topic: str, make_fold: MakeFold, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.payer = payer
+        self.payments_topic = payments_topic
+        self.sweep_members = SWEEP_MEMBERS
+        self._make_fold = make_fold
+        self._cache_bytes = cache_bytes
+        self._emitter = Emitter(payer, contract)
+        self._folds: dict[int, Fold] = {}
+        self._adopted: dict[int, bytes] = {}
+        self._adopting: dict[int, tuple[bytes, int]] = {}
+        self._members: OrderedDict[str, Cached] = OrderedDict()
+        self._bytes = 0
+        self._touched: dict[str, Cached] = {}
+        self._versions: dict[str, list[Any]] = {}
+        self._rows = Rows()
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The partitions that are open."""
+        return frozenset(self._folds)
+
+    def open(self, partition: int, adopted: bytes | None) -> None:
+        """Begin with a partition as its stored adoption stands (None: nothing is adopted yet)."""
+        self._adopted[partition] = adopted if adopted is not None else _encode(Adoption())
+        self._folds[partition] = self._make_fold(_decode_adoption(self._adopted[partition]))
+
+    def close(self, partitions: Iterable[int]) -> None:
+        """Forget partitions and their members."""
+        gone = set(partitions)
+        for partition in gone:
+            self._folds.pop(partition, None)
+            self._adopted.pop(partition, None)
+        for token in [token for token, one in self._members.items() if one.member.partition in gone]:
+            self._forget(token)
+
+    def adoption(self, partition: int) -> Adoption:
+        """What a partition has adopted, as folded so far."""
+        return self._folds[partition].adoption
+
+    def rollback(self, partitions: Iterable[int] | None = None) -> None:
+        """Forget the members of the partitions worked on (all, if not said), and what was adopted since the commit."""
+        gone = self.partitions if partitions is None else set(partitions)
+        for token in [token for token, one in self._members.items() if one.member.partition in gone]:
+            self._forget(token)
+        self._touched.clear()
+        self._versions.clear()
+        self._rows = Rows()
+        self._adopting.clear()
+        for partition in gone & self._adopted.keys():
+            self._folds[partition] = self._make_fold(_decode_adoption(self._adopted[partition]))
+
+    def commit(self) -> None:
+        """The rows written are safe: keep what was adopted, and drop members beyond the cache's size."""
+        for partition, (adopted, _) in self._adopting.items():
+            self._adopted[partition] = adopted
+        self._adopting.clear()
+        while self._bytes > self._cache_bytes and self._members:
+            self._forget(next(iter(self._members)))
+
+    async def fold(self, facts: Sequence[Fact], store: PartStore, parked: Mapping[str, int]) -> None:
+        """Fold facts in their order and write all they make. Facts of parked members from their offset on are left."""
+        todo = [f for f in facts if not f.member or f.offset < parked.get(f.member, f.offset + 1)] if parked else facts
+        await self._load_for(todo, store)
+        for fact in todo:
+            if fact.member:
+                outcome = self._apply(fact)
+                if outcome is None:
+                    outcome = await self._load_and_apply(fact, store)
+                if outcome.episodes or outcome.spends or outcome.payments:
+                    self._record(fact, outcome)
+            else:
+                await self._broadcast(fact, store, parked)
+        await self._flush(store)
+        self._trim({fact.member for fact in todo})
+
+    async def refold(self, token: str, facts: Sequence[Fact], store: PartStore) -> None:
+        """Fold a released member's waiting facts among the broadcasts of its partition; no other member is touched.
+
+        The partition was opened as its adoption stood before the first of them.
+        """
+        for fact in facts:
+            if fact.member:
+                await self._load_for([fact], store)
+                outcome = self._apply(fact) or await self._load_and_apply(fact, store)
+                self._record(fact, outcome)
+            elif (sweep := self._adopt(fact)) is not None:
+                await self._load([(token, fact.partition, Needs())], store)
+                cached = self._members[token]
+                if HEAD in cached.stored or cached.changed:
+                    due = self._folds[fact.partition].due_on(cached.member)
+                    if sweep.everyone or ("" < due <= sweep.due_through):
+                        await self._revisit(fact, [token], store)
+        self._adopting.clear()
+        await self._flush(store)
+
+    # -- one fact ---------------------------------------------------------------------------------------------------
+
+    def _apply(self, fact: Fact) -> Outcome | None:
+        """What the fact decides; None when the member is not loaded far enough back."""
+        cached = self._members.get(fact.member)
+        if cached is None:
+            return None
+        try:
+            outcome = self._folds[fact.partition].apply(cached.member, fact)
+        except NeedsEarlier:
+            return None
+        except (NotAdopted, OtherBuild) as stop:
+            raise Stopped(fact.partition, fact.offset, str(stop)) from stop
+        except Exception as error:
+            raise Poisoned(fact, fact.member, reason_of(error)) from error
+        self._mark(fact, cached)
+        return outcome
+
+    async def _load_and_apply(self, fact: Fact, store: PartStore) -> Outcome:
+        """Load again what the fact says it needs, until it is content."""
+        cached = self._members.get(fact.member)
+        needs = self._needs(fact)
+        for _ in range(3):
+            await self._load([(fact.member, fact.partition, needs)], store)
+            cached = self._members[fact.member]
+            try:
+                outcome = self._folds[fact.partition].apply(cached.member, fact)
+            except NeedsEarlier as earlier:
+                needs = Needs(needs.families, min(needs.since, earlier.since))
+                continue
+            except (NotAdopted, OtherBuild) as stop:
+                raise Stopped(fact.partition, fact.offset, str(stop)) from stop
+            except Exception as error:
+                raise Poisoned(fact, fact.member, reason_of(error)) from error
+            self._mark(fact, cached)
+            return outcome
+        raise Poisoned(fact, fact.member, "the fold asks for earlier months without end")
+
+    def _mark(self, fact: Fact, cached: Cached) -> None:
+        """Note which parts the fact changed. A member's first fact always makes its head."""
+        member, changed, offset = cached.member, cached.changed, fact.offset
+        if HEAD not in cached.stored:
+            changed.setdefault(HEAD, offset)
+        elif not member.dirty:
+            return
+        for part in member.dirty:
+            changed[part] = offset
+        member.dirty.clear()
+        self._touched[member.token] = cached
+
+    def _needs(self, fact: Fact) -> Needs:
+        try:
+            return self._folds[fact.partition].needs(fact)
+        except (NotAdopted, OtherBuild) as stop:
+            raise Stopped(fact.partition, fact.offset, str(stop)) from stop
+        except Exception as error:
+            raise Poisoned(fact, fact.member, reason_of(error)) from error
+
+    # -- broadcasts -------------------------------------------------------------------------------------------------
+
+    def _adopt(self, fact: Fact) -> Sweep | None:
+        fold = self._folds[fact.partition]
+        try:
+            sweep = fold.adopt(fact)
+        except Exception as error:
+            raise Stopped(fact.partition, fact.offset, reason_of(error)) from error
+        self._adopting[fact.partition] = (b"", fact.offset)
+        return sweep
+
+    async def _broadcast(self, fact: Fact, store: PartStore, parked: Mapping[str, int]) -> None:
+        sweep = self._adopt(fact)
+        if sweep is None:
+            return
+        await self._flush(store)
+        after = ""
+        while True:
+            if sweep.everyone:
+                tokens = await store.heads(fact.partition, after, self.sweep_members)
+            else:
+                through = date.fromisoformat(sweep.due_through)
+                tokens = await store.due(fact.partition, through, after, self.sweep_members)
+            if not tokens:
+                return
+            after = tokens[-1]
+            awake = [token for token in tokens if fact.offset < parked.get(token, fact.offset + 1)]
+            if awake:
+                await self._sweep(fact, awake, store)
+
+    async def _sweep(self, fact: Fact, tokens: Sequence[str], store: PartStore) -> None:
+        """Revisit some members and write what it made; those that were not in memory leave it again."""
+        guests = [token for token in tokens if token not in self._members]
+        await self._load([(token, fact.partition, Needs()) for token in tokens], store)
+        await self._revisit(fact, tokens, store)
+        try:
+            await self._flush(store)
+        except Exception as error:
+            if self.sweep_members == 1 and is_data_error(error):
+                raise Poisoned(fact, tokens[0], f"SQLSTATE {getattr(error, 'sqlstate', '')}") from error
+            raise
+        for token in guests:
+            self._forget(token)
+
+    async def _revisit(self, fact: Fact, tokens: Sequence[str], store: PartStore) -> None:
+        fold = self._folds[fact.partition]
+        since = []
+        for token in tokens:
+            try:
+                since.append(fold.sweep_since(self._members[token].member))
+            except Exception as error:
+                raise Poisoned(fact, token, reason_of(error)) from error
+        needs = [(token, fact.partition, Needs(since=month)) for token, month in zip(tokens, since, strict=True)]
+        await self._load(needs, store)
+        for token in tokens:
+            cached = self._members[token]
+            try:
+                outcome = fold.revisit(cached.member, fact)
+            except (NotAdopted, OtherBuild) as stop:
+                raise Stopped(fact.partition, fact.offset, str(stop)) from stop
+            except Exception as error:
+                raise Poisoned(fact, token, reason_of(error)) from error
+            self._mark(fact, cached)
+            self._record(fact, outcome)
+
+    # -- loading ----------------------------------------------------------------------------------------------------
+
+    async def _load_for(self, facts: Sequence[Fact], store: PartStore) -> None:
+        """Load for all facts by one query. A fact whose needs cannot be told yet is loaded at its turn."""
+        asked = []
+        for fact in facts:
+            if fact.member:
+                try:
+                    asked.append((fact.member, fact.partition, self._folds[fact.partition].needs(fact)))
+                except Exception:  # noqa: S112 - asked again at the fact's turn, where it is said
+                    continue
+        await self._load(asked, store)
+
+    async def _load(self, asked: Sequence[tuple[str, int, Needs]], store: PartStore) -> None:
+        wants: list[Want] = []
+        members = self._members
+        for token, partition, needs in asked:
+            cached = members.get(token)
+            if cached is None:
+                cached = members[token] = Cached(Member(self.payer, partition, token))
+                wants.append((token, "head", "", NO_PART_AFTER))
+            else:
+                members.move_to_end(token)
+            member, since = cached.member, needs.since
+            cached.wanted = min(cached.wanted, since)
+            if since < member.since:
+                until = NO_PART_AFTER if member.since == NONE else member.since
+                wants.append((token, "month", since, until))
+                wants.append((token, "episode", since, until))
+                member.since = since
+            for family in needs.families:
+                if family not in member.loaded_families:
+                    wants.append((token, "claim", family, f"{family} "))
+                    member.loaded_families.add(family)
+        if not wants:
+            return
+        for token, kind, key, data in await store.load(wants):
+            cached = members[token]
+            cached.member.place(kind, key, _decode[kind](data))
+            cached.stored.add((kind, key))
+            if kind != "claim":
+                cached.size += len(data)
+                self._bytes += len(data)
+
+    def _forget(self, token: str) -> None:
+        cached = self._members.pop(token, None)
+        if cached is not None:
+            self._bytes -= cached.size
+
+    def _trim(self, tokens: Iterable[str]) -> None:
+        """Keep of the members worked on what the next facts are likely to need: no claims, and the latest months."""
+        for token in tokens:
+            cached = self._members.get(token)
+            if cached is None:
+                continue
+            member = cached.member
+            if member.loaded_families:
+                member.families.clear()
+                member.loaded_families.clear()
+                cached.stored = {part for part in cached.stored if part[0] != "claim"}
+            wanted, cached.wanted = cached.wanted, NONE
+            if member.since < wanted and len(member.months) > MONTHS_KEPT and wanted != NONE:
+                member.since = wanted
+                for parts in (member.months, member.episodes):
+                    for key in [key for key in parts if key < wanted]:
+                        del parts[key]
+                kept = {part for part in cached.stored if part == HEAD or part[1] >= wanted}
+                cached.size = cached.size * len(kept) // max(1, len(cached.stored))
+                cached.stored = kept
+        self._bytes = sum(cached.size for cached in self._members.values())
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    def _record(self, fact: Fact, outcome: Outcome) -> None:
+        """The decided rows of one fact. An episode's version closes the one before it."""
+        rows, payer, partition, offset = self._rows, self.payer, fact.partition, fact.offset
+        for e in outcome.episodes:
+            before = self._versions.get(e.episode_id)
+            if before is not None:
+                before[EPISODE_TO_OFFSET] = offset
+            elif e.version > 1:
+                rows.closes.append((e.episode_id, e.version - 1, offset))
+            row = [
+                payer,
+                e.plan,
+                e.contract,
+                e.episode_id,
+                e.version,
+                e.member,
+                partition,
+                offset,
+                None,
+                e.cause,
+                date.fromisoformat(e.started_on),
+                date.fromisoformat(e.ends_on),
+                e.period,
+                e.cancer_type,
+                e.status,
+                e.void_reason,
+                e.included,
+                e.exclusion,
+                e.practice,
+                e.opened_by,
+                e.closed,
+            ]
+            self._versions[e.episode_id] = row
+            rows.episodes.append(row)
+        for change in outcome.spends if len(outcome.spends) < 2 else _summed(outcome.spends):
+            rows.spends.append((payer, partition, change.episode_id, offset, change.delta_cents, change.total_cents))
+        for p in outcome.payments:
+            event = self._emitter.encode(p, fact.known_at)
+            rows.payments.append(
+                (
+                    payer,
+                    p.plan,
+                    p.contract,
+                    p.payment_id,
+                    p.kind,
+                    p.amount_cents,
+                    p.member,
+                    p.episode_id or None,
+                    p.practice,
+                    p.period,
+                    date.fromisoformat(p.effective_on),
+                    p.reverses or None,
+                    p.supersedes or None,
+                    p.cause,
+                    p.sequence,
+                    partition,
+                    offset,
+                    event,
+                )
+            )
+            for line in ledger_lines(payer, p):
+                rows.ledger.append(
+                    (payer, line.payment_id, line.line, line.account, line.party, line.amount_cents, partition, offset)
+                )
+            key = p.member.encode()
+            rows.outbox.append((payer, self.payments_topic, key, event, p.payment_id, partition, offset))
+
+    async def _flush(self, store: PartStore) -> None:
+        """Write what was made since the last flush."""
+        rows = self._rows
+        new, changed, due = rows.new_parts, rows.changed_parts, rows.due
+        payer = self.payer
+        for token, cached in self._touched.items():
+            member, stored = cached.member, cached.stored
+            partition = member.partition
+            for part, offset in cached.changed.items():
+                kind, key = part
+                data = _encode(member.part(kind, key))
+                row = (payer, partition, token, kind, key, data, offset)
+                if part in stored:
+                    changed.append(row)
+                else:
+                    stored.add(part)
+                    new.append(row)
+                    if kind != "claim":
+                        cached.size += len(data)
+                        self._bytes += len(data)
+            cached.changed.clear()
+            due_on = self._folds[partition].due_on(member)
+            if due_on != cached.due_on:
+                due.append((partition, token, date.fromisoformat(due_on) if due_on else None))
+                cached.due_on = due_on
+        for partition, (_, offset) in self._adopting.items():
+            adopted = _encode(self._folds[partition].adoption)
+            self._adopting[partition] = (adopted, offset)
+            rows.adoptions.append((partition, adopted, offset))
+        self._touched.clear()
+        self._versions.clear()
+        self._rows = Rows()
+        await store.write(rows)
+
+
+def _summed(spends: Sequence[SpendChange]) -> list[SpendChange]:
+    """One change for each episode that a fact moved, none where it moved back."""
+    totals: dict[str, SpendChange] = {}
+    for one in spends:
+        held = totals.get(one.episode_id)
+        if held is None:
+            totals[one.episode_id] = SpendChange(one.episode_id, one.offset, one.delta_cents, one.total_cents)
+        else:
+            held.delta_cents += one.delta_cents
+            held.total_cents = one.total_cents
+    return [one for one in totals.values() if one.delta_cents]
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's class and where in our code it was raised. Only a contract's own refusals are quoted."""
+    if isinstance(error, ContractError):
+        return f"{type(error).__name__}: {error}"
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code, module = trace.tb_frame.f_code, trace.tb_frame.f_globals.get("__name__", "")
+        if module != __name__:
+            place = f" in {module}.{code.co_qualname}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(error).__name__}{place}"
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether PostgreSQL refused a value or a constraint (SQLSTATE classes 22 and 23): it would again."""
+    return str(getattr(error, "sqlstate", None) or "")[:2] in {"22", "23"}
+
+
+class MemoryParts:
+    """A `PartStore` in memory: for replays of logs that fit, and for tests. `written` is told of all rows."""
+
+    def __init__(self, written: Callable[[Rows], Awaitable[None]] | None = None) -> None:
+        self.parts: dict[str, dict[tuple[str, str], bytes]] = {}
+        self._partition: dict[str, int] = {}
+        self._due: dict[str, date] = {}
+        self._written = written
+
+    async def load(self, wants: Sequence[Want]) -> Iterable[tuple[str, str, str, bytes]]:
+        """All parts within the ranges."""
+        found = []
+        for token, kind, low, high in wants:
+            parts = self.parts.get(token)
+            if not parts:
+                continue
+            if kind == "claim":
+                if (data := parts.get((kind, low))) is not None:
+                    found.append((token, kind, low, data))
+            elif kind == "head":
+                if (data := parts.get(HEAD)) is not None:
+                    found.append((token, kind, "", data))
+            else:
+                found += [
+                    (token, kind, key, data) for (k, key), data in parts.items() if k == kind and low <= key < high
+                ]
+        return found
+
+    async def due(self, partition: int, through: date, after: str, limit: int) -> Sequence[str]:
+        """By token."""
+        due = (t for t, on in self._due.items() if on <= through and t > after and self._partition[t] == partition)
+        return sorted(due)[:limit]
+
+    async def heads(self, partition: int, after: str, limit: int) -> Sequence[str]:
+        """By token."""
+        return sorted(t for t, its in self._partition.items() if its == partition and t > after)[:limit]
+
+    async def write(self, rows: Rows) -> None:
+        """Keep the parts, tell of the rows."""
+        for _, partition, token, kind, key, data, _ in (*rows.new_parts, *rows.changed_parts):
+            self.parts.setdefault(token, {})[kind, key] = data
+            self._partition[token] = partition
+        for _, token, on in rows.due:
+            if on is None:
+                self._due.pop(token, None)
+            else:
+                self._due[token] = on
+        if self._written is not None:
+            await self._written(rows)
