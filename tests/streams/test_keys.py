@@ -1,0 +1,245 @@
+"""The key store: one token and key for a person, whoever asks first; what is destroyed stays so."""
+
+from __future__ import annotations
+
+import base64
+import multiprocessing
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.events.base import Identifier
+from streams.keys import (
+    KeyDestroyed,
+    KeyStoreError,
+    SqliteKeyStore,
+    UnknownSubject,
+    WrappingKeys,
+    identifier_digest,
+    member_token,
+)
+
+PAYER = "medicare"
+JANE, JOHN, ANN = (bytes([n]) * 32 for n in (1, 2, 3))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteKeyStore:
+    return SqliteKeyStore(tmp_path / "keys.sqlite3")
+
+
+def test_a_member_keeps_token_and_key(store: SqliteKeyStore, tmp_path: Path) -> None:
+    first = store.subjects(PAYER, [JANE, JOHN, JANE])
+    again = SqliteKeyStore(tmp_path / "keys.sqlite3").subjects(PAYER, [JOHN, JANE])
+    assert first == again
+    assert first[JANE].token == member_token(JANE)
+    assert first[JANE].key != first[JOHN].key
+    assert store.data_key(PAYER, member_token(JANE)) == first[JANE].key
+
+
+def test_payers_share_no_key(store: SqliteKeyStore) -> None:
+    assert store.payer_keys(PAYER) == store.payer_keys(PAYER)
+    keys = [store.payer_keys(payer) for payer in (PAYER, "bcbs-sc")]
+    assert len({k for each in keys for k in (each.pseudonym, each.content, each.rejects)}) == 6
+    assert store.subjects(PAYER, [JANE])[JANE].key != store.subjects("bcbs-sc", [JANE])[JANE].key
+
+
+def test_the_files_are_their_owners_only(store: SqliteKeyStore, tmp_path: Path) -> None:
+    store.subjects(PAYER, [JANE])
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_no_key_lies_open_in_the_files(store: SqliteKeyStore, tmp_path: Path) -> None:
+    key = store.subjects(PAYER, [JANE])[JANE].key
+    content = store.payer_keys(PAYER).content
+    assert key is not None
+    held = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert key not in held
+    assert content not in held
+
+
+def test_a_destroyed_key_is_refused_by_name(store: SqliteKeyStore) -> None:
+    token = store.subjects(PAYER, [JANE])[JANE].token
+    before = store.generation()
+    assert store.destroy(PAYER, token) == (token,)
+    assert store.generation() > before
+    with pytest.raises(KeyDestroyed, match=token):
+        store.data_key(PAYER, token)
+    assert store.subjects(PAYER, [JANE])[JANE].key is None
+    assert store.destroyed(PAYER) == (token,)
+    store.destroy(PAYER, token)
+    assert store.destroyed(PAYER) == (token,)
+
+
+def test_a_destroyed_key_leaves_no_trace_in_the_files(store: SqliteKeyStore, tmp_path: Path) -> None:
+    store.subjects(PAYER, [JANE])
+    wrapped = bytes(store._db.execute("SELECT wrapped FROM subject_key").fetchone()[0])
+    store.destroy(PAYER, member_token(JANE))
+    assert all(wrapped not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_an_unknown_member_has_no_key(store: SqliteKeyStore) -> None:
+    with pytest.raises(UnknownSubject):
+        store.data_key(PAYER, "nobody")
+
+
+def test_a_backup_brings_no_destroyed_key_back(store: SqliteKeyStore, tmp_path: Path) -> None:
+    kept = store.subjects(PAYER, [JANE, JOHN])
+    store.backup(tmp_path / "backup")
+    store.destroy(PAYER, kept[JANE].token)
+    store.restore(tmp_path / "backup")
+    with pytest.raises(KeyDestroyed):
+        store.data_key(PAYER, kept[JANE].token)
+    assert store.subjects(PAYER, [JOHN])[JOHN] == kept[JOHN]
+
+
+def test_a_lost_store_is_put_back_without_those_erased_since(store: SqliteKeyStore, tmp_path: Path) -> None:
+    kept, payer = store.subjects(PAYER, [JANE, JOHN]), store.payer_keys(PAYER)
+    store.backup(tmp_path / "backup")
+    new = SqliteKeyStore(tmp_path / "new.sqlite3", store._wrapping)
+    new.destroy(PAYER, kept[JANE].token)  # as the log's SubjectErased facts say
+    new.restore(tmp_path / "backup")
+    assert new.subjects(PAYER, [JANE])[JANE].key is None
+    assert new.subjects(PAYER, [JOHN])[JOHN] == kept[JOHN]
+    assert new.payer_keys(PAYER) == payer
+
+
+def test_the_backup_of_another_store_is_refused(store: SqliteKeyStore, tmp_path: Path) -> None:
+    other = SqliteKeyStore(tmp_path / "other", store._wrapping)
+    other.payer_keys(PAYER)
+    store.payer_keys(PAYER)
+    other.backup(tmp_path / "backup")
+    with pytest.raises(KeyStoreError, match="another store"):
+        store.restore(tmp_path / "backup")
+
+
+def test_linked_identifiers_mean_the_first_token(store: SqliteKeyStore) -> None:
+    made = store.subjects(PAYER, [JANE, JOHN, ANN])
+    before = store.generation()
+    store.link(PAYER, survivor=made[JANE].token, retired=made[JOHN].token)
+    assert store.generation() > before
+    assert store.subjects(PAYER, [JOHN])[JOHN] == made[JANE]
+    assert store.data_key(PAYER, made[JOHN].token) == made[JOHN].key, "what it sealed can still be read"
+    store.link(PAYER, survivor=made[ANN].token, retired=made[JANE].token)
+    assert {each.token for each in store.subjects(PAYER, [JANE, JOHN, ANN]).values()} == {made[ANN].token}
+    with pytest.raises(KeyStoreError, match="retired"):
+        store.link(PAYER, survivor=made[JANE].token, retired=made[ANN].token)
+
+
+def test_erasing_a_person_destroys_the_keys_of_all_their_tokens(store: SqliteKeyStore) -> None:
+    made = store.subjects(PAYER, [JANE, JOHN])
+    store.link(PAYER, survivor=made[JANE].token, retired=made[JOHN].token)
+    assert set(store.destroy(PAYER, made[JANE].token)) == {made[JANE].token, made[JOHN].token}
+    with pytest.raises(KeyDestroyed):
+        store.data_key(PAYER, made[JOHN].token)
+
+
+def test_rotation_wraps_anew_and_changes_no_key(store: SqliteKeyStore, tmp_path: Path) -> None:
+    elsewhere = SqliteKeyStore(tmp_path / "keys.sqlite3")
+    kept, payer = store.subjects(PAYER, [JANE, JOHN]), store.payer_keys(PAYER)
+    store.destroy(PAYER, kept[JOHN].token)
+    old = (tmp_path / "keys.sqlite3.wrapping").read_text()
+    store.rotate_wrapping_key()
+    new = (tmp_path / "keys.sqlite3.wrapping").read_text()
+    assert len(new.split()) == 1
+    assert new != old
+    for reader in (store, elsewhere, SqliteKeyStore(tmp_path / "keys.sqlite3")):
+        assert reader.subjects(PAYER, [JANE])[JANE] == kept[JANE]
+        assert reader.payer_keys(PAYER) == payer
+        assert reader.destroyed(PAYER) == (kept[JOHN].token,)
+    assert elsewhere.subjects(PAYER, [ANN]) == store.subjects(PAYER, [ANN]), "made under the new wrapping key"
+
+
+def test_rotation_that_was_cut_off_is_done_again(store: SqliteKeyStore, tmp_path: Path) -> None:
+    kept = store.subjects(PAYER, [JANE])
+    store._wrapping.renewed()  # the file has both keys; the process dies here
+    after = SqliteKeyStore(tmp_path / "keys.sqlite3")
+    assert after.subjects(PAYER, [JANE]) == kept
+    after.rotate_wrapping_key()
+    assert after.subjects(PAYER, [JANE]) == kept
+
+
+def test_wrapping_keys_come_by_environment(tmp_path: Path) -> None:
+    first, second = (base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(2))
+    path = tmp_path / "keys.sqlite3"
+
+    def opened(*keys: str) -> SqliteKeyStore:
+        return SqliteKeyStore(path, WrappingKeys.beside(path, {"CAREPACT_WRAPPING_KEY": ",".join(keys)}))
+
+    kept = opened(first).subjects(PAYER, [JANE])
+    assert not (tmp_path / "keys.sqlite3.wrapping").exists()
+    with pytest.raises(KeyStoreError, match="was wrapped by key"):
+        opened(second)
+    opened(second, first).rotate_wrapping_key()
+    assert opened(second).subjects(PAYER, [JANE]) == kept
+
+
+@pytest.mark.parametrize("text", ["short", "!" * 44, base64.b64encode(b"x" * 31).decode()])
+def test_a_wrapping_key_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(KeyStoreError, match="base64url of 32 bytes"):
+        WrappingKeys.beside(tmp_path / "keys", {"CAREPACT_WRAPPING_KEY": text})
+
+
+def test_a_store_whose_wrapping_key_is_lost_says_so(store: SqliteKeyStore, tmp_path: Path) -> None:
+    store.close()
+    (tmp_path / "keys.sqlite3.wrapping").unlink()
+    with pytest.raises(KeyStoreError, match="was wrapped by key"):
+        SqliteKeyStore(tmp_path / "keys.sqlite3")
+
+
+def test_a_key_opens_for_its_own_purpose_only(tmp_path: Path) -> None:
+    wrapping = WrappingKeys([os.urandom(32)])
+    wrapped = wrapping.wrap(wrapping.newest, b"k" * 32, "medicare|jane")
+    assert wrapping.unwrap(wrapped, "medicare|jane") == b"k" * 32
+    with pytest.raises(KeyStoreError, match="does not open as medicare"):
+        wrapping.unwrap(wrapped, "medicare|john")
+
+
+def _race(path: Path, start: object, answers: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    store = SqliteKeyStore(path)
+    answers.put((store.payer_keys(PAYER), store.subjects(PAYER, [JANE, JOHN, ANN])))  # type: ignore[attr-defined]
+
+
+def test_processes_that_begin_together_make_one_key(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(4), context.Queue()
+    racers = [context.Process(target=_race, args=(tmp_path / "keys", start, answers)) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    found = [answers.get(timeout=60) for _ in racers]
+    for racer in racers:
+        racer.join()
+    assert all(each == found[0] for each in found)
+
+
+def test_an_mbi_is_the_same_with_dashes() -> None:
+    def digest(kind: str, value: str, plan: str = "") -> bytes:
+        return identifier_digest(b"k" * 32, plan, Identifier(kind=kind, value=value))
+
+    assert digest("mbi", "1EG4-TE5-MK73") == digest("mbi", "1eg4te5mk73")
+    assert digest("member_id", "A-1") != digest("member_id", "A1")
+    assert digest("member_id", "A1", "one") != digest("member_id", "A1", "two")
+    assert digest("member_id", "A1") != digest("employee_id", "A1")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["ask", "destroy"]), st.integers(0, 5)), max_size=25))
+def test_once_destroyed_never_again(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
+    store = SqliteKeyStore(tmp_path_factory.mktemp("keys") / "keys")
+    gone: set[int] = set()
+    known: dict[int, bytes | None] = {}
+    for step, who in steps:
+        digest = bytes([who]) * 32
+        if step == "destroy":
+            store.destroy(PAYER, member_token(digest))
+            gone.add(who)
+        else:
+            subject = store.subjects(PAYER, [digest])[digest]
+            assert (subject.key is None) == (who in gone)
+            assert known.setdefault(who, subject.key) == subject.key or who in gone
+    store.close()
