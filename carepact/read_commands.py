@@ -1,0 +1,217 @@
+"""The commands that read: episodes, payments, explain; and reconcile, which asks for a settlement and shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import typer
+from rich.console import Console
+
+from carepact.local.errors import NotStarted, PlatformError, TryAgain
+from carepact.platform_commands import Home, Json, reported, settings_of
+from carepact.settings import Settings, connection
+from carepact.telling import tell_episode, tell_payment, tell_settlement
+from projections.episodes import episodes
+from projections.explain import explain_episode, explain_payment
+from projections.payments import payments
+from projections.positions import NOW, AsOf, BadAsOf
+from streams.reconciling import Asked, ask, until_answered
+from streams.topics import OPERATOR
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+Payer = Annotated[str | None, typer.Option(help="Only this payer.", show_default=False)]
+Member = Annotated[str | None, typer.Option(help="Only this member (the token).", show_default=False)]
+At = Annotated[
+    str | None,
+    typer.Option("--as-of", help="As known then: a time with zone, a day, or partition:offset,...", show_default=False),
+]
+
+
+class NotFound(PlatformError):
+    """What was named is not there."""
+
+    exit_code = 4
+
+
+class Refused(PlatformError):
+    """The platform answered, and the answer is no."""
+
+    exit_code = 1
+
+
+class Usage(PlatformError):
+    """The command was given something it cannot mean."""
+
+    exit_code = 2
+
+
+@app.command("episodes")
+def episodes_command(
+    payer: Payer = None, member: Member = None, as_of: At = None, home: Home = None, as_json: Json = False
+) -> None:
+    """Every episode known, one JSON object a line; void and excluded ones with their reason.
+
+    Example: carepact episodes --payer medicare --as-of 2026-01-31
+    """
+    del as_json  # a list is NDJSON either way
+
+    async def read(database: Any, settings: Settings) -> None:
+        known_payer(settings, payer)
+        await write_lines(episodes(database, payer, member, as_of=point(as_of, payer)))
+
+    run(home, read)
+
+
+@app.command("payments")
+def payments_command(
+    payer: Payer = None,
+    member: Member = None,
+    episode: Annotated[str | None, typer.Option(help="Only this episode's.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. MEOS.", show_default=False)] = None,
+    as_of: At = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Every payment and reversal, one JSON object a line; those of an episode add up to what is owed for it.
+
+    Example: carepact payments --payer medicare --kind MEOS
+    """
+    del as_json
+
+    async def read(database: Any, settings: Settings) -> None:
+        known_payer(settings, payer)
+        of = str(identifier(episode)) if episode else None
+        await write_lines(payments(database, payer, member, of, kind, point(as_of, payer)))
+
+    run(home, read)
+
+
+@app.command("explain")
+def explain_command(
+    what: Annotated[str, typer.Argument(metavar="PAYMENT|EPISODE", help="The id of a payment or of an episode.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Why: clause, dated value, arithmetic, and the log positions of the facts it rests on.
+
+    Example: carepact explain 8f14e45f-ceea-567e-8a36-dcf4b0c1a6d2
+    """
+
+    async def read(database: Any, _: Settings) -> None:
+        name = str(identifier(what))
+        if payment := await explain_payment(database, name):
+            show(payment, tell_payment, as_json)
+        elif episode := await explain_episode(database, name):
+            show(episode, tell_episode, as_json)
+        else:
+            raise NotFound(f"there is no payment and no episode {name}; `carepact payments` and `episodes` list them")
+
+    run(home, read)
+
+
+@app.command("reconcile")
+def reconcile_command(
+    payer: Annotated[str, typer.Option(help="The payer.")],
+    period: Annotated[int, typer.Option(min=1, max=99, help="The performance period.")],
+    run_: Annotated[str, typer.Option("--run", help="initial or true-up.")] = "initial",
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the answer.")] = 120,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the log for a settlement at its present end, and show it.
+
+    Example: carepact reconcile --payer medicare --period 4
+    """
+
+    async def read(database: Any, settings: Settings) -> None:
+        if run_ not in ("initial", "true-up"):
+            raise Usage(f"--run is initial or true-up, not {run_!r}")
+        known_payer(settings, payer)
+        contract = settings.load_roster().payer(payer).contract
+        asked = await ask(connection(settings, OPERATOR), payer, contract, period, run_)
+        answer = await answered(database, asked, timeout)
+        if answer["status"] == "refused":
+            raise Refused(f"the request was refused: {answer['reason']}")
+        show(answer, tell_settlement, as_json)
+
+    run(home, read)
+
+
+async def answered(database: Any, asked: Asked, timeout_seconds: float) -> dict[str, Any]:
+    """The answer, or `TryAgain` when it does not come in time."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await until_answered(database, asked)
+    except TimeoutError:
+        raise TryAgain(
+            f"no answer to request {asked.request_id} in {timeout_seconds:g} s; is a worker up? (`carepact status`)"
+        ) from None
+
+
+def run(home: Any, read: Callable[[Any, Settings], Awaitable[None]]) -> None:
+    """Call `read` with a connection that reads; what it refuses is one line and an exit code."""
+
+    async def opened() -> None:
+        settings = settings_of(home)
+        reach = connection(settings, OPERATOR)
+        try:
+            database = await asyncpg.connect(reach.postgres, timeout=10)
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            raise NotStarted(
+                f"PostgreSQL does not answer ({type(error).__name__}); start the platform with `carepact up`"
+            ) from None
+        try:
+            await read(database, settings)
+        finally:
+            await database.close()
+
+    with reported():
+        asyncio.run(opened())
+
+
+async def write_lines(rows: AsyncIterator[dict[str, Any]]) -> None:
+    """One JSON object a line on standard output, as they come."""
+    async for row in rows:
+        sys.stdout.buffer.write(orjson.dumps(row) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def show(document: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], Iterable[str]], as_json: bool) -> None:
+    """One document: as JSON, or as text for a reader."""
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for line in tell(document):
+        console.print(line, style="bold yellow" if "**" in line else None)
+
+
+def known_payer(settings: Settings, payer: str | None) -> None:
+    """Refuse a payer that no roster names."""
+    roster = settings.load_roster()
+    if payer is not None and payer not in roster.names:
+        raise NotFound(f"there is no payer {payer}; there are {', '.join(roster.names)}")
+
+
+def point(text: str | None, payer: str | None) -> AsOf:
+    """The point that `--as-of` names."""
+    try:
+        return AsOf.parse(text, payer) if text else NOW
+    except BadAsOf as error:
+        raise Usage(f"--as-of: {error}") from None
+
+
+def identifier(text: str) -> UUID:
+    """An id as users give it; anything else is nothing that there is."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"{text!r} is not an id of a payment or an episode; `carepact payments` lists them") from None

@@ -1,0 +1,123 @@
+"""How a payment and an episode are told to a reader: in words, with clause, dated value, arithmetic and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ILLUSTRATIVE = "illustrative value, not the payer's"
+REASONS = {
+    "before_model": "it began before the model",
+    "after_model": "it began after the model's last day",
+    "before_contract": "it began before the contract",
+    "after_contract": "it began after the contract's last day",
+    "car_t": "a cell therapy was given in it",
+    "part_a": "Part A did not cover every day of it",
+    "part_b": "Part B did not cover every day of it",
+    "medicare_advantage": "Medicare Advantage covered some of it",
+    "esrd": "end-stage renal disease coverage fell into it",
+    "other_primary": "another payer came first in it",
+    "plan": "the plan did not cover every day of it",
+    "no_em_visit": "there is no visit for the cancer in it",
+    "trigger_moved": "its first therapy is gone, or an earlier episode covers it",
+    "member_retired": "its member's facts are now another's",
+    "low_risk_breast": "only endocrine therapy was given for breast cancer",
+    "no_benchmark": "no benchmark is adopted, so nothing is settled yet",
+    "low_intensity_prostate": "only androgen therapy was given for prostate cancer",
+}
+
+
+def dollars(cents: int) -> str:
+    """`-$1,234.56`"""
+    return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+
+
+def tell_payment(why: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of text that explain a payment."""
+    to = f" to practice {why['practice']}" if why["practice"] else ""
+    what = "takes back" if why["reverses"] else "owes"
+    yield f"{why['payer']} {what} {dollars(abs(why['amount_cents']))}{to}: {why['kind']} for {why['period']}"
+    yield f"payment {why['payment_id']}, episode {why['episode_id']}, member {why['member']}"
+    yield f"because of: {why['cause_kind'].replace('_', ' ')} (event {why['cause']})"
+    for name, words in (("reverses", "reverses"), ("supersedes", "in place of"), ("reversed_by", "REVERSED by")):
+        if why[name]:
+            yield f"{words} payment {why[name]}"
+    yield ""
+    for line in why["lines"]:
+        yield f"  {dollars(line['amount_cents']):>12}  {line['label']}  [{line['clause']}]"
+        yield f"                {line['arithmetic']}"
+        for term in line["terms"]:
+            mark = f"  ** {ILLUSTRATIVE} **" if term["illustrative"] else ""
+            yield f"                {term['name']} = {term['value']} {term['unit']} from {term['from']}{mark}"
+            yield f"                  dated by {term['dated_by']}; source: {term['source']}"
+    yield f"  {dollars(why['amount_cents']):>12}  in all"
+    yield ""
+    yield "It rests on these facts:"
+    for fact in why["facts"]:
+        yield f"  {fact['says']}"
+        yield f"    {fact['topic']}[{fact['partition']}] offset {fact['offset']}, event {fact['event_id']}"
+    contract = why["contract"]
+    yield f"under {contract['id']}, terms {contract['version']}, clauses {contract['digest'][:16]}"
+    at = why["as_of"][0]
+    yield f"as known at {at['topic']}[{at['partition']}] offset {at['offset']}"
+
+
+def tell_episode(why: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of text that explain an episode."""
+    cancer = f" of {why['cancer_type']} cancer".replace("_", " ") if why["cancer_type"] else ""
+    yield f"{why['status']} episode{cancer}, {why['started_on']} to {why['ends_on']} ({why['payer']})"
+    yield f"episode {why['episode_id']}, version {why['version']}, member {why['member']}"
+    if why["practice"]:
+        yield f"practice {why['practice']}, performance period {why['performance_period']}"
+    if why["void_reason"]:
+        yield f"{why['status']}: {in_words(why['void_reason'])}"
+    if why["exclusion"]:
+        yield f"not counted: {in_words(why['exclusion'])}"
+    yield f"expenditure {dollars(why['expenditure_cents'])}; payments in force {dollars(why['payments_cents'])}"
+    yield ""
+    yield "Versions:"
+    for version in why["versions"]:
+        at = version["position"]
+        reason = version["void_reason"] or version["exclusion"]
+        because = f", {in_words(reason)}" if reason else ""
+        closed = ", closed" if version["closed"] else ""
+        yield f"  {version['version']}. {version['status']}{because}{closed}"
+        yield f"     by event {version['cause']} at {at['topic']}[{at['partition']}] offset {at['offset']}"
+    yield ""
+    yield "Claims of the member:"
+    for claim in why["claims"]:
+        counted = f"{claim['lines_counted']} of {claim['lines']} lines count"
+        mark = "IN " if claim["in"] else "out"
+        yield f"  {mark} {claim['claim_id']} ({claim['action']}, {counted}): {claim['reason']}"
+        yield f"      {claim['topic']}[{claim['partition']}] offset {claim['offset']}"
+    yield ""
+    yield "Payments in force:" if why["payments"] else "No payment is in force."
+    for payment in why["payments"]:
+        yield f"  {dollars(payment['amount_cents']):>12}  {payment['kind']} for {payment['period']}"
+        yield f"                payment {payment['payment_id']}"
+
+
+def in_words(reason: str) -> str:
+    """A reason's code as a sentence's end."""
+    return REASONS.get(reason, reason.replace("_", " "))
+
+
+def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of text that show the answer to a reconciliation request."""
+    yield f"{answer['payer']}: performance period {answer['period']}, {answer['run']} run"
+    yield f"request {answer['request_id']}"
+    cut = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(answer["cut"].items(), key=_number))
+    yield f"as of the log's next offsets {cut}"
+    if not answer["settlements"]:
+        yield "no practice has an episode of this period"
+    for one in answer["settlements"]:
+        yield ""
+        yield f"  practice {one['practice'] or '(none attributed)'}"
+        yield f"    {one['episodes']} valid episodes, {one['included']} counted"
+        yield f"    expenditure {dollars(one['expenditure_cents'])}; payments {dollars(one['payments_cents'])}"
+        for reason in one["pending"]:
+            yield f"    pending: {REASONS.get(reason, reason.replace('_', ' '))}"
+
+
+def _number(item: tuple[str, int]) -> int:
+    return int(item[0])
