@@ -95,7 +95,10 @@ async def open_pool(dsn: str, size: int) -> Any:
 async def claim(
     connection: Any, consumer: str, at: Iterable[tuple[str, int]], owner: str
 ) -> dict[tuple[str, int], Position]:
-    """Take over partitions, in one transaction; answers where each stands. Former owners' transactions are waited for."""
+    """Take over partitions, in one transaction; answers where each stands.
+
+    Waits for former owners' transactions.
+    """
     places = sorted(at)
     topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
     async with connection.transaction():

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -40,9 +39,17 @@ class UnknownType(Exception):
     """A record of a type or version this build does not know: a newer build must read this log."""
 
 
-@cache
+_made: dict[type[BaseModel], type[msgspec.Struct]] = {}
+
+
 def struct_of(model: type[BaseModel]) -> type[msgspec.Struct]:
     """The structure with a pydantic model's name, fields, aliases and defaults; unknown fields are refused."""
+    if model not in _made:
+        _made[model] = _make_struct(model)
+    return _made[model]
+
+
+def _make_struct(model: type[BaseModel]) -> type[msgspec.Struct]:
     required: list[Any] = []
     optional: list[Any] = []
     renamed: dict[str, str] = {}
@@ -68,7 +75,7 @@ def struct_of(model: type[BaseModel]) -> type[msgspec.Struct]:
 def _plain(annotation: Any) -> Any:
     """An annotation without its constraints, models in it replaced by structures."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return struct_of(annotation)  # type: ignore[arg-type]
+        return struct_of(annotation)
     if annotation in PLAIN:
         return annotation
     origin, inner = get_origin(annotation), get_args(annotation)

@@ -496,8 +496,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_data_error(error: BaseException) -> bool:
-    """Whether PostgreSQL refused a value or a constraint (SQLSTATE classes 22 and 23): it would again."""
-    return str(getattr(error, "sqlstate", None) or "")[:2] in {"22", "23"}
+    """Whether a value or a constraint was refused (SQLSTATE classes 22 and 23, or already when it was sent)."""
+    state = str(getattr(error, "sqlstate", None) or "")
+    return state[:2] in {"22", "23"} or isinstance(error, (OverflowError, ValueError))
 
 
 class MemoryParts:

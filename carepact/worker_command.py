@@ -1,0 +1,156 @@
+"""`carepact worker`: one process of the contract agents. `carepact up` starts and watches as many as it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+import mode
+import structlog
+import typer
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from carepact.logging import to_stderr
+from carepact.settings import Settings, connection
+from projections.store import open_pool
+from streams.agents import is_transient
+from streams.app import Built, build
+from streams.connections import Connections
+from streams.relay import Relay
+from streams.requests import Requests
+from streams.roster import Payer, Roster
+from streams.topics import outcomes_topic, payments_topic, settlements_topic
+
+PROGRESS_SECONDS = 30.0
+AGAIN_SECONDS = 1.0
+log = structlog.get_logger(__name__)
+
+
+def worker(
+    home: Annotated[
+        Path | None, typer.Option(help="The platform's folder.", envvar="CAREPACT_HOME", show_default=False)
+    ] = None,
+    index: Annotated[int, typer.Option(min=0, help="The worker's number: its place in the group.")] = 0,
+) -> None:
+    """Run one worker of the contract agents until Ctrl-C or SIGTERM. `carepact up --workers N` does this for you.
+
+    Example: carepact worker --index 0
+    """
+    to_stderr()
+    settings = Settings(**({"home": home} if home else {}))
+    gc.set_threshold(50_000, 20, 50)  # parts live long; walking them every 700 allocations costs a tenth of the time
+    raise typer.Exit(asyncio.run(run(settings.load_roster(), connection(settings), index)))
+
+
+async def run(roster: Roster, connections: Connections, index: int, **options: Any) -> int:
+    """One worker; answers 0 when it was asked to end, 1 when it crashed and should be started again."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(wish, stopped.set)
+    if not await _until(_kafka_answers, connections, stopped, "kafka_away"):
+        return 0
+    if not await _until(_postgres_answers, connections, stopped, "postgres_away"):
+        return 0
+    pool = await open_pool(connections.postgres, size=2 * len(roster.payers) + 2)
+    try:
+        return await _serve(roster, connections, pool, index, stopped, options)
+    finally:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(pool.close(), 5)
+
+
+async def _serve(
+    roster: Roster, connections: Connections, pool: Any, index: int, stopped: asyncio.Event, options: dict[str, Any]
+) -> int:
+    async def connect() -> Any:
+        return await asyncpg.connect(connections.postgres, command_timeout=15)
+
+    relays = {payer.name: Relay(payer.name, outputs(payer), connections, connect) for payer in roster.payers}
+    beside: list[mode.ServiceT] = list(relays.values())
+    beside += [Requests(payer.name, payer.contract, connections, connect) for payer in roster.payers]
+    built = build(
+        roster,
+        connections,
+        pool,
+        index=index,
+        owner=f"worker-{index}/{os.getpid()}",
+        beside=beside,
+        after_commit=lambda payer: relays[payer].wake(),
+        **options,
+    )
+    progress = asyncio.create_task(_say_progress(built))
+    gc.freeze()
+    try:
+        await built.app.start()
+        await built.app.wait(stopped)
+        crashed = built.app.crash_reason
+    finally:
+        progress.cancel()
+        await built.app.stop()
+    if crashed is not None:
+        log.error("worker_crashed", error=type(crashed).__name__)
+    return 1 if crashed is not None else 0
+
+
+def outputs(payer: Payer) -> tuple[str, ...]:
+    """Every topic that a payer's outbox may name."""
+    own = payments_topic(payer.name), settlements_topic(payer.name)
+    return (*own, *(outcomes_topic(plan.name) for plan in payer.plans))
+
+
+async def _say_progress(built: Built) -> None:
+    """A line for each payer that moved, so that a stuck worker shows by its silence."""
+    before: dict[str, int] = {}
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        for payer, agent in built.agents.items():
+            if agent.counts.batches != before.get(payer, 0):
+                before[payer] = agent.counts.batches
+                counts = {name: getattr(agent.counts, name) for name in agent.counts.__slots__}
+                log.info("worker_progress", payer=payer, **counts)
+
+
+async def _until(
+    answers: Callable[[Connections], Awaitable[None]], connections: Connections, stopped: asyncio.Event, said: str
+) -> bool:
+    """Try until a store answers; False when asked to end before."""
+    first = True
+    while not stopped.is_set():
+        try:
+            await answers(connections)
+            return True
+        except Exception as error:
+            if not is_transient(error) and not isinstance(error, KafkaError):
+                raise
+            if first:
+                log.warning(said, error=type(error).__name__)
+            first = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), AGAIN_SECONDS)
+    return False
+
+
+async def _kafka_answers(connections: Connections) -> None:
+    arguments = connections.aiokafka()
+    client = AIOKafkaClient(**arguments)
+    try:
+        await asyncio.wait_for(client.bootstrap(), 10)
+    finally:
+        await client.close()
+
+
+async def _postgres_answers(connections: Connections) -> None:
+    opened = await asyncpg.connect(connections.postgres, timeout=5)
+    try:
+        await opened.fetchval("SELECT 1 FROM consumer_offset LIMIT 1")
+    finally:
+        await opened.close()
