@@ -30,6 +30,7 @@ class ReadFact:
     """A fact as read. `producer_id` is the sender's own event id; without one the door derives it from content.
 
     `natural_key` names the record in the sender's terms (claim number, action, day): part of a derived id.
+    `payer` is the payer that the record itself names, '' when it names none.
     """
 
     event: Event
@@ -40,6 +41,7 @@ class ReadFact:
     plan: str = ""
     time: str | None = None
     rows: int = 1
+    payer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

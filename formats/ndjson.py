@@ -1,0 +1,227 @@
+"""Newline-delimited JSON: one CloudEvent 1.0 on each line, its `data` an inbound event of the catalogue.
+
+Attributes read are `specversion`, `type`, `source`, `data`, and if given `id`, `time`, `plan`; other attributes are
+CloudEvents extensions of the sender and are left behind. Nothing is guessed: a line that JSON, the envelope or the
+schema does not allow becomes a reject with its place, and the next line is read. Empty lines are skipped and
+are no rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from contracts.envelope import MAX_FACT_BYTES
+from contracts.events import LOG_FACTS, Event, MemberFact
+from formats.reading import Place, Read, ReadFact, Reject
+from formats.schema_errors import first_error
+
+MAX_DEPTH = 32
+"""Levels of objects and lists in one line."""
+
+RESERVED = frozenset(
+    f"carepact.{name}.v1"
+    for name in (
+        "LogOpened",
+        "TermsAdopted",
+        "ContractAdopted",
+        "DayClosed",
+        "MemberLinked",
+        "MemberRetired",
+        "SubjectErased",
+    )
+)
+"""Facts that the platform makes itself; no sender may."""
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_BOM = b"\xef\xbb\xbf"
+_VERSION = re.compile(r"carepact\.([A-Za-z]{1,64})\.v([0-9]{1,6})")
+
+
+class _Inbound(msgspec.Struct):
+    """The attributes of an event as sent. A wrong type in any of them is a wrong envelope."""
+
+    specversion: str
+    type: str
+    source: str
+    data: msgspec.Raw
+    id: str | None = None
+    time: str | None = None
+    plan: str | None = None
+
+
+_envelope = msgspec.json.Decoder(_Inbound)
+
+
+class _Wrong(Exception):
+    def __init__(self, code: str, reason: str, remedy: str, field: str = "") -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.remedy, self.field = code, reason, remedy, field
+
+
+def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
+    """Facts and rejects in the order of the lines."""
+    for number, raw in enumerate(lines, 1):
+        line = raw.removeprefix(_BOM) if number == 1 else raw
+        if not line.strip():
+            continue
+        try:
+            yield read_event(line.rstrip(b"\r\n"), Place(file, number))
+        except _Wrong as wrong:
+            kept = line if len(line) <= MAX_FACT_BYTES else line[:MAX_FACT_BYTES]
+            yield Reject(Place(file, number, wrong.field), wrong.code, wrong.reason, wrong.remedy, kept)
+
+
+def read_one(line: bytes, place: Place) -> Read:
+    """One event that came by itself, as from an inbox."""
+    try:
+        return read_event(line, place)
+    except _Wrong as wrong:
+        field = Place(place.file, place.line, wrong.field)
+        return Reject(field, wrong.code, wrong.reason, wrong.remedy, line[:MAX_FACT_BYTES])
+
+
+def read_event(line: bytes, place: Place) -> ReadFact:
+    """The fact of one line; raises what `read` turns into a reject."""
+    if len(line) > MAX_FACT_BYTES:
+        raise _Wrong("too_large", f"a line of more than {MAX_FACT_BYTES} bytes", "send less in one event")
+    _check_json(line)
+    try:
+        sent = _envelope.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _wrong_envelope(error) from None
+    model = _model(sent)
+    try:
+        event = model.model_validate_json(memoryview(sent.data).tobytes())
+    except ValidationError as error:
+        found = first_error(error)
+        raise _Wrong(found.code, found.reason, found.remedy, "/data" + found.field) from None
+    if isinstance(event, MemberFact) and event.person is None:
+        raise _Wrong(
+            "no_identifier", "a fact about a member without its identifier", "send person.identifier", "/data/person"
+        )
+    return ReadFact(
+        event=event,
+        place=place,
+        source=sent.source,
+        producer_id=sent.id,
+        natural_key=natural_key("ndjson", event),
+        plan=sent.plan or "",
+        time=_utc(sent.time) if sent.time is not None else None,
+    )
+
+
+def natural_key(format_: str, event: Event) -> str:
+    """The sender's own name of a record: format, type, its first id, action, the day it took effect.
+
+    The person is part of a derived id elsewhere; file, path and line never are.
+    """
+    parts = [format_, type(event).__name__]
+    for name in (
+        "claim_id",
+        "record_id",
+        "response_id",
+        "request_id",
+        "leave_id",
+        "payment_id",
+        "coverage",
+        "name",
+        "practice",
+    ):
+        if (value := getattr(event, name, None)) is not None:
+            parts.append(str(value))
+            break
+    for name in ("action", "status", "record_version", "effective_on", "from_on", "collected_on"):
+        if (value := getattr(event, name, None)) is not None:
+            parts.append(str(value))
+    return "|".join(parts)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _Wrong("duplicate_key", "an object that has one key twice", "send each key once")
+    return made
+
+
+def _number(_: str) -> None:
+    raise _Wrong(
+        "unreadable", "a number that JSON does not have", "send NaN and Infinity as null or leave the field out"
+    )
+
+
+def _check_json(line: bytes) -> None:
+    """JSON, no key twice, no deeper than allowed."""
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH:
+        depth = 0
+        for token in _TOKENS.finditer(line):
+            kind = token[0]
+            if kind in (b"{", b"["):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise _Wrong(
+                        "too_deep", f"more than {MAX_DEPTH} levels of objects and lists", "send a flatter event"
+                    )
+            elif kind in (b"}", b"]"):
+                depth -= 1
+    try:
+        found = json.loads(line, object_pairs_hook=_unique, parse_constant=_number)
+    except (ValueError, RecursionError):
+        raise _Wrong("unreadable", "a line that is not JSON in UTF-8", "send one JSON object on each line") from None
+    if not isinstance(found, dict):
+        raise _Wrong("unreadable", "a line that is no JSON object", "send one JSON object on each line")
+
+
+def _wrong_envelope(error: Exception) -> _Wrong:
+    """msgspec names the attribute and the type, not the value."""
+    text = str(error)
+    named = re.search(r"`\$\.([a-z]{1,20})`|required field `([a-z]{1,20})`", text)
+    field = f"/{named[1] or named[2]}" if named else ""
+    reason = (
+        "a required attribute of the envelope is missing"
+        if "missing" in text
+        else "an envelope that is no CloudEvent 1.0"
+    )
+    return _Wrong("envelope", reason, "send specversion, type, source and data as CloudEvents 1.0 asks", field)
+
+
+def _model(sent: _Inbound) -> type[Event]:
+    if sent.specversion != "1.0":
+        raise _Wrong("envelope", "another version of CloudEvents", "send specversion 1.0", "/specversion")
+    if not 1 <= len(sent.source) <= 100:
+        raise _Wrong(
+            "envelope", "a source that is empty or too long", "send a source of 1 to 100 characters", "/source"
+        )
+    if sent.id is not None and not 1 <= len(sent.id) <= 200:
+        raise _Wrong("envelope", "an id that is empty or too long", "send an id of 1 to 200 characters, or none", "/id")
+    if sent.plan is not None and not re.fullmatch(r"[a-z0-9-]{0,64}", sent.plan):
+        raise _Wrong("envelope", "a plan that is no plan id", "send the plan's id in small letters", "/plan")
+    if sent.type in RESERVED:
+        raise _Wrong("reserved_type", "an event that only the platform makes", "use the command that makes it", "/type")
+    if (model := LOG_FACTS.get(sent.type)) is None:
+        known = _VERSION.fullmatch(sent.type)
+        newer = known and any(t.startswith(f"carepact.{known[1]}.v") for t in LOG_FACTS)
+        reason = (
+            "a version of this event that this build does not know" if newer else "an event the catalogue does not have"
+        )
+        raise _Wrong("unknown_type", reason, "send a type of the event catalogue", "/type")
+    return model
+
+
+def _utc(time: str) -> str:
+    """A date-time with an offset, in UTC; without one it says no instant."""
+    try:
+        at = datetime.fromisoformat(time)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or len(time) <= 10:
+        raise _Wrong(
+            "envelope", "a time that is no date-time with offset", "send time as RFC 3339, with its offset", "/time"
+        )
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
