@@ -16,13 +16,12 @@ import hmac
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import orjson
-from aiokafka.partitioner import murmur2
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.envelope import MAX_FACT_BYTES, broadcast_copy_id, broadcast_fact_id, log_id, schema_urn
@@ -41,6 +40,7 @@ from contracts.events import (
 )
 from formats.reading import Place, Read, ReadFact, Reject
 from streams.keys import KeyStore, PayerKeys, Subject, identifier_digest
+from streams.output import partition_of
 from streams.roster import Payer
 from streams.shifting import DayOutOfRange, shifted
 
@@ -152,11 +152,6 @@ def family_of(model: type[Event]) -> str:
     return FAMILIES.get(model.__module__.rpartition(".")[2], "practice")
 
 
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key as every Kafka client's default partitioner has it."""
-    return (int(murmur2(key)) & 0x7FFFFFFF) % partitions
-
-
 class Door:
     """The way into one payer's log, for one of its tenants.
 
@@ -224,15 +219,15 @@ class Door:
         if refusal := self._refusal(fact, plan):
             return refusal
         if time is not None and (time := _utc(time)) is None:
-            return _refused(fact, "bad_time", "time has no offset or is no time", "write it as in RFC 3339", "time")
+            return _refused(fact, "bad_time", "time has no offset or is no time", "write it as in RFC 3339", "/time")
         if self._shift:
             try:
                 event = shifted(event, self._shift)
             except DayOutOfRange as refused:
-                return _refused(fact, "day_out_of_range", str(refused), "shift by fewer years", "data")
+                return _refused(fact, "day_out_of_range", str(refused), "shift by fewer years", "/data")
         if plan == fact.plan and time == fact.time and event is fact.event:
             return fact
-        return ReadFact(event, fact.place, fact.source, fact.producer_id, fact.natural_key, plan, time, fact.rows)
+        return replace(fact, event=event, plan=plan, time=time)
 
     def _refusal(self, fact: ReadFact, plan: str) -> Reject | None:
         """The first rule that the fact breaks: its type, its plan, its source, its member."""
@@ -242,22 +237,25 @@ class Door:
                 f"{model.type_name()} is not a fact that a payer sends",
                 "send a type of the event catalogue",
             )
-            return _refused(fact, "unknown_type", reason, remedy, "type")
+            return _refused(fact, "unknown_type", reason, remedy, "/type")
+        if fact.payer and fact.payer != self.payer.name:
+            reason = f"the record names a payer that is not {self.payer.name}"
+            return _refused(fact, "unknown_payer", reason, "send it to its own payer, or leave the name out", "/payer")
         is_member = self._kind(model).is_member
         if (plan and plan not in self._plans) or (is_member and self._plans and not plan):
             there_are = f"name one of {', '.join(sorted(self._plans))}" if self._plans else "name no plan"
             reason = f"{self.payer.name} has no such plan" if plan else f"{self.payer.name} needs the member's plan"
-            return _refused(fact, "unknown_plan", reason, there_are, "plan")
+            return _refused(fact, "unknown_plan", reason, there_are, "/plan")
         if self._plan and plan != self._plan:
             return _refused(
                 fact, "other_plan", f"this is the way in of {self._plan}", "send it to its own plan", "plan"
             )
         if not 0 < len(fact.source) <= SOURCE_MAX:
             reason = f"source is empty or longer than {SOURCE_MAX} characters"
-            return _refused(fact, "bad_source", reason, "give it a short name", "source")
+            return _refused(fact, "bad_source", reason, "give it a short name", "/source")
         if is_member and getattr(fact.event, "person", None) is None:
             reason, remedy = "the record does not say who it is about", "give the member's identifier, kind and value"
-            return _refused(fact, "no_member_identifier", reason, remedy, "data.person.identifier")
+            return _refused(fact, "no_member_identifier", reason, remedy, "/data/person/identifier")
         return None
 
     def _learn(self, facts: Sequence[ReadFact | Reject]) -> None:
@@ -411,7 +409,9 @@ def _refused(fact: ReadFact, code: str, reason: str, remedy: str, field: str) ->
 
 
 def _too_large(fact: ReadFact) -> Reject:
-    return _refused(fact, "too_large", f"the record takes more than {MAX_FACT_BYTES} bytes", "send it in parts", "data")
+    return _refused(
+        fact, "too_large", f"the record takes more than {MAX_FACT_BYTES} bytes", "send it in parts", "/data"
+    )
 
 
 def _utc(text: str) -> str | None:

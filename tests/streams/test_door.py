@@ -198,19 +198,20 @@ def test_a_default_spelled_out_changes_nothing(door: Door) -> None:
 @pytest.mark.parametrize(
     ("fact", "code", "field"),
     [
-        (read(claim(person=None)), "no_member_identifier", "data.person.identifier"),
-        (read(claim(), plan="palmetto-manufacturing"), "unknown_plan", "plan"),
-        (read(claim(), time="yesterday"), "bad_time", "time"),
-        (read(claim(), time="2024-03-02T01:30:00"), "bad_time", "time"),
-        (ReadFact(claim(), PLACE, ""), "bad_source", "source"),
-        (read(DayClosed(through_on=date(2024, 1, 1))), "unknown_type", "type"),
-        (read(SubjectErased(person=JANE, reason="x")), "unknown_type", "type"),
+        (read(claim(person=None)), "no_member_identifier", "/data/person/identifier"),
+        (read(claim(), plan="palmetto-manufacturing"), "unknown_plan", "/plan"),
+        (read(claim(), payer="acme"), "unknown_payer", "/payer"),
+        (read(claim(), time="yesterday"), "bad_time", "/time"),
+        (read(claim(), time="2024-03-02T01:30:00"), "bad_time", "/time"),
+        (ReadFact(claim(), PLACE, ""), "bad_source", "/source"),
+        (read(DayClosed(through_on=date(2024, 1, 1))), "unknown_type", "/type"),
+        (read(SubjectErased(person=JANE, reason="x")), "unknown_type", "/type"),
         (
             read(ReconciliationRequested(request_id="r", contract="c", period=1, run="initial", cut={"0": 1})),
             "unknown_type",
-            "type",
+            "/type",
         ),
-        (read(claim(lines=tuple(long_line(n) for n in range(1, 999)))), "too_large", "data"),
+        (read(claim(lines=tuple(long_line(n) for n in range(1, 999)))), "too_large", "/data"),
     ],
 )
 def test_a_refusal_has_its_place_and_its_remedy(door: Door, fact: ReadFact, code: str, field: str) -> None:
