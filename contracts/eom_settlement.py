@@ -1,0 +1,207 @@
+"""Medicare EOM's settlement clauses: benchmark, novel therapy, target, performance-based payment and recoupment.
+
+Functions stand in the order of the model's payment methodology (EOM 3 and 4). All are pure, exact and unrounded until
+a line is made; figures come from the sheet, by the day the episode began. A day outside the model has no terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from contracts.clauses import Line
+from contracts.errors import NoTermInForce
+from contracts.terms import DatedValue, TermSheet
+from contracts.units import FOREVER, ZERO, cents
+
+ONE = Decimal(1)
+FACTOR_STEP = Decimal("0.0000001")
+
+
+def within_model(sheet: TermSheet, initiated_on: str) -> None:
+    """Refuse a day on which no episode could be initiated: 2023-07-01 to 2029-12-31."""
+    first, last = sheet.on("initiation_first_on", FOREVER).value, sheet.on("initiation_last_on", FOREVER).value
+    if not first <= initiated_on <= last:
+        raise NoTermInForce(sheet.contract, "initiation", initiated_on)
+
+
+def clinical_adjuster(
+    sheet: TermSheet, initiated_on: str, cancer_type: str, ever_metastatic: bool | None, her2_positive: bool | None
+) -> tuple[Decimal, tuple[DatedValue, ...]]:
+    """EOM 3.4: lung 1.06, colorectal 1.10 if ever metastatic; breast 1.23 if also HER2 positive; unknown is 1.00."""
+    if cancer_type in ("lung", "colorectal") and ever_metastatic:
+        term = sheet.on(f"clinical_{cancer_type}_metastatic", initiated_on)
+    elif cancer_type == "breast" and ever_metastatic and her2_positive:
+        term = sheet.on("clinical_breast_metastatic_her2", initiated_on)
+    else:
+        return ONE, ()
+    return term.number, (term,)
+
+
+def benchmark(
+    sheet: TermSheet,
+    initiated_on: str,
+    baseline: Decimal,
+    experience: Decimal,
+    cancer_type: str,
+    ever_metastatic: bool | None,
+    her2_positive: bool | None,
+    trend: Decimal,
+    novel_therapy: Decimal,
+) -> Line:
+    """EOM 3.7: baseline x experience x clinical x trend x novel therapy.
+
+    38,500.00 x 0.985 x 1.23 x 1.082 = 50,469.54.
+    """
+    clinical, terms = clinical_adjuster(sheet, initiated_on, cancer_type, ever_metastatic, her2_positive)
+    amount = baseline * experience * clinical * trend * novel_therapy
+    arithmetic = f"{baseline} x {experience} x {clinical} x {trend} x {novel_therapy} = {amount:.4f}"
+    return Line("BENCHMARK", "Benchmark of an episode", arithmetic, cents(amount, sheet.rounding), terms)
+
+
+@dataclass(frozen=True, slots=True)
+class NovelTherapy:
+    """What use of new drugs adds to a benchmark: dollars, and the factor that does it (never below one)."""
+
+    add_on: Decimal
+    factor: Decimal
+    line: Line
+
+
+def novel_therapy(
+    sheet: TermSheet,
+    initiated_on: str,
+    participant_actual: Decimal,
+    participant_novel: Decimal,
+    comparison_share: Decimal,
+    trended_benchmark: Decimal,
+) -> NovelTherapy:
+    """EOM 3.6: 80 % of the spending by which the practice's novel share exceeds the comparison's.
+
+    0.80 x (15 % - 9 %) x 2,300,000 = 110,400; (2,180,000 + 110,400) / 2,180,000 = 1.0506422.
+    """
+    share = sheet.on("novel_therapy_share", initiated_on)
+    excess = participant_novel / participant_actual - comparison_share
+    add_on = (
+        max(ZERO, share.number * (participant_novel - comparison_share * participant_actual)) if excess > 0 else ZERO
+    )
+    factor = ((trended_benchmark + add_on) / trended_benchmark).quantize(FACTOR_STEP, rounding=ROUND_HALF_UP)
+    arithmetic = (
+        f"{share.number} x ({participant_novel} - {comparison_share} x {participant_actual}) = {add_on:.4f}"
+        if add_on
+        else "the practice's share is not above the comparison's = 0.00"
+    )
+    line = Line("NOVEL_THERAPY", "Novel therapy adjustment", arithmetic, cents(add_on, sheet.rounding), (share,))
+    return NovelTherapy(add_on, factor, line)
+
+
+def part_d(sheet: TermSheet, filled_on: str, lics: Decimal, gdcc_above: Decimal) -> Line:
+    """EOM 1.8: subsidy + 80 % of cost above the threshold. 412.50 + 0.8 x 9,150.25 = 7,732.70."""
+    share = sheet.on("part_d_above_threshold_share", filled_on)
+    amount = lics + share.number * gdcc_above
+    arithmetic = f"{lics} + {share.number} x {gdcc_above} = {amount}"
+    return Line("PART_D", "Part D drugs", arithmetic, cents(amount, sheet.rounding), (share,))
+
+
+def standardise(sheet: TermSheet, service_on: str, standardised: Decimal) -> Line:
+    """EOM 1.8: sequestration added back. 9,604.00 / 0.98 = 9,800.00."""
+    cut = sheet.on("sequestration", service_on)
+    amount = standardised / (ONE - cut.number)
+    arithmetic = f"{standardised} / (1 - {cut.number}) = {amount:.4f}"
+    return Line("STANDARDISED", "Part A and B payments", arithmetic, cents(amount, sheet.rounding), (cut,))
+
+
+def multiplier(term: DatedValue, aqs: Decimal) -> Decimal:
+    """The factor of the highest tier whose least score the practice reached; tiers include their bounds."""
+    tiers = (pair.split(":") for pair in term.value.split())
+    return next(Decimal(factor) for least, factor in tiers if aqs >= Decimal(least))
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A practice's result for a performance period, in exact dollars; `lines` add up to what moves."""
+
+    zone: str
+    target: Decimal
+    threshold: Decimal
+    pbp_cents: int
+    pbr_cents: int
+    lines: tuple[Line, ...]
+
+
+def reconcile(
+    sheet: TermSheet,
+    initiated_on: str,
+    risk_arrangement: str,
+    benchmark_amount: Decimal,
+    actual: Decimal,
+    aqs: Decimal,
+    gaf: Decimal,
+) -> Reconciled:
+    """EOM 4.3. Below the target a practice earns, above the threshold it owes, between them nothing moves.
+
+    RA1, benchmark 10,000,000, actual 9,300,000, quality 75: min(300,000, 400,000) x 1.00 x 1.00 x 0.98 = 294,000.00.
+    """
+    within_model(sheet, initiated_on)
+    ra = risk_arrangement.lower()
+    discount = sheet.on(f"discount_{ra}", initiated_on)
+    least = sheet.on("recoupment_threshold", initiated_on)
+    target = benchmark_amount * (ONE - discount.number)
+    threshold = benchmark_amount * least.number
+    if actual < target:
+        line = _performance_payment(sheet, initiated_on, ra, benchmark_amount, target - actual, aqs, gaf, discount)
+        return Reconciled("earned", target, threshold, line.amount_cents, 0, (line,))
+    if actual > threshold:
+        line = _recoupment(sheet, initiated_on, ra, benchmark_amount, actual - threshold, aqs, gaf, least)
+        return Reconciled("owed", target, threshold, 0, -line.amount_cents, (line,))
+    return Reconciled("neutral", target, threshold, 0, 0, ())
+
+
+def _performance_payment(
+    sheet: TermSheet,
+    initiated_on: str,
+    ra: str,
+    benchmark_amount: Decimal,
+    saving: Decimal,
+    aqs: Decimal,
+    gaf: Decimal,
+    discount: DatedValue,
+) -> Line:
+    stop = sheet.on(f"stop_gain_{ra}", initiated_on)
+    quality = sheet.on("pbp_quality", initiated_on)
+    steps = sheet.on("pbp_steps", initiated_on)
+    cut = sheet.on("sequestration", initiated_on)
+    factors = {"quality": multiplier(quality, aqs), "geography": gaf, "sequestration": ONE - cut.number}
+    amount, arithmetic = _walk(steps.value, saving, stop.number * benchmark_amount, factors)
+    terms = (discount, stop, quality, steps, cut)
+    return Line("PBP", "Performance-based payment", arithmetic, cents(amount, sheet.rounding), terms)
+
+
+def _recoupment(
+    sheet: TermSheet,
+    initiated_on: str,
+    ra: str,
+    benchmark_amount: Decimal,
+    excess: Decimal,
+    aqs: Decimal,
+    gaf: Decimal,
+    least: DatedValue,
+) -> Line:
+    stop = sheet.on(f"stop_loss_{ra}", initiated_on)
+    quality = sheet.on("pbr_quality", initiated_on)
+    steps = sheet.on("pbr_steps", initiated_on)
+    factors = {"quality": multiplier(quality, aqs), "geography": gaf}
+    amount, arithmetic = _walk(steps.value, excess, stop.number * benchmark_amount, factors)
+    terms = (least, stop, quality, steps)
+    return Line("PBR", "Performance-based recoupment", arithmetic, -cents(amount, sheet.rounding), terms)
+
+
+def _walk(steps: str, start: Decimal, stop: Decimal, factors: dict[str, Decimal]) -> tuple[Decimal, str]:
+    """Apply the named steps in their order; the amount, and the arithmetic as one would write it."""
+    amount, words = start, f"{start}"
+    for step in steps.split():
+        if step == "stop":
+            amount, words = min(amount, stop), f"min({words}, {stop})"
+        else:
+            amount, words = amount * factors[step], f"{words} x {factors[step]}"
+    return amount, f"{words} = {amount:.4f}"
