@@ -35,7 +35,6 @@ from contracts.events import (
     ProfessionalClaimReceived,
 )
 from contracts.events.base import Identifier
-from formats import shift
 from formats.cells import BadCell, Row, cents, day, many, needed_day, number, text, whole
 from formats.icd9 import MAPPING, to_icd10, translated
 from formats.reading import Place, Read, ReadFact
@@ -54,15 +53,15 @@ _SEX = {"1": "male", "2": "female"}
 _YEAR = re.compile(r"(?<![0-9])(20[0-9]{2})(?![0-9])")
 
 
-def read(lines: Iterable[bytes], file: str, shift_years: int = 0) -> Iterator[Read]:
-    """Facts and rejects of one file, in file order; `shift_years` moves each day."""
+def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
+    """Facts and rejects of one file, in file order."""
     source = iter(lines)
     header = header_of(next(source, b""))
     if (make := maker(header, file)) is None:
         raise UnknownLayout(
             f"{file}: not a DE-SynPUF header; looked for DESYNPUF_ID with the columns of its five files"
         )
-    return shift.shift(read_rows(source, file, header, make), shift_years)
+    return read_rows(source, file, header, make)
 
 
 def maker(header: list[str], file: str) -> Callable[[Row, Place], Iterable[Read]] | None:
@@ -91,7 +90,7 @@ def _fact(event: Event, place: Place, *key: str, rows: int = 1) -> ReadFact:
 def _person(row: Row, born: date | None = None) -> Person:
     value = row["DESYNPUF_ID"].strip()
     if not value:
-        raise BadCell("no_identifier", "DESYNPUF_ID", "a row without a member identifier", "send DESYNPUF_ID")
+        raise BadCell("no_member_identifier", "DESYNPUF_ID", "a row without a member identifier", "send DESYNPUF_ID")
     return Person(identifier=Identifier(kind="beneficiary_id", value=value), birth_date=born)
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import desynpuf, ndjson, shift, tuva
+from formats import desynpuf, ndjson, tuva
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
@@ -65,8 +65,8 @@ def lines_of(stream: BinaryIO | GzipFile) -> Iterator[bytes]:
                 return
 
 
-def read_file(path: Path, format_: str = "auto", shift_years: int = 0) -> Iterator[Read]:
-    """Facts and rejects of a file of any format, gzip or plain; `shift_years` moves each day. An empty file has none.
+def read_file(path: Path, format_: str = "auto") -> Iterator[Read]:
+    """Facts and rejects of a file of any format, gzip or plain. An empty file has none.
 
     Raises `UnknownLayout` before the first item when nothing fits. A gzip file that breaks off is a reject at its end.
     """
@@ -83,7 +83,7 @@ def read_file(path: Path, format_: str = "auto", shift_years: int = 0) -> Iterat
             if not any(line.strip() for line in head):
                 return
             chosen = detect(head, file) if format_ == "auto" else format_
-            yield from shift.shift(READERS[chosen](chain(head, lines), file), shift_years)
+            yield from READERS[chosen](chain(head, lines), file)
         except (EOFError, BadGzipFile, zlib.error):
             place = Place(file, lines.count + 1)
             yield Reject(place, "unreadable", "a gzip file that is damaged or breaks off", "send the whole file again")

@@ -65,7 +65,7 @@ def first_error(error: ValidationError) -> SchemaError:
     elif last.endswith("_cents") and kind not in ("missing", "extra_forbidden"):
         return SchemaError("not_money", field, _MONEY + suffix, "send whole US cents as a JSON integer")
     if kind == "missing" and "person" in first["loc"]:
-        return SchemaError("no_identifier", field, "a person without an identifier", "send person.identifier")
+        return SchemaError("no_member_identifier", field, "a person without an identifier", "send person.identifier")
     if kind.startswith("decimal"):
         return SchemaError(
             "schema", field, "not a decimal number of the schema's size" + suffix, "send a decimal number"

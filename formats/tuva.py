@@ -25,7 +25,6 @@ from contracts.events import (
     ProfessionalClaimReceived,
 )
 from contracts.events.base import Identifier
-from formats import shift
 from formats.cells import BadCell, Row, cents, day, many, needed_day, number, text, whole
 from formats.icd9 import MAPPING, translated
 from formats.reading import Place, Read, ReadFact, Reject
@@ -55,8 +54,8 @@ def kind_of(header: list[str]) -> str | None:
     return next((kind for kind, needed in _NEEDED.items() if needed <= names), None)
 
 
-def read(lines: Iterable[bytes], file: str, shift_years: int = 0) -> Iterator[Read]:
-    """Facts and rejects of one file; `shift_years` moves each day."""
+def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
+    """Facts and rejects of one file."""
     source = iter(lines)
     header = header_of(next(source, b""))
     match kind_of(header):
@@ -68,7 +67,7 @@ def read(lines: Iterable[bytes], file: str, shift_years: int = 0) -> Iterator[Re
             found = read_rows(source, file, header, _pharmacy)
         case _:
             raise UnknownLayout(f"{file}: not a Tuva header; looked for the columns of {', '.join(_NEEDED)}")
-    return shift.shift(found, shift_years)
+    return found
 
 
 def _fact(event: Event, place: Place, *key: str, rows_: int = 1) -> ReadFact:
@@ -78,7 +77,7 @@ def _fact(event: Event, place: Place, *key: str, rows_: int = 1) -> ReadFact:
 def _identifier(row: Row) -> Identifier:
     value = row["patient_id"].strip()
     if not value:
-        raise BadCell("no_identifier", "patient_id", "a row without a member identifier", "send patient_id")
+        raise BadCell("no_member_identifier", "patient_id", "a row without a member identifier", "send patient_id")
     return Identifier(kind="member_id", value=value)
 
 
