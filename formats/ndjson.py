@@ -1,6 +1,6 @@
 """Newline-delimited JSON: one CloudEvent 1.0 on each line, its `data` an inbound event of the catalogue.
 
-Attributes read are `specversion`, `type`, `source`, `data`, and if given `id`, `time`, `plan`, `payer`; other attributes are
+Attributes read are `specversion`, `type`, `source`, `data`, and if given `id`, `time`, `plan`, `payer`; others are
 CloudEvents extensions of the sender and are left behind. Nothing is guessed: a line that JSON, the envelope or the
 schema does not allow becomes a reject with its place, and the next line is read. Empty lines are skipped and
 are no rows.
