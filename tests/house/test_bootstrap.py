@@ -1,0 +1,88 @@
+"""What bootstrap.py asks of a machine, and what it leaves alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import bootstrap
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder whose `.venv` is empty; `pip` and `venv` are written down, not run."""
+    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
+        (tmp_path / name).write_text(f"{name}==1 \\\n    --hash=sha256:0\n")
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(bootstrap, "INSTALLED", tmp_path / ".venv/installed")
+    monkeypatch.setattr(bootstrap, "PROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(bootstrap, "RUNTIME", tmp_path / "requirements.lock")
+    monkeypatch.setattr(bootstrap, "DEVELOPMENT", tmp_path / "requirements-dev.lock")
+    return tmp_path
+
+
+@pytest.fixture
+def ran(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What was installed, in order."""
+    calls: list[tuple[str, ...]] = []
+
+    def make_environment() -> None:
+        bootstrap.PYTHON.parent.mkdir(parents=True)
+        bootstrap.PYTHON.touch()
+
+    monkeypatch.setattr(bootstrap, "make_environment", make_environment)
+    monkeypatch.setattr(bootstrap, "pip", lambda *arguments: calls.append(arguments))
+    return calls
+
+
+def test_a_lock_is_installed_once(ran: list[tuple[str, ...]]) -> None:
+    bootstrap.install(bootstrap.RUNTIME)
+    first = list(ran)
+    bootstrap.install(bootstrap.RUNTIME)
+    assert ran == first
+    assert ("--require-hashes", "--requirement", "requirements.lock") == first[0]
+
+
+def test_the_development_lock_serves_the_demo_too(ran: list[tuple[str, ...]]) -> None:
+    bootstrap.install(bootstrap.DEVELOPMENT)
+    ran.clear()
+    bootstrap.install(bootstrap.RUNTIME)
+    assert [] == ran
+
+
+def test_a_changed_project_is_installed_again(ran: list[tuple[str, ...]]) -> None:
+    bootstrap.install(bootstrap.RUNTIME)
+    bootstrap.PROJECT.write_text("changed")
+    ran.clear()
+    bootstrap.install(bootstrap.RUNTIME)
+    assert ran
+
+
+def test_an_install_that_failed_is_tried_again(ran: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstrap, "pip", broken)
+        with pytest.raises(KeyboardInterrupt):
+            bootstrap.install(bootstrap.RUNTIME)
+    bootstrap.install(bootstrap.RUNTIME)
+    assert ran
+
+
+def test_an_old_python_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    assert "Python 3.11 or newer is needed" in bootstrap.what_is_lacking()
+
+
+def test_a_python_without_pip_is_told_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "has", lambda _: False)
+    assert "python3-venv" in bootstrap.what_is_lacking()
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bootstrap.main(["dance"]) == 2
+    assert "bootstrap.py demo" in capsys.readouterr().out
