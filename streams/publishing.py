@@ -11,7 +11,7 @@ import asyncio
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -25,6 +25,9 @@ from streams.topics import log_topic, rejects_topic
 
 CONTRACT = "contract"
 CHUNK_ROWS = 2_000
+CHUNK_SECONDS = 120
+"""After which a broker that does not answer is given up: the producer alone would try for ever."""
+
 _LOOK_SECONDS = 0.05
 _SLICE = 20_000
 
@@ -99,9 +102,13 @@ class Publisher:
     async def publish(
         self, items: Iterable[Read], told: Callable[[int], None] = lambda rows: None, chunk: int = CHUNK_ROWS
     ) -> Published:
-        """Take in everything; returns when Kafka has all of it. `told` hears of the rows read so far."""
+        """Take in everything; returns when Kafka has all of it. `told` hears of the rows read so far.
+
+        `TimeoutError` when Kafka does not answer: what was written is in the log, and sending all again is harmless.
+        """
         for part in _chunks(items, chunk):
-            await self.publish_chunk(part)
+            async with asyncio.timeout(CHUNK_SECONDS):
+                await self.publish_chunk(part)
             told(self.published.read)
         return self.published
 
@@ -128,7 +135,8 @@ class Publisher:
 
 async def settle(connection: Any, payer: str, published: Published) -> Published:
     """Wait until the projection has passed everything produced, then count exactly. Cancel it to stop waiting."""
-    await _until_projected(connection, payer, published)
+    last = {partition: produced.offsets[-1] for partition, produced in published.produced.items()}
+    await until_projected(connection, payer, last, published.last_reject)
     accepted = rejected = rejects = 0
     for partition, produced in published.produced.items():
         for start in range(0, len(produced.offsets), _SLICE):
@@ -155,11 +163,14 @@ async def settle(connection: Any, payer: str, published: Published) -> Published
     return published
 
 
-async def _until_projected(connection: Any, payer: str, published: Published) -> None:
-    """Facts and rejects alike. Polls: positions move without anybody being told."""
-    wanted = {(CONTRACT, log_topic(payer), p): produced.offsets[-1] + 1 for p, produced in published.produced.items()}
-    if published.last_reject >= 0:
-        wanted[REJECTS, rejects_topic(payer), 0] = published.last_reject + 1
+async def until_projected(connection: Any, payer: str, offsets: Mapping[int, int], reject: int = -1) -> None:
+    """Wait until the contract has passed these offsets of its log, and the table of rejects that of theirs.
+
+    `StandsStill` when a partition has halted. Polls: positions move without anybody being told.
+    """
+    wanted = {(CONTRACT, log_topic(payer), partition): offset + 1 for partition, offset in offsets.items()}
+    if reject >= 0:
+        wanted[REJECTS, rejects_topic(payer), 0] = reject + 1
     while wanted:
         rows = await connection.fetch(
             "SELECT consumer, topic, partition, next_offset FROM consumer_offset WHERE topic = ANY($1::text[])",

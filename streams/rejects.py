@@ -10,19 +10,17 @@ import base64
 import hashlib
 import hmac
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID, uuid5
 
 import asyncpg
 import orjson
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from mode import Service
 
 from contracts.envelope import NAMESPACE, schema_urn
 from contracts.events.rejects import RejectRecorded
@@ -32,14 +30,16 @@ from streams.codec import digest_of
 from streams.connections import Connections
 from streams.door import log_source
 from streams.keys import KeyStore
+from streams.restarting import GroupConsumer, Restarting
 from streams.roster import Roster
 from streams.topics import rejects_topic
 
 CONSUMER = "rejects"
+GROUP = "carepact.rejects"
+BATCH_RECORDS = 500
 KEPT_BYTES_MAX = 2_900_000
 """Of raw bytes: base64 makes 4 of 3, and the topic takes 4 MiB a record."""
 
-BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _NONCE_BYTES = 12
 
 log = structlog.get_logger(__name__)
@@ -157,107 +157,44 @@ async def project(connection: Any, payer: str, topic: str, epochs: dict[int, int
         await store.advance(connection, CONSUMER, topic, reached)
 
 
-class RejectProjector(Service):  # type: ignore[misc]
+class RejectProjector(Restarting):
     """Brings the rejects topics of all payers into the table. Several may run; the group shares the topics out."""
 
-    def __init__(
-        self, connections: Connections, roster: Roster, owner: str, group: str = "carepact.rejects", **service: Any
-    ) -> None:
+    def __init__(self, connections: Connections, roster: Roster, owner: str, **service: Any) -> None:
         super().__init__(**service)
         self._connections = connections
         self._payers = {rejects_topic(payer.name): payer.name for payer in roster.payers}
         self._owner = owner
-        self._group = group
+        self._group = f"{GROUP}.{roster.space}" if roster.space else GROUP
         self._epochs: dict[TopicPartition, int] = {}
 
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _keep_running(self) -> None:
-        tries = 0
-        while not self.should_stop:
-            began = time.monotonic()
-            try:
-                await self.run(self.should_stop_now)
-            except (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                tries = 0 if time.monotonic() - began > BACK_OFF_SECONDS[-1] else tries + 1
-                if tries <= 1:
-                    log.warning("rejects_wait", error=type(error).__name__)
-                await self.sleep(BACK_OFF_SECONDS[min(tries, len(BACK_OFF_SECONDS) - 1)])
-            except store.Fenced:
-                log.info("rejects_fenced")
-
-    def should_stop_now(self) -> bool:
-        """Whether the service was asked to stop."""
-        return bool(self.should_stop)
-
-    async def run(self, stopped: Any) -> None:
-        """Read and project until `stopped()`; whatever goes wrong is the caller's to try again."""
+    async def run(self, stopped: Callable[[], bool]) -> None:
+        """Read and project until `stopped()`."""
+        self._epochs.clear()
         connection = await asyncpg.connect(self._connections.postgres, timeout=10, command_timeout=15)
         try:
-            async with _Reader(self._connections, self._group, list(self._payers)) as reader:
+            group = GroupConsumer(self._connections, self._group, list(self._payers), self._epochs.clear)
+            async with group as consumer:
                 while not stopped():
-                    await self._claim(connection, reader)
-                    for at, records in (await reader.consumer.getmany(timeout_ms=500, max_records=500)).items():
-                        if (epoch := reader.epochs.get(at)) is not None:
+                    await self._claim(connection, consumer)
+                    batch = await consumer.getmany(timeout_ms=500, max_records=BATCH_RECORDS)
+                    for at, records in batch.items():
+                        if (epoch := self._epochs.get(at)) is not None:
                             await project(connection, self._payers[at.topic], at.topic, {at.partition: epoch}, records)
         finally:
             await connection.close()
 
-    async def _claim(self, connection: Any, reader: _Reader) -> None:
-        """Take over what the group gave us and read on from where the table stands."""
-        new = [at for at in reader.consumer.assignment() if at not in reader.epochs]
+    async def _claim(self, connection: Any, consumer: Any) -> None:
+        """Take over what the group gave us, and read on from where the table stands."""
+        new = [at for at in consumer.assignment() if at not in self._epochs]
         if not new:
             return
-        ends = await reader.consumer.end_offsets(new)
+        ends = await consumer.end_offsets(new)
         claimed = await store.claim(connection, CONSUMER, [(at.topic, at.partition) for at in new], self._owner)
         for at in new:
             position = claimed[at.topic, at.partition]
             if position.next_offset > ends[at]:
-                log.error("rejects_topic_shortened", topic=at.topic, noted=position.next_offset, end=ends[at])
+                log.error("rejects_topic_changed", topic=at.topic, noted=position.next_offset, end=ends[at])
                 raise KafkaError(f"{at.topic} ends before the noted position: it was made again or shortened")
-            reader.consumer.seek(at, position.next_offset)
-            reader.epochs[at] = position.epoch
-
-
-class _Reader:
-    """A consumer in a group whose assignment alone counts; positions are PostgreSQL's."""
-
-    def __init__(self, connections: Connections, group: str, topics: list[str]) -> None:
-        self.epochs: dict[TopicPartition, int] = {}
-        self._topics = topics
-        self.consumer = AIOKafkaConsumer(
-            **connections.aiokafka(),
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            session_timeout_ms=6_000,
-            heartbeat_interval_ms=1_000,
-            max_partition_fetch_bytes=5 * 1_048_576,
-        )
-
-    async def __aenter__(self) -> Self:
-        self.consumer.subscribe(self._topics, listener=_forget(self.epochs))
-        try:
-            await self.consumer.start()
-        except BaseException:
-            await self.consumer.stop()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.consumer.stop()
-
-
-def _forget(epochs: dict[TopicPartition, int]) -> Any:
-    from aiokafka import ConsumerRebalanceListener  # noqa: PLC0415 - a base class without types
-
-    class Forget(ConsumerRebalanceListener):  # type: ignore[misc]
-        """On every rebalance the claims are void; the loop makes them again."""
-
-        async def on_partitions_revoked(self, revoked: Any) -> None:
-            epochs.clear()
-
-        async def on_partitions_assigned(self, assigned: Any) -> None:
-            del assigned
-
-    return Forget()
+            consumer.seek(at, position.next_offset)
+            self._epochs[at] = position.epoch
