@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from carepact.local.errors import NotStarted, PlatformError, TryAgain
+from carepact.local.errors import PlatformError, TryAgain
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.settings import Settings, connection
 from carepact.telling import tell_episode, tell_payment, tell_settlement
@@ -164,8 +164,8 @@ def run(home: Any, read: Callable[[Any, Settings], Awaitable[None]]) -> None:
         try:
             database = await asyncpg.connect(reach.postgres, timeout=10)
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise NotStarted(
-                f"PostgreSQL does not answer ({type(error).__name__}); start the platform with `carepact up`"
+            raise TryAgain(
+                f"PostgreSQL does not answer ({type(error).__name__}); is the platform up? (`carepact status`)"
             ) from None
         try:
             await read(database, settings)

@@ -1,0 +1,189 @@
+"""Rows held against rows, without keeping them: each table of a partition as sums of row digests, by bucket.
+
+A bucket is a stretch of offsets, or, where rows have no offset of their own, members of equal beginnings. Sums do not
+depend on the order of rows, and a row can be taken out of one again. Where two sums differ, the rows of that bucket
+alone are fetched and compared by their business key.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, STATE_PART, Row
+from projections.store import FACT, REJECT
+
+OFFSETS_PER_BUCKET = 256
+MEMBER_LETTERS = 2
+WHOLE = 1 << 128
+UUIDS = {
+    "event_id",
+    "reject_id",
+    "episode_id",
+    "cause_event_id",
+    "payment_id",
+    "reverses",
+    "supersedes",
+    "cause",
+}
+
+Bucket = int | str
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A table: its compared columns, its business key, and the column that says which record made the row."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    offset: str = ""
+
+    def bucket(self, row: Sequence[Any]) -> Bucket:
+        """The bucket of a row."""
+        if self.offset:
+            return int(row[self.columns.index(self.offset)]) // OFFSETS_PER_BUCKET
+        return str(row[self.columns.index("member")])[:MEMBER_LETTERS] if "member" in self.columns else 0
+
+    def key_of(self, row: Sequence[Any]) -> Row:
+        """The row's business key."""
+        return tuple(row[self.columns.index(name)] for name in self.key)
+
+
+COMPARED = (
+    Compared("parked_member", ("payer", "partition", "member", "log_offset", "event_id"), ("member",), "log_offset"),
+    Compared("fact", FACT, ("event_id",), "log_offset"),
+    Compared("reject", REJECT, ("reject_id",), "log_offset"),
+    Compared("partition_state", ("payer", "partition", "data", "log_offset"), ("partition",)),
+    Compared("state_part", STATE_PART, ("member", "kind", "key")),
+    Compared("due", ("payer", "partition", "member", "due_on"), ("member",)),
+    Compared("episode", EPISODE, ("episode_id", "version"), "from_offset"),
+    Compared("episode_spend", EPISODE_SPEND, ("episode_id", "log_offset"), "log_offset"),
+    Compared("payment", PAYMENT, ("payment_id",), "log_offset"),
+    Compared("ledger_line", LEDGER_LINE, ("payment_id", "line"), "log_offset"),
+)
+TABLES = {one.table: one for one in COMPARED}
+
+
+def digest(row: Sequence[Any]) -> int:
+    """128 bits of a row's every column."""
+    return int.from_bytes(blake2b(_encode(row), digest_size=16).digest())
+
+
+@dataclass(slots=True)
+class Sums:
+    """The digests of one partition's rows, summed by table and bucket."""
+
+    sums: dict[str, dict[Bucket, int]] = field(default_factory=lambda: defaultdict(dict))
+    rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, table: Compared, rows: Iterable[Sequence[Any]], sign: int = 1) -> None:
+        """Count rows in, or out again."""
+        sums, count, bucket = self.sums[table.table], 0, table.bucket
+        for row in rows:
+            at = bucket(row)
+            sums[at] = (sums.get(at, 0) + sign * digest(row)) % WHOLE
+            count += sign
+        self.rows[table.table] += count
+
+    def first_difference(self, other: Sums) -> tuple[Compared, Bucket] | None:
+        """The first table, and in it the first bucket, in which two differ."""
+        for one in COMPARED:
+            mine, theirs = self.sums[one.table], other.sums[one.table]
+            differing = [at for at in mine.keys() | theirs.keys() if mine.get(at, 0) != theirs.get(at, 0)]
+            if differing:
+                return one, min(differing)
+        return None
+
+    def total(self, table: str) -> int:
+        """One digest of a whole table."""
+        return sum(self.sums[table].values()) % WHOLE
+
+
+async def live_rows(connection: Any, table: Compared, payer: str, partition: int, log: str) -> AsyncIterator[Row]:
+    """The rows of a live table that one log partition made, in the caller's transaction."""
+    selected = ", ".join(f"{name}::text" if name in UUIDS else name for name in table.columns)
+    where = "payer = $1 AND partition = $2" + (" AND topic = $3" if table.table == "reject" else "")
+    question = f"SELECT {selected} FROM {table.table} WHERE {where}"  # noqa: S608 - names of COMPARED
+    arguments = [payer, partition, log] if table.table == "reject" else [payer, partition]
+    async for row in connection.cursor(question, *arguments, prefetch=2_000):
+        yield tuple(row)
+
+
+async def live_sums(connection: Any, payer: str, partition: int, log: str) -> Sums:
+    """The sums of all compared tables of one log partition as they are live."""
+    sums = Sums()
+    for table in COMPARED:
+        async for row in live_rows(connection, table, payer, partition, log):
+            sums.add(table, (row,))
+    return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing found that is not as the log says."""
+
+    table: str
+    key: dict[str, Any]
+    field: str | None
+    expected: Any
+    found: Any
+    position: dict[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """With stable keys."""
+        return {
+            "table": self.table,
+            "key": self.key,
+            "field": self.field,
+            "expected": self.expected,
+            "found": self.found,
+            "position": self.position,
+        }
+
+
+def first_difference(
+    table: Compared, expected: Iterable[Row], found: Iterable[Row], log: str, partition: int
+) -> Difference:
+    """The difference with the lowest offset, then key, between two sets of rows that are known to differ."""
+    should = {table.key_of(row): tuple(row) for row in expected}
+    are = {table.key_of(row): tuple(row) for row in found}
+    differing = [key for key in should.keys() | are.keys() if should.get(key) != are.get(key)]
+    assert differing, f"the sums of {table.table} differ and its rows do not"
+
+    def order(key: Row) -> tuple[int, str]:
+        row = should.get(key) or are[key]
+        return (row[table.columns.index(table.offset)] if table.offset else 0, repr(key))
+
+    key = min(differing, key=order)
+    want, have = should.get(key), are.get(key)
+    place = want or have or ()
+    at = table.offset or ("log_offset" if "log_offset" in table.columns else "")
+    position = {"topic": log, "partition": partition, "offset": place[table.columns.index(at)]} if at else None
+    named = dict(zip(table.key, (plain(value) for value in key), strict=True))
+    if want is None or have is None:
+        return Difference(table.table, named, None, _shown(table, want), _shown(table, have), position)
+    column = next(n for n, (one, other) in enumerate(zip(want, have, strict=True)) if one != other)
+    return Difference(table.table, named, table.columns[column], plain(want[column]), plain(have[column]), position)
+
+
+def _shown(table: Compared, row: Row | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {name: plain(value) for name, value in zip(table.columns, row, strict=True)}
+
+
+def plain(value: Any) -> Any:
+    """A column's value as JSON can hold it; bytes as their digest."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes, blake2b {blake2b(value, digest_size=16).hexdigest()}"
+    return value

@@ -1,0 +1,336 @@
+"""Folds a log again, from its first record to a cut, on nothing but memory: no live table is read, nothing is sent.
+
+One partition at a time, since nothing reads across partitions. Kept are the members' parts, the ids seen, and the
+sums of the rows' digests; the rows themselves only of a bucket that is to be looked at.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID, uuid5
+
+from aiokafka import TopicPartition
+
+from contracts.envelope import NAMESPACE, Fact
+from projections.digests import TABLES, Bucket, Compared, Sums
+from projections.rows import EPISODE, EPISODE_TO_OFFSET, OUTBOX, Row, Rows, Want
+from projections.store import REJECT, instant
+from streams.app import MakeFolds, folder_of, folds
+from streams.codec import UnknownType, Unreadable, decode_record
+from streams.connections import Connections
+from streams.folding import Folder, Poisoned, Stopped
+from streams.output import groupless
+from streams.roster import Payer
+from streams.topics import log_topic
+
+RECORDS_MAX = 2_000
+EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
+REJECT_OFFSET = REJECT.index("log_offset")
+OUTBOX_ID, OUTBOX_VALUE = OUTBOX.index("event_id"), OUTBOX.index("value")
+NO_END = 1 << 62
+
+Part = tuple[str, str]
+"""(kind, key)"""
+
+
+@dataclass
+class Capture:
+    """The rows of one bucket of one table, by business key: what is fetched where two sums differ."""
+
+    table: Compared
+    bucket: Bucket
+    rows: dict[Row, Row] = field(default_factory=dict)
+
+    def take(self, table: Compared, rows: Iterable[Sequence[Any]], sign: int) -> None:
+        """Note rows that come, or go again, if they are of the bucket."""
+        if table is not self.table:
+            return
+        for row in rows:
+            if table.bucket(row) == self.bucket:
+                key = table.key_of(row)
+                if sign > 0:
+                    self.rows[key] = tuple(row)
+                else:
+                    self.rows.pop(key, None)
+
+
+class ReplayParts:
+    """One partition's parts and due days in memory (a `PartStore`); what a batch wrote can be taken back."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, dict[Part, tuple[bytes, int]]] = {}
+        self.due_days: dict[str, date] = {}
+        self.adopted: tuple[bytes, int] | None = None
+        self.written: list[Rows] = []
+        self._undo: list[tuple[str, Part, tuple[bytes, int] | None]] = []
+        self._undo_due: list[tuple[str, date | None]] = []
+        self._undo_adopted: list[tuple[bytes, int] | None] = []
+
+    async def load(self, wants: Sequence[Want]) -> Iterable[tuple[str, str, str, bytes]]:
+        """All parts within the ranges."""
+        found: list[tuple[str, str, str, bytes]] = []
+        for token, kind, low, high in wants:
+            parts = self.parts.get(token, {})
+            if kind in {"claim", "head"}:
+                part = parts.get((kind, low))
+                if part is not None:
+                    found.append((token, kind, low, part[0]))
+            else:
+                found += [
+                    (token, kind, key, data) for (k, key), (data, _) in parts.items() if k == kind and low <= key < high
+                ]
+        return found
+
+    async def due(self, partition: int, through: date, after: str, limit: int) -> Sequence[str]:
+        """By token."""
+        del partition
+        return heapq.nsmallest(limit, (token for token, on in self.due_days.items() if on <= through and token > after))
+
+    async def heads(self, partition: int, after: str, limit: int) -> Sequence[str]:
+        """By token."""
+        del partition
+        return heapq.nsmallest(limit, (token for token in self.parts if token > after))
+
+    async def write(self, rows: Rows) -> None:
+        """Keep the parts at once, and the rows until the batch is done."""
+        for _, _, token, kind, key, data, offset in (*rows.new_parts, *rows.changed_parts):
+            parts = self.parts.setdefault(token, {})
+            self._undo.append((token, (kind, key), parts.get((kind, key))))
+            parts[kind, key] = data, offset
+        for _, token, on in rows.due:
+            self._undo_due.append((token, self.due_days.get(token)))
+            self._set_due(token, on)
+        for _, data, offset in rows.adoptions:
+            self._undo_adopted.append(self.adopted)
+            self.adopted = data, offset
+        self.written.append(rows)
+
+    def commit(self) -> list[Rows]:
+        """The batch is done: what it wrote."""
+        written, self.written = self.written, []
+        self._undo, self._undo_due, self._undo_adopted = [], [], []
+        return written
+
+    def rollback(self) -> None:
+        """The batch failed: all is as it was before."""
+        for token, part, before in reversed(self._undo):
+            if before is not None:
+                self.parts[token][part] = before
+                continue
+            del self.parts[token][part]
+            if not self.parts[token]:
+                del self.parts[token]
+        for token, on in reversed(self._undo_due):
+            self._set_due(token, on)
+        for adopted in reversed(self._undo_adopted):
+            self.adopted = adopted
+        self.commit()
+
+    def _set_due(self, token: str, on: date | None) -> None:
+        if on is None:
+            self.due_days.pop(token, None)
+        else:
+            self.due_days[token] = on
+
+
+class PartitionReplay:
+    """One partition's log, folded; afterwards `sums` are of the rows that live tables must have.
+
+    `payments` are the events that its topic must have, by id, each as its `brief` digest.
+    """
+
+    def __init__(
+        self, payer: Payer, partition: int, make_folds: MakeFolds = folds, capture: Capture | None = None
+    ) -> None:
+        self.payer = payer.name
+        self.topic = log_topic(payer.name)
+        self.partition = partition
+        self.sums = Sums()
+        self.events = 0
+        self.stopped: Stopped | None = None
+        self.payments: dict[bytes, bytes] = {}
+        self._capture = capture
+        self._folder: Folder = folder_of(payer, make_folds)
+        self._folder.open(partition, None)
+        self._parts = ReplayParts()
+        self._seen: dict[bytes, bytes] = {}
+        self._parked: dict[str, Poisoned] = {}
+        self._versions: dict[str, list[Any]] = {}
+
+    async def feed(self, records: Sequence[Any]) -> None:
+        """Fold some records, in order. Beyond where the partition stopped, none are taken."""
+        facts, rejects = self._sift(records)
+        while True:
+            waiting = {member: poisoned.offset for member, poisoned in self._parked.items()}
+            facts = [fact for fact in facts if fact.offset < self._end]
+            try:
+                await self._folder.fold(facts, self._parts, waiting)
+                break
+            except Poisoned as poisoned:
+                self._undo()
+                if poisoned.member in self._parked:
+                    self._stop(Stopped(poisoned.partition, poisoned.offset, poisoned.reason))
+                else:
+                    self._parked[poisoned.member] = poisoned
+            except Stopped as stopped:
+                self._undo()
+                self._stop(stopped)
+        self._folder.commit()
+        self.events += sum(record.offset < self._end for record in records)
+        self._add("fact", [self._fact_row(fact) for fact in facts])
+        self._add("reject", [row for row in rejects if row[REJECT_OFFSET] < self._end])
+        for rows in self._parts.commit():
+            self._take(rows)
+
+    def finish(self) -> Sums:
+        """Add what stands only at the end: parts, due days, adoption, parked members, versions in force."""
+        payer, partition = self.payer, self.partition
+        self._add("episode", self._versions.values())
+        self._versions = {}
+        for token, parts in self._parts.parts.items():
+            self._add(
+                "state_part",
+                [(payer, partition, token, kind, key, data, at) for (kind, key), (data, at) in parts.items()],
+            )
+        self._add("due", [(payer, partition, token, on) for token, on in self._parts.due_days.items()])
+        if self._parts.adopted is not None:
+            self._add("partition_state", [(payer, partition, *self._parts.adopted)])
+        self._add(
+            "parked_member",
+            [(payer, partition, p.member, p.offset, p.event_id) for p in self._parked.values()],
+        )
+        return self.sums
+
+    @property
+    def _end(self) -> int:
+        return NO_END if self.stopped is None else self.stopped.offset
+
+    def _stop(self, stopped: Stopped) -> None:
+        if stopped.offset < self._end:
+            self.stopped = stopped
+
+    def _undo(self) -> None:
+        self._folder.rollback()
+        self._parts.rollback()
+
+    def _sift(self, records: Sequence[Any]) -> tuple[list[Fact], list[Row]]:
+        """The facts that are new, and a reject for what cannot be read or came before with other content."""
+        facts: list[Fact] = []
+        rejects: list[Row] = []
+        for record in records:
+            try:
+                fact = decode_record(
+                    self.topic, self.partition, record.offset, record.timestamp, record.key, record.value
+                )
+            except Unreadable as unreadable:
+                rejects.append(self._reject(record, None, "unreadable", str(unreadable)))
+                continue
+            except UnknownType as unknown:
+                self._stop(Stopped(self.partition, record.offset, str(unknown)))
+                break
+            name, content = UUID(fact.event_id).bytes, fact.digest.encode()
+            before = self._seen.setdefault(name, content)
+            if before is content:
+                facts.append(fact)
+            elif before != content:
+                rejects.append(
+                    self._reject(record, fact, "conflict", "the same event id came before with other content")
+                )
+        return facts, rejects
+
+    def _reject(self, record: Any, fact: Fact | None, code: str, reason: str) -> Row:
+        remedy = {
+            "unreadable": "send the record again, as documented",
+            "conflict": "send changed content under an id of its own",
+        }[code]
+        return (
+            str(uuid5(NAMESPACE, f"reject|{self.topic}|{self.partition}|{record.offset}")),
+            self.payer,
+            fact.plan if fact else "",
+            self.topic,
+            self.partition,
+            record.offset,
+            code,
+            reason,
+            remedy,
+            fact.event_id if fact else None,
+            instant(record.timestamp),
+        )
+
+    def _fact_row(self, fact: Fact) -> Row:
+        return (
+            self.payer,
+            self.partition,
+            fact.offset,
+            fact.event_id,
+            fact.type,
+            fact.plan,
+            fact.member,
+            fact.digest,
+            instant(fact.known_at),
+        )
+
+    def _take(self, rows: Rows) -> None:
+        """Count a batch's rows. A version counts once it is superseded or the log ends, as its last column is known."""
+        for episode_id, version, to_offset in rows.closes:
+            held = self._versions.pop(episode_id)
+            assert held[VERSION] == version, "versions close in order"
+            held[EPISODE_TO_OFFSET] = to_offset
+            self._add("episode", [held])
+        for row in rows.episodes:
+            if row[EPISODE_TO_OFFSET] is None:
+                self._versions[row[EPISODE_ID]] = row
+            else:
+                self._add("episode", [row])
+        self._add("episode_spend", rows.spends)
+        self._add("payment", rows.payments)
+        self._add("ledger_line", rows.ledger)
+        for row in rows.outbox:
+            self.payments[UUID(row[OUTBOX_ID]).bytes] = brief(row[OUTBOX_VALUE])
+
+    def _add(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
+        table = TABLES[name]
+        if self._capture is not None:
+            rows = list(rows)
+            self._capture.take(table, rows, 1)
+        self.sums.add(table, rows)
+
+
+def brief(value: bytes) -> bytes:
+    """96 bits of an emitted event, enough to tell it from another."""
+    return blake2b(value, digest_size=12).digest()
+
+
+async def log_records(connections: Connections, topic: str, partition: int, cut: int) -> AsyncIterator[Sequence[Any]]:
+    """The records of a log partition before `cut`, a few thousand at a time."""
+    if cut == 0:
+        return
+    async with groupless(connections) as consumer:
+        part = TopicPartition(topic, partition)
+        consumer.assign([part])
+        consumer.seek(part, 0)
+        while await consumer.position(part) < cut:
+            got = await consumer.getmany(part, timeout_ms=1_000, max_records=RECORDS_MAX)
+            if records := [record for record in got.get(part, ()) if record.offset < cut]:
+                yield records
+
+
+async def replayed(
+    connections: Connections,
+    payer: Payer,
+    partition: int,
+    cut: int,
+    make_folds: MakeFolds = folds,
+    capture: Capture | None = None,
+) -> PartitionReplay:
+    """One partition folded up to `cut`."""
+    replay = PartitionReplay(payer, partition, make_folds, capture)
+    async for records in log_records(connections, replay.topic, partition, cut):
+        await replay.feed(records)
+    replay.finish()
+    return replay

@@ -1,0 +1,261 @@
+"""Holds what is live against what the log says: rows by replay, emitted events by what the replay emits.
+
+One snapshot of PostgreSQL gives the positions and all rows. The positions are the cut: the logs are folded up to them
+and no further, however far live work goes meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from aiokafka import TopicPartition
+
+from projections.digests import COMPARED, WHOLE, Difference, first_difference, live_rows, live_sums
+from streams.app import MakeFolds, folds
+from streams.connections import Connections
+from streams.output import groupless, partitions_of
+from streams.replay import Capture, PartitionReplay, brief, replayed
+from streams.roster import Payer
+from streams.topics import log_topic, payments_topic, settlements_topic
+
+
+@dataclass(slots=True)
+class Report:
+    """What was replayed, and the first difference if there is one. `behind` records are not applied live yet."""
+
+    events: int = 0
+    behind: int = 0
+    payers: list[str] = field(default_factory=list)
+    tables: dict[str, list[int]] = field(default_factory=lambda: {one.table: [0, 0] for one in COMPARED})
+    emitted: int = 0
+    difference: Difference | None = None
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """With stable keys; a table's digest does not depend on the order of its rows."""
+        return {
+            "verified": self.difference is None,
+            "events": self.events,
+            "payers": self.payers,
+            "tables": {
+                name: {"rows": rows, "digest": f"{total % WHOLE:032x}"} for name, (rows, total) in self.tables.items()
+            },
+            "difference": self.difference.as_json() if self.difference else None,
+            "seconds": round(self.seconds, 3),
+            "emitted": self.emitted,
+            "behind": self.behind,
+        }
+
+
+class _Event(msgspec.Struct):
+    """What of an emitted event is compared beside its bytes."""
+
+    id: UUID
+    data: _Data
+    subject: str = ""
+    sequence: str = ""
+
+
+class _Data(msgspec.Struct):
+    position: _Position | None = None
+
+
+class _Position(msgspec.Struct):
+    topic: str
+    partition: int
+    offset: int
+
+
+_read_event = msgspec.json.Decoder(_Event).decode
+
+
+async def verify(
+    connections: Connections,
+    payers: Sequence[Payer],
+    make_folds: MakeFolds = folds,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Replay the payers' logs and compare; ends at the first difference."""
+    report, began = Report(), time.monotonic()
+    async with _snapshot(connections) as live:
+        for payer in payers:
+            progress(f"{payer.name}: replaying")
+            report.payers.append(payer.name)
+            report.difference = await _Payer(connections, live, payer, make_folds, report).verify()
+            if report.difference is not None:
+                break
+    report.seconds = time.monotonic() - began
+    return report
+
+
+@asynccontextmanager
+async def _snapshot(connections: Connections) -> AsyncIterator[Any]:
+    live = await asyncpg.connect(connections.postgres)
+    try:
+        await live.execute("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0")
+        async with live.transaction(isolation="repeatable_read", readonly=True):
+            yield live
+    finally:
+        await live.close()
+
+
+class _Payer:
+    """The verification of one payer."""
+
+    def __init__(
+        self, connections: Connections, live: Any, payer: Payer, make_folds: MakeFolds, report: Report
+    ) -> None:
+        self._connections = connections
+        self._live = live
+        self._payer = payer
+        self._make_folds = make_folds
+        self._report = report
+        self._log = log_topic(payer.name)
+        self._expected: dict[bytes, bytes] = {}
+
+    async def verify(self) -> Difference | None:
+        """The first difference: rows by partition, then the ledger's sums, then the topics."""
+        rows = await self._live.fetch(
+            "SELECT partition, next_offset FROM consumer_offset WHERE consumer = 'contract' AND topic = $1", self._log
+        )
+        applied = {row["partition"]: row["next_offset"] for row in rows}
+        ends = await self._ends()
+        for partition, end in sorted(ends.items()):
+            cut = applied.get(partition, 0)
+            if cut > end:
+                return self._of_log(partition, end, f"a log of {cut} records or more", f"it ends at {end}")
+            self._report.behind += end - cut
+            if (difference := await self._partition(partition, cut)) is not None:
+                return difference
+        if (difference := await self._ledger()) is not None:
+            return difference
+        if (difference := await self._payments(applied)) is not None:
+            return difference
+        return await self._settlements()
+
+    async def _ends(self) -> dict[int, int]:
+        async with groupless(self._connections) as consumer:
+            parts = [TopicPartition(self._log, n) for n in sorted(await partitions_of(consumer, self._log))]
+            ends = await consumer.end_offsets(parts)
+        return {part.partition: ends[part] for part in parts}
+
+    async def _partition(self, partition: int, cut: int) -> Difference | None:
+        replay = await self._replay(partition, cut)
+        self._report.events += replay.events
+        self._expected |= replay.payments
+        if (stopped := replay.stopped) is not None:
+            return self._of_log(partition, stopped.offset, f"folded up to {cut}", stopped.reason)
+        live = await live_sums(self._live, self._payer.name, partition, self._log)
+        for name, count in replay.sums.rows.items():
+            held = self._report.tables[name]
+            held[0], held[1] = held[0] + count, (held[1] + replay.sums.total(name)) % WHOLE
+        if (found := replay.sums.first_difference(live)) is None:
+            return None
+        table, bucket = found
+        capture = Capture(table, bucket)
+        await self._replay(partition, cut, capture)
+        rows = live_rows(self._live, table, self._payer.name, partition, self._log)
+        kept = [row async for row in rows if table.bucket(row) == bucket]
+        return first_difference(table, capture.rows.values(), kept, self._log, partition)
+
+    async def _replay(self, partition: int, cut: int, capture: Capture | None = None) -> PartitionReplay:
+        return await replayed(self._connections, self._payer, partition, cut, self._make_folds, capture)
+
+    async def _ledger(self) -> Difference | None:
+        """Every payment's lines sum to zero, and so does the whole."""
+        row = await self._live.fetchrow(
+            """
+            SELECT payment_id::text, sum(amount_cents)::bigint AS cents, min(partition) AS partition,
+                   min(log_offset) AS log_offset
+              FROM ledger_line WHERE payer = $1 GROUP BY payment_id HAVING sum(amount_cents) <> 0
+             ORDER BY payment_id LIMIT 1
+            """,
+            self._payer.name,
+        )
+        if row is None:
+            return None
+        at = {"topic": self._log, "partition": row["partition"], "offset": row["log_offset"]}
+        return Difference("ledger_line", {"payment_id": row["payment_id"]}, "sum of amount_cents", 0, row["cents"], at)
+
+    async def _payments(self, applied: dict[int, int]) -> Difference | None:
+        """Each event that the log's facts make is on the topic once, byte for byte, in order; or waits to be sent."""
+        topic = payments_topic(self._payer.name)
+        waiting, seen = await self._waiting(topic), set[bytes]()
+        last: dict[str, str] = {}
+        async for record in self._committed(topic):
+            event = _read_event(record.value)
+            made_at = event.data.position
+            if made_at is None or made_at.offset >= applied.get(made_at.partition, 0):
+                continue
+            name, key = event.id.bytes, {"subject": event.subject, "sequence": event.sequence}
+            if name in seen:
+                return _of_topic(topic, key, "times", 1, 2, made_at)
+            if (wanted := self._expected.get(name)) != (found := brief(record.value)):
+                return _of_topic(topic, key, "event", wanted.hex() if wanted else None, found.hex(), made_at)
+            if event.sequence <= last.get(event.subject, ""):
+                return _of_topic(topic, key, "order", f"after {event.sequence}", last[event.subject], made_at)
+            last[event.subject] = event.sequence
+            seen.add(name)
+        self._report.emitted += len(seen)
+        lost = sorted(name for name in self._expected if name not in seen and name not in waiting)
+        return await self._lost(topic, UUID(bytes=lost[0])) if lost else None
+
+    async def _lost(self, topic: str, name: UUID) -> Difference:
+        row = await self._live.fetchrow("SELECT * FROM payment WHERE payment_id = $1", name)
+        key = {"subject": row["member"], "sequence": f"{row['sequence']:09d}"}
+        return _of_topic(
+            topic, key, "times", 1, 0, _Position(self._log, row["partition"], row["log_offset"]), str(name)
+        )
+
+    async def _settlements(self) -> Difference | None:
+        """Each answer kept is on the topic once, byte for byte, or waits; and the topic has no other."""
+        topic, waiting = settlements_topic(self._payer.name), await self._waiting(settlements_topic(self._payer.name))
+        rows = await self._live.fetch("SELECT settlement_id, event FROM settlement WHERE payer = $1", self._payer.name)
+        expected = {row["settlement_id"].bytes: brief(row["event"]) for row in rows}
+        seen: set[bytes] = set()
+        async for record in self._committed(topic):
+            name = _read_event(record.value).id.bytes
+            if name in expected and (name in seen or expected[name] != brief(record.value)):
+                field_, found = ("times", 2) if name in seen else ("event", brief(record.value).hex())
+                return _of_topic(topic, {"id": str(UUID(bytes=name))}, field_, expected[name].hex(), found, None)
+            seen.add(name)
+        lost = sorted(name for name in expected if name not in seen and name not in waiting)
+        return _of_topic(topic, {"id": str(UUID(bytes=lost[0]))}, "times", 1, 0, None) if lost else None
+
+    async def _waiting(self, topic: str) -> set[bytes]:
+        rows = await self._live.fetch("SELECT event_id FROM outbox WHERE topic = $1", topic)
+        return {row["event_id"].bytes for row in rows}
+
+    async def _committed(self, topic: str) -> AsyncIterator[Any]:
+        """Every committed record of an output topic, up to its ends as they are when this is first asked."""
+        async with groupless(self._connections) as consumer:
+            parts = [TopicPartition(topic, n) for n in sorted(await partitions_of(consumer, topic))]
+            ends = await consumer.end_offsets(parts)
+            todo = {part for part in parts if ends[part] > 0}
+            consumer.assign(sorted(todo))
+            for part in todo:
+                consumer.seek(part, 0)
+            while todo:
+                got = await consumer.getmany(*todo, timeout_ms=1_000, max_records=5_000)
+                for records in got.values():
+                    for record in records:
+                        yield record
+                todo = {part for part in todo if await consumer.position(part) < ends[part]}
+
+    def _of_log(self, partition: int, offset: int, expected: str, found: str) -> Difference:
+        at = {"topic": self._log, "partition": partition, "offset": offset}
+        return Difference("log", {"partition": partition}, None, expected, found, at)
+
+
+def _of_topic(
+    topic: str, key: dict[str, str], what: str, expected: Any, found: Any, at: _Position | None, name: str = ""
+) -> Difference:
+    position = {"topic": at.topic, "partition": at.partition, "offset": at.offset} if at else None
+    return Difference(topic, key | ({"id": name} if name else {}), what, expected, found, position)

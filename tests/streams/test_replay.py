@@ -1,0 +1,305 @@
+"""Replay: the log folded again gives what is live, to the cent and the byte, or the name of the first difference."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+from typer.testing import CliRunner
+
+from carepact.local.platform import LocalPlatform
+from carepact.replay_commands import app
+from contracts.parts import Adoption
+from contracts.roster import fold_for
+from projections.digests import live_sums
+from streams.connections import Connections
+from streams.log_writer import LogWriter
+from streams.reconciling import log_ends
+from streams.relay import take_over
+from streams.replay import PartitionReplay, log_records
+from streams.roster import Payer, Roster
+from streams.topics import log_topic, payments_topic
+from streams.verifying import Report, verify
+from tests.streams.logs import Log, population
+from tests.streams.test_folding import agent_on, give
+
+pytestmark = pytest.mark.platform
+MEDICARE = Roster.load().payer("medicare")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A made-up record as the log writer takes it."""
+
+    partition: int
+    key: bytes
+    value: bytes
+
+
+@dataclass
+class World:
+    """Three payers' logs in Kafka, applied and relayed."""
+
+    roster: Roster
+    connections: Connections
+    connection: Any
+
+    async def publish(self, payer: Payer) -> None:
+        """Made-up lives into the payer's log, behind the first record that is there already."""
+        log = population(Log(payer.name, payer.contract, plan=payer.plans[0].name if payer.plans else ""), 12, 20)
+        records = [
+            Sent(partition, record.key or b"", record.value)
+            for partition, own in log.records.items()
+            for record in own[1:]
+        ]
+        async with LogWriter(self.connections) as writer:
+            await writer.write(log_topic(payer.name), records)
+
+    async def apply(self, payer: Payer) -> None:
+        """Fold and store the payer's whole log."""
+        ends = await log_ends(self.connections, payer.name)
+        async with agent_on(self.connections.postgres, payer) as agent:
+            for partition in range(4):
+                cut = ends[str(partition)]
+                async for records in log_records(self.connections, log_topic(payer.name), partition, cut):
+                    await give(agent, {partition: records})
+
+    async def relay(self, payer: Payer) -> None:
+        """Send all that is in the payer's outbox."""
+        arguments = payer.name, [payments_topic(payer.name)], self.connections, self.connection
+        async with take_over(*arguments) as shard:
+            assert shard is not None
+            while await shard.step():
+                pass
+
+    async def verify(self, payer: str = "medicare") -> Report:
+        """Verify one payer as an operator would."""
+        return await verify(self.connections, [one for one in self.roster.payers if one.name.endswith(payer)])
+
+    @asynccontextmanager
+    async def changed(self, statement: str, back: str) -> AsyncIterator[None]:
+        """Something is wrong in the live tables for a while."""
+        await self.connection.execute(statement)
+        try:
+            yield
+        finally:
+            await self.connection.execute(back)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def world(platform: LocalPlatform) -> AsyncIterator[World]:
+    roster = Roster.load().within("replay")
+    await platform.make_ready(roster)
+    dsn = await platform.create_database("replay")
+    connection = await asyncpg.connect(dsn)
+    made = World(roster, replace(platform.connections(), dsn=dsn), connection)
+    for payer in roster.payers:
+        await made.publish(payer)
+        await made.apply(payer)
+    await made.relay(roster.payers[0])
+    yield made
+    await connection.close()
+    await platform.drop_database("replay")
+
+
+async def test_what_is_live_is_what_the_log_says(world: World) -> None:
+    report = await world.verify()
+    assert report.difference is None
+    assert report.events == await world.connection.fetchval(
+        "SELECT sum(next_offset) FROM consumer_offset WHERE consumer = 'contract' AND topic LIKE '%medicare%'"
+    )
+    counted = {name: rows for name, (rows, _) in report.tables.items()}
+    for table in ("fact", "episode", "payment", "ledger_line", "state_part"):
+        live = await world.connection.fetchval(f"SELECT count(*) FROM {table} WHERE payer LIKE '%medicare'")
+        assert counted[table] == live > 0, table
+    assert report.emitted == counted["payment"]
+
+
+async def test_one_planted_cent_is_named(world: World) -> None:
+    row = await world.connection.fetchrow(
+        "SELECT * FROM payment WHERE payer LIKE '%medicare' ORDER BY payment_id LIMIT 1"
+    )
+    where = f"WHERE payment_id = '{row['payment_id']}'"
+    add = "UPDATE payment SET amount_cents = amount_cents + {} " + where
+    async with world.changed(add.format(1), add.format(-1)):
+        difference = (await world.verify()).difference
+    assert difference is not None
+    assert (difference.table, difference.key, difference.field) == (
+        "payment", {"payment_id": str(row["payment_id"])}, "amount_cents",
+    )  # fmt: skip
+    assert (difference.expected, difference.found) == (row["amount_cents"], row["amount_cents"] + 1)
+    assert difference.position == {
+        "topic": log_topic(row["payer"]), "partition": row["partition"], "offset": row["log_offset"],
+    }  # fmt: skip
+
+
+async def test_a_changed_episode_is_named(world: World) -> None:
+    row = await world.connection.fetchrow(
+        "SELECT * FROM episode WHERE payer LIKE '%medicare' AND status = 'valid' LIMIT 1"
+    )
+    where = f"WHERE episode_id = '{row['episode_id']}' AND version = {row['version']}"
+    async with world.changed(
+        f"UPDATE episode SET status = 'void' {where}", f"UPDATE episode SET status = 'valid' {where}"
+    ):
+        difference = (await world.verify()).difference
+    assert difference is not None
+    assert (difference.table, difference.field, difference.expected, difference.found) == (
+        "episode", "status", "valid", "void",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "back"),
+    [
+        ("fact", "INSERT INTO fact SELECT payer, partition, 5, gen_random_uuid(), type, plan, member, digest, known_at"
+         " FROM fact WHERE payer = 'replay-medicare' AND partition = 1 LIMIT 1",
+         "DELETE FROM fact WHERE event_id IN (SELECT event_id FROM fact WHERE log_offset = 5 AND partition = 1"
+         " ORDER BY ctid DESC LIMIT 1)"),
+        ("due", "UPDATE due SET due_on = due_on + 1 WHERE payer = 'replay-medicare'",
+         "UPDATE due SET due_on = due_on - 1 WHERE payer = 'replay-medicare'"),
+        ("state_part", "UPDATE state_part SET log_offset = log_offset + 1"
+         " WHERE payer = 'replay-medicare' AND kind = 'head'",
+         "UPDATE state_part SET log_offset = log_offset - 1"
+         " WHERE payer = 'replay-medicare' AND kind = 'head'"),
+        ("ledger_line", "UPDATE ledger_line SET amount_cents = -amount_cents WHERE payer = 'replay-medicare'",
+         "UPDATE ledger_line SET amount_cents = -amount_cents WHERE payer = 'replay-medicare'"),
+    ],
+)  # fmt: skip
+async def test_a_change_in_any_table_is_found(world: World, table: str, change: str, back: str) -> None:
+    async with world.changed(change, back):
+        difference = (await world.verify()).difference
+    assert difference is not None
+    assert difference.table == table
+    assert (await world.verify()).difference is None
+
+
+async def test_rows_that_wait_in_the_outbox_are_no_difference(world: World) -> None:
+    report = await world.verify("employers")
+    assert report.difference is None
+    assert report.emitted == 0 < report.tables["payment"][0]
+
+
+async def test_an_event_lost_from_the_topic_is_named(world: World) -> None:
+    payer = world.roster.payers[1]
+    lost = await world.connection.fetchrow(
+        "DELETE FROM outbox WHERE outbox_id = (SELECT max(outbox_id) FROM outbox WHERE payer = $1) RETURNING *",
+        payer.name,
+    )
+    await world.relay(payer)
+    difference = (await world.verify("bcbs-sc")).difference
+    assert difference is not None
+    assert (difference.table, difference.field, difference.expected, difference.found) == (
+        payments_topic(payer.name), "times", 1, 0,
+    )  # fmt: skip
+    assert difference.key["id"] == str(lost["event_id"])
+
+
+async def test_an_event_that_is_on_the_topic_twice_is_named(world: World) -> None:
+    payer = world.roster.payers[2]
+    again = await world.connection.fetchrow("SELECT * FROM outbox WHERE payer = $1 LIMIT 1", payer.name)
+    await world.relay(payer)
+    async with AIOKafkaProducer(**world.connections.aiokafka(), acks="all") as producer:
+        await producer.send_and_wait(again["topic"], again["value"], again["key"])
+    difference = (await world.verify("employers")).difference
+    assert difference is not None
+    assert (difference.table, difference.field, difference.found) == (payments_topic(payer.name), "times", 2)
+
+
+async def test_the_command_exits_6_and_names_what_differs(
+    world: World, platform: LocalPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roster = tmp_path / "roster.toml"
+    payer = world.roster.payers[0]
+    roster.write_text(
+        f'[[payers]]\nname = "{payer.name}"\ntitle = "t"\ncontract = "{payer.contract}"\ntime_zone = "UTC"\n'
+    )
+    monkeypatch.setenv("CAREPACT_HOME", str(platform.home.path))
+    monkeypatch.setenv("CAREPACT_ROSTER", str(roster))
+    monkeypatch.setenv("CAREPACT_POSTGRES", world.connections.postgres)
+
+    async def run(*arguments: str) -> Any:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["verify", *arguments])
+
+    good = await run("--json")
+    assert (good.exit_code, orjson.loads(good.stdout)["verified"]) == (0, True), good.output
+    assert "the same result" in (await run()).stdout
+    plus, minus = (
+        f"UPDATE payment SET amount_cents = amount_cents {sign} 1 WHERE payer = '{payer.name}'" for sign in "+-"
+    )
+    async with world.changed(plus, minus):
+        bad = await run("--json")
+        assert bad.exit_code == 6
+        assert orjson.loads(bad.stdout)["difference"]["field"] == "amount_cents"
+        assert "DIFFERENCE in payment" in (await run()).stdout
+    assert (await run("--payer", "nobody")).exit_code == 4
+
+
+@pytest.mark.parametrize("size", [1, 7, 2_000])
+async def test_replay_equals_live_whatever_the_batches(fresh_database: str, size: int) -> None:
+    log = population(Log(), 8, 20)
+    async with agent_on(fresh_database) as agent:
+        for batch in log.batches(50):
+            await give(agent, batch)
+    await assert_replay_is_live(fresh_database, log, size)
+
+
+async def test_replay_parks_whom_the_live_fold_parks(fresh_database: str) -> None:
+    log = population(Log(), 8, 20)
+    poisoned = log.token("m3")
+
+    def make_folds(payer: Payer) -> Any:
+        return lambda adoption: Poison(payer, adoption, poisoned)
+
+    async with agent_on(fresh_database, make_folds=make_folds) as agent:
+        for batch in log.batches(500):
+            await give(agent, batch)
+    await assert_replay_is_live(fresh_database, log, 100, make_folds)
+
+
+class Poison:
+    """A fold that cannot bear one member's claims."""
+
+    def __init__(self, payer: Payer, adoption: Adoption, member: str) -> None:
+        self._fold = fold_for(payer.contract, payer.name, adoption)
+        self._member = member
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fold, name)
+
+    def apply(self, member: Any, fact: Any) -> Any:
+        if member.token == self._member and "Claim" in fact.type:
+            raise ZeroDivisionError
+        return self._fold.apply(member, fact)
+
+
+async def assert_replay_is_live(dsn: str, log: Log, size: int, make_folds: Any = None) -> None:
+    """Each partition's log, folded in memory, has the sums of the live rows."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for partition, records in log.records.items():
+            more = {} if make_folds is None else {"make_folds": make_folds}
+            replay = PartitionReplay(MEDICARE, partition, **more)
+            for part in cut(records, size):
+                await replay.feed(part)
+            replay.finish()
+            async with connection.transaction():
+                live = await live_sums(connection, MEDICARE.name, partition, log_topic(MEDICARE.name))
+            assert replay.sums.first_difference(live) is None
+            assert replay.events == len(records)
+            assert live.rows["payment"] > 0 or log.partitions > 1
+    finally:
+        await connection.close()
+
+
+def cut(records: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """In parts."""
+    return [records[at : at + size] for at in range(0, len(records), size)]
