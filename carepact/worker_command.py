@@ -1,4 +1,4 @@
-"""`carepact worker`: one process of the contract agents. `carepact up` starts and watches as many as it is asked for."""
+"""`carepact worker`: one process of the contract agents. `carepact up` starts and watches as many as it is asked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def worker(
     Example: carepact worker --index 0
     """
     to_stderr()
-    settings = Settings(**({"home": home} if home else {}))
+    settings = Settings(home=home) if home else Settings()
     gc.set_threshold(50_000, 20, 50)  # parts live long; walking them every 700 allocations costs a tenth of the time
     raise typer.Exit(asyncio.run(run(settings.load_roster(), connection(settings), index)))
 
