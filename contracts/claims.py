@@ -1,7 +1,8 @@
 """What is left of a claim when its voids, replacements and adjustments are counted (outcome rules D.5).
 
 Records are paired line by line within a family. A replacement displaces every line of the claim it names. A void
-displaces the same line of the claim it names or, naming none, the earliest line of equal paid amount. An adjustment
+displaces the same line of the claim it names; voids that name none follow, each displacing the earliest line of equal
+paid amount that is left. An adjustment
 displaces nothing itself: its cancels do. What no void or replacement displaces survives and counts; a void whose
 original has not come displaces nothing yet.
 """
@@ -27,7 +28,7 @@ def survivors(records: list[ClaimRecord]) -> list[Place]:
     displaced = set(_replaced(records))
     voids = sorted(
         (i for i, record in enumerate(records) if record.action == "void"),
-        key=lambda i: (records[i].effective_on, records[i].claim_id),
+        key=lambda i: (not records[i].replaces, records[i].effective_on, records[i].claim_id),
     )
     for i in voids:
         for unit in records[i].units:
@@ -46,8 +47,18 @@ def _replaced(records: list[ClaimRecord]) -> Iterator[Place]:
     for k, newer in enumerate(records):
         if newer.action == "replacement" and newer.replaces:
             for i, record in enumerate(records):
-                if i != k and record.claim_id == newer.replaces and record.action != "void":
+                if record.claim_id == newer.replaces and record.action != "void" and _older(records, i, k):
                     yield from ((i, j) for j in range(len(record.units)))
+
+
+def _older(records: list[ClaimRecord], i: int, k: int) -> bool:
+    """Whether record `i` may be displaced by `k`: always another claim's, and an own one only if made before it.
+
+    A payer that keeps one number for all versions names it in each replacement; the newest version stays.
+    """
+    if records[i].claim_id != records[k].claim_id:
+        return True
+    return (records[i].effective_on, i) < (records[k].effective_on, k)
 
 
 def _target(records: list[ClaimRecord], void: int, unit: Unit, displaced: set[Place]) -> Place | None:
