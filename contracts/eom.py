@@ -14,7 +14,7 @@ from contracts.clauses import Due, Judgement, Line, eligible_window_facts
 from contracts.episode import Calendar, Service, Window, at_risk_until, attribute
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
-from contracts.units import FOREVER, cents
+from contracts.units import FOREVER, add_days, cents
 
 CONTRACT = "medicare-eom"
 
@@ -113,10 +113,13 @@ class EomClauses:
     def _billed_months(
         self, member: Member, episode: Episode, window: Window, adoption: Adoption
     ) -> dict[str, list[Service]]:
-        """Months with an M0010 line of the episode's own, participating practice, in life and out of hospice."""
+        """Months with an M0010 line of the episode's own, participating practice, in life and out of hospice.
+
+        The day of death and the day of election still count; a day after a day in hospice does not.
+        """
         spans = adoption.practices.get(episode.practice)
         hospice = member.head.coverage.get("hospice")
-        until = min(member.head.died_on or FOREVER, hospice[0].start if hospice else FOREVER)
+        until = member.head.died_on or FOREVER
         months: dict[str, list[Service]] = {}
         for service in window.services:
             if (
@@ -124,6 +127,7 @@ class EomClauses:
                 and service.practice == episode.practice
                 and service.day <= until
                 and coverage.on(spans, service.day) is not None
+                and (hospice is None or coverage.throughout(hospice, add_days(service.day, -1), service.day))
             ):
                 months.setdefault(service.day[:7], []).append(service)
         return months
