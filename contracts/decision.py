@@ -15,6 +15,7 @@ from contracts.claims import receive
 from contracts.clauses import Clauses, Due, Judgement
 from contracts.envelope import Fact, episode_id, payment_id
 from contracts.episode import cancer_type, chain, gather, spend_of, triggers
+from contracts.errors import BadSheet
 from contracts.events import TermsAdopted
 from contracts.evidence import CodeSets, days_of, move, of_claim
 from contracts.fold import Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
@@ -24,7 +25,8 @@ from contracts.terms import TermSheet, digest_of
 from contracts.units import FOREVER, add_days, money, month_before
 
 NONE, ALL = "9999-12", ""
-REACH_MONTHS = 8
+EPISODE_MONTHS, LOOKBACK_DAYS, LOOKBACK_MONTHS = 6, 59, 2
+REACH_MONTHS = EPISODE_MONTHS + LOOKBACK_MONTHS
 """A day belongs to an episode that began up to six months before, whose first fill looks back two months more."""
 
 CLAIMS = frozenset(
@@ -74,8 +76,22 @@ def _compile(make: Any, sheet: Sheet) -> Rules:
     found = _compiled.get((make, sheet.digest))
     if found is None:
         terms = TermSheet(sheet.content)
-        found = _compiled[make, sheet.digest] = (terms, make(terms), CodeSets(terms))
+        clauses: Clauses = make(terms)
+        if clauses.calendar.months > EPISODE_MONTHS:
+            raise BadSheet(terms.contract, "episode_months", f"is more than {EPISODE_MONTHS}, which the fold loads")
+        if clauses.calendar.lookback_days > LOOKBACK_DAYS:
+            raise BadSheet(
+                terms.contract, "part_d_lookback_days", f"is more than {LOOKBACK_DAYS}, which the fold loads"
+            )
+        found = _compiled[make, sheet.digest] = (terms, clauses, CodeSets(terms))
     return Rules(sheet, *found)
+
+
+def _whole_from(member: Member) -> str:
+    """The first month of which an episode's evidence is all loaded, with what its first fill looks back to."""
+    if member.since in (ALL, NONE):
+        return member.since
+    return month_before(f"{member.since}-01", -LOOKBACK_MONTHS)
 
 
 class ContractFold:
@@ -281,9 +297,10 @@ class ContractFold:
                     spend = member.episodes[start].spend
                     for i, amount in enumerate(amounts):
                         spend[i] += amount
+        whole_from = _whole_from(member)
         for start in list(member.head.episodes):
             if touched.everything:
-                if start[:7] >= member.since:
+                if start[:7] >= whole_from:
                     self._judge(member, fact, rules, member.episodes[start], outcome)
                 continue
             end = ends(start)
@@ -297,7 +314,7 @@ class ContractFold:
         """Find the episodes again from the first that could have changed; close those gone, make those new."""
         head, calendar = member.head, rules.clauses.calendar
         if touched.everything:
-            before = [s for s in head.episodes if s[:7] < member.since]
+            before = [s for s in head.episodes if s[:7] < _whole_from(member)]
         else:
             before = [s for s in head.episodes if calendar.ends_on(s) < touched.therapy_from]
         after = calendar.ends_on(before[-1]) if before else ""
