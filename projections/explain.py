@@ -13,6 +13,7 @@ from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, position
 
+NOBODY = UUID(int=0)
 _read_family = msgspec.msgpack.Decoder(Family).decode
 
 
@@ -89,20 +90,22 @@ async def _digests(connection: Any, row: Any, offsets: Iterable[int]) -> dict[in
 
 async def explain_episode(connection: Any, episode_id: str, as_of: AsOf = NOW) -> dict[str, Any] | None:
     """The episode as it is, its versions, every claim of the member in or out and why, and the payments in force."""
-    async for episode in episodes(connection, episode_id=_text_uuid(episode_id), as_of=as_of):
-        versions = await connection.fetch(
-            "SELECT * FROM episode WHERE episode_id = $1 ORDER BY version", UUID(episode["episode_id"])
-        )
-        paid = [one async for one in payments(connection, episode_id=episode["episode_id"], as_of=as_of)]
-        gone = {one["reverses"] for one in paid if one["reverses"]}
-        return {
-            **episode,
-            "versions": [_version(row) for row in versions],
-            "claims": await _claims(connection, episode),
-            "payments": [one for one in paid if not one["reverses"] and one["payment_id"] not in gone],
-            "payments_cents": sum(one["amount_cents"] for one in paid),
-        }
-    return None
+    found = [one async for one in episodes(connection, episode_id=str(_uuid(episode_id) or NOBODY), as_of=as_of)]
+    if not found:
+        return None
+    (episode,) = found
+    versions = await connection.fetch(
+        "SELECT * FROM episode WHERE episode_id = $1 ORDER BY version", UUID(episode["episode_id"])
+    )
+    paid = [one async for one in payments(connection, episode_id=episode["episode_id"], as_of=as_of)]
+    gone = {one["reverses"] for one in paid if one["reverses"]}
+    return {
+        **episode,
+        "versions": [_version(row) for row in versions],
+        "claims": await _claims(connection, episode),
+        "payments": [one for one in paid if not one["reverses"] and one["payment_id"] not in gone],
+        "payments_cents": sum(one["amount_cents"] for one in paid),
+    }
 
 
 def _version(row: Any) -> dict[str, Any]:
@@ -184,7 +187,3 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _text_uuid(text: str) -> str:
-    return str(_uuid(text) or UUID(int=0))

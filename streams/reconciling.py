@@ -31,7 +31,7 @@ class Asked:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Record:
     value: bytes
     partition: int = 0

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.platform
 MEDICARE = Roster.load().payer("medicare")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sent:
     """A made-up record as the log writer takes it."""
 
