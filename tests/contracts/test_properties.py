@@ -1,0 +1,192 @@
+"""What holds for every history: order does not matter, deltas add up, and nothing depends on what is in memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.claims import survivors
+from contracts.events import PaymentDetermined
+from contracts.outcome import Outcome, ledger_lines
+from contracts.parts import ClaimRecord, Family
+from tests.contracts.given import CLAIMS, Data, Folded, Log, Said, Standing, Teller, model_of
+from tests.contracts.histories import claims, contracts, logs
+from tests.contracts.stored import StoredFold
+
+QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+LONG = settings(
+    max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+Property = Callable[..., None]
+
+
+def both(examples: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Property], Property]:
+    """A property run with a few fixed examples, and with 10,000 random ones under `-m long`."""
+
+    def wrap(holds: Property) -> Property:
+        drawn = given(*strategies)(holds)
+        quick = settings(QUICK, max_examples=examples)(drawn)
+        long = LONG(given(*strategies)(holds))
+
+        @pytest.mark.parametrize("run", [quick, pytest.param(long, marks=pytest.mark.long)], ids=["quick", "long"])
+        def test(run: Property) -> None:
+            run()
+
+        test.__doc__, test.__name__ = holds.__doc__, holds.__name__
+        return test
+
+    return wrap
+
+
+def plain(outcome: Outcome) -> Any:
+    """An outcome as plain values."""
+    return msgspec.to_builtins(outcome)
+
+
+def fold_said(contract: str, said: list[Said]) -> Standing:
+    """The standing after these events, in this order."""
+    log = Log(contract).opened().enrolled()
+    for model, data in said:
+        log.say(model, data)
+    return Standing.of(Folded(contract, log.facts).outcomes)
+
+
+@both(60, contracts, claims(), st.data())
+def test_claims_in_any_order_end_alike(contract: str, told: list[Data], data: st.DataObject) -> None:
+    """Episodes, amounts in force and expenditures do not depend on the order in which claims came."""
+    said = Teller(contract, told).tell()
+    order = data.draw(st.permutations(range(len(said))))
+    closed = Teller(contract, [{"closed": "2025-03-31"}]).tell()
+    assert fold_said(contract, closed + said).final() == fold_said(contract, [said[i] for i in order] + closed).final()
+
+
+@both(60, contracts, claims())
+def test_the_surviving_claims_alone_give_the_same(contract: str, told: list[Data]) -> None:
+    """Incremental sums equal a fresh member's who only ever had what is left of each claim."""
+    said = Teller(contract, told).tell()
+    families: dict[str, list[Said]] = {}
+    for one in said:
+        families.setdefault(one[1]["family"], []).append(one)
+    left = []
+    for family in families.values():
+        left += _left(contract, family)
+    assert fold_said(contract, left).final() == fold_said(contract, said).final()
+
+
+def _left(contract: str, family: list[Said]) -> list[Said]:
+    """The surviving lines of a family, each record an original in a family of its own."""
+    log = Log(contract).opened()
+    facts = [log.say(*one) for one in family]
+    folded = Folded(contract, log.facts)
+    (state,) = folded.members["m1"].families.values()
+    assert len(state.records) == len(facts)
+    found: dict[int, set[int]] = {}
+    for i, j in survivors(state.records):
+        found.setdefault(i, set()).add(state.records[i].units[j].line)
+    left = []
+    for i, lines in found.items():
+        model, data = family[i]
+        data = {**data, "action": "original", "replaces": None, "family": f"{data['claim_id']}x"}
+        if model.__name__ == "ProfessionalClaimReceived":
+            data["lines"] = [_kept(line, lines) for line in data["lines"]]
+        left.append((model, data))
+    return left
+
+
+def _kept(line: Data, lines: set[int]) -> Data:
+    """A line as it was, or denied: it still stands on the claim, and counts for nothing."""
+    return line if line["line"] in lines else {**line, "denied": True}
+
+
+@both(80, logs())
+def test_sums_add_up_and_reversals_are_exact(log: Log) -> None:
+    """Net payments are those in force, ledger lines sum to zero, events are of their schema and name their facts."""
+    folded = Folded(log.contract, log.facts)
+    standing = Standing.of(folded.outcomes)
+    sequence = 0
+    for fact, outcome in zip(log.facts, folded.outcomes, strict=True):
+        for payment in outcome.payments:
+            sequence += 1
+            assert (payment.sequence, payment.offset, payment.cause) == (sequence, fact.offset, fact.fact_id)
+            assert sum(line.amount_cents for line in ledger_lines(folded.payer, payment)) == 0
+            PaymentDetermined.model_validate_json(msgspec.json.encode(payment.event))
+            for used in payment.event["facts"]:
+                assert log.facts[used["position"]["offset"]].fact_id == used["event_id"]
+                assert used["position"]["offset"] <= fact.offset
+    in_force: dict[tuple[str, str, str], int] = {}
+    for payment in standing.in_force.values():
+        key = (payment.episode_id, payment.kind, payment.period)
+        assert key not in in_force, "one payment of a kind for a period"
+        in_force[key] = payment.amount_cents
+        assert standing.episodes[payment.episode_id]["included"]
+    assert standing.net() == in_force
+    live = standing.live
+    for earlier, next_ in itertools.pairwise(live):
+        assert earlier["ends_on"] < next_["started_on"]
+    for member in folded.members.values():
+        assert [e["started_on"] for e in live] == member.head.episodes
+        for start in member.head.episodes:
+            episode = member.episodes[start]
+            assert episode.expenditure_cents == standing.expenditure.get(episode.episode_id, 0)
+
+
+@both(40, contracts, claims())
+def test_voiding_every_claim_leaves_nothing(contract: str, told: list[Data]) -> None:
+    """A void and its original make nothing, to the cent."""
+    originals = [short for short in told if "void" not in short and "replace" not in short]
+    voids = [{"void": short["id"], "id": f"{short['id']}w", "effective": "2030-01-01"} for short in originals]
+    standing = fold_said(contract, Teller(contract, originals + voids).tell())
+    assert standing.live == []
+    assert standing.net() == {}
+    assert not any(standing.expenditure.values())
+
+
+@both(40, logs(), st.integers(0, 40))
+def test_a_prefix_replayed_is_the_prefix(log: Log, upto: int) -> None:
+    """What was decided by a position is decided again by a replay up to it, and by another run of the whole."""
+    whole = [plain(o) for o in Folded(log.contract, log.facts).outcomes]
+    assert [plain(o) for o in Folded(log.contract, log.facts[:upto]).outcomes] == whole[:upto]
+
+
+@both(150, logs())
+def test_nothing_depends_on_what_is_in_memory(log: Log) -> None:
+    """A member stored and loaded between any two facts, only with the parts asked for, decides the same."""
+    live = Folded(log.contract, log.facts)
+    few = StoredFold(log.contract, log.facts)
+    for i, (one, other) in enumerate(zip(live.outcomes, few.outcomes, strict=True)):
+        assert plain(one) == plain(other), f"fact {i}: {log.facts[i].type}"
+
+
+@both(20, logs())
+def test_all_parts_stored_and_loaded_decide_the_same(log: Log) -> None:
+    """Encoding every part between any two facts changes nothing."""
+    live = Folded(log.contract, log.facts)
+    stored = StoredFold(log.contract, log.facts, always_all=True)
+    assert [plain(o) for o in live.outcomes] == [plain(o) for o in stored.outcomes]
+
+
+@both(40, claims())
+def test_what_survives_does_not_depend_on_order(told: list[Data]) -> None:
+    """The lines of a family that count are the same whichever record came first."""
+    log = Log("medicare-eom").opened()
+    log.told(told)
+    folded = Folded("medicare-eom", log.facts)
+    for family in folded.members["m1"].families.values():
+        forward, back = family.records, family.records[::-1]
+        assert _counted(forward) == _counted(back)
+        assert family.surviving == [list(place) for place in survivors(forward)]
+
+
+def _counted(records: list[ClaimRecord]) -> set[tuple[str, int]]:
+    return {(records[i].claim_id, records[i].units[j].line) for i, j in survivors(records)}
+
+
+def test_a_family_starts_empty() -> None:
+    assert survivors(Family().records) == []
+    assert model_of(CLAIMS[0]).type_name() == "carepact.ProfessionalClaimReceived.v1"
