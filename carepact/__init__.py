@@ -1,1 +1,3 @@
 """The command line, settings and the local platform."""
+
+__version__ = "0.1.0"
