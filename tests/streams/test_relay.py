@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,17 +17,18 @@ from uuid import UUID, uuid5
 import asyncpg
 import orjson
 import pytest
+import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from carepact.local.platform import LocalPlatform
 from contracts.envelope import NAMESPACE
+from streams.admin import Admin
 from streams.connections import Connections
 from streams.lease import LeaseLost
 from streams.output import Output, OutputChanged, groupless, partitions_of
 from streams.relay import Relay, Shard, take_over
-from streams.roster import Roster
-from streams.topics import payments_topic
+from streams.topics import PLATFORM, Topic, payments_topic
 
 pytestmark = pytest.mark.platform
 GONE = timedelta(0)
@@ -37,6 +38,9 @@ SEND = """
     INSERT INTO outbox (payer, topic, key, value, event_id, partition, log_offset)
     SELECT $1, $2, * FROM unnest($3::bytea[], $4::bytea[], $5::uuid[], $6::int[], $7::bigint[])
 """
+
+
+HELD = "SELECT count(*) FROM relay_lease WHERE shard = $1 AND expires_at > now()"
 
 
 @dataclass
@@ -51,8 +55,7 @@ class World:
 
     async def use_new_database(self) -> None:
         """Go on with an empty database, as if the old one had been dropped."""
-        if self.connection is not None:
-            await self.connection.close()
+        await self.connection.close()
         self.connections = replace(self.connections, dsn=await self.new_database())
         self.connection = await self.connect()
 
@@ -75,7 +78,7 @@ class World:
 
     async def left(self, table: str = "outbox") -> int:
         """How many rows a table has."""
-        count: int = await self.connection.fetchval(f"SELECT count(*) FROM {table}")
+        count: int = await self.connection.fetchval(f"SELECT count(*) FROM {table} WHERE payer = $1", self.payer)
         return count
 
     @contextlib.asynccontextmanager
@@ -115,13 +118,34 @@ def assert_each_once_in_order(numbers: Sequence[int], last: int) -> None:
         assert own == sorted(own)
 
 
+@pytest_asyncio.fixture(scope="module")
+async def payments_topics(platform: LocalPlatform) -> Iterator[str]:
+    """Payers that no other test has, each with a payments topic."""
+    payers = [f"relay-{number}" for number in range(20)]
+    declared = [Topic(name=payments_topic(payer), kind="payments", payer=payer, partitions=4) for payer in payers]
+    admin = Admin(platform.connections(PLATFORM).confluent())
+    await asyncio.to_thread(admin.ensure_topics, declared)
+    await asyncio.to_thread(admin.ensure_access, declared)
+    return iter(payers)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def database(platform: LocalPlatform) -> AsyncIterator[str]:
+    """One database for these tests: each has a payer of its own."""
+    yield await platform.create_database("relay")
+    await platform.drop_database("relay")
+
+
 @pytest.fixture
 async def world(
-    platform: LocalPlatform, roster: Roster, make_database: Callable[[], Awaitable[str]]
+    platform: LocalPlatform,
+    payments_topics: Iterator[str],
+    database: str,
+    make_database: Callable[[], Awaitable[str]],
 ) -> AsyncIterator[World]:
-    payer = roster.names[0]
-    made = World(payer, payments_topic(payer), platform.connections(), make_database)
-    await made.use_new_database()
+    payer = next(payments_topics)
+    made = World(payer, payments_topic(payer), replace(platform.connections(), dsn=database), make_database)
+    made.connection = await made.connect()
     yield made
     await made.connection.close()
 
@@ -330,6 +354,7 @@ import asyncio, sys
 from datetime import timedelta
 import asyncpg, orjson
 from streams import relay
+from streams.admin import Admin
 from streams.connections import Connections
 
 async def main():
@@ -360,12 +385,14 @@ async def start_holder(world: World, folder: Path) -> asyncio.subprocess.Process
 async def assert_alive_and_holding(world: World, holder: asyncio.subprocess.Process) -> None:
     """The nemesis struck one that lived and owned something."""
     assert holder.returncode is None
-    assert await world.connection.fetchval("SELECT count(*) FROM relay_lease WHERE expires_at > now()") == 1
+    assert await world.connection.fetchval(HELD, f"relay:{world.payer}") == 1
 
 
 async def has_sent_between(world: World, least: int, most: int) -> bool:
     """Whether that many of the rows have left the outbox so far."""
-    noted = await world.connection.fetchval("SELECT coalesce(sum(next_offset), 0) FROM output_position")
+    noted = await world.connection.fetchval(
+        "SELECT coalesce(sum(next_offset), 0) FROM output_position WHERE payer = $1", world.payer
+    )
     return least <= int(noted) and 0 < await world.left() <= most
 
 
