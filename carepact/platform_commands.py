@@ -16,7 +16,7 @@ from rich.console import Console
 
 from carepact.local import running
 from carepact.local.doctor import examine
-from carepact.local.errors import PlatformError
+from carepact.local.errors import PlatformError, Refused
 from carepact.local.platform import LocalPlatform
 from carepact.local.status import all_up, status
 from carepact.local.waiting import wait
@@ -56,6 +56,26 @@ def up_command(
 
         code = asyncio.run(running.up(platform, with_parent=ready_descriptor is None, ready=ready))
     raise typer.Exit(code)
+
+
+@app.command("setup")
+def setup_command(home: Home = None) -> None:
+    """Make topics, users, access lists, first records and tables on the stores that the environment names, and end.
+
+    Example: CAREPACT_KAFKA=kafka-1:9092 CAREPACT_POSTGRES=postgresql://db/carepact carepact setup
+    """
+    with reported():
+        settings = settings_of(home)
+        if settings.kafka is None or settings.postgres is None:
+            raise Refused("CAREPACT_KAFKA and CAREPACT_POSTGRES name the stores to set up; `carepact up` has its own")
+        to_stderr()
+        asyncio.run(_start_and_stop(LocalPlatform(settings=settings)))
+        say("both stores are set up")
+
+
+async def _start_and_stop(platform: LocalPlatform) -> None:
+    async with platform:
+        pass
 
 
 @app.command("down")

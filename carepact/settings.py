@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -111,6 +112,21 @@ def _remote_user(settings: Settings, home: Home, principal: str) -> tuple[str | 
 def _dsn(settings: Settings, home: Home, principal: str) -> str | None:
     if (role := ROLES.get(principal)) is None:
         return None
-    if settings.postgres:
-        return settings.postgres.get_secret_value()
-    return Postgres(home).dsn(role)
+    return remote_dsn(settings, role) if settings.postgres else Postgres(home).dsn(role)
+
+
+def remote_dsn(settings: Settings, role: str) -> str:
+    """`CAREPACT_POSTGRES` as it is where it names a user; else with `role` and its password, if the home has it."""
+    assert settings.postgres is not None
+    dsn = settings.postgres.get_secret_value()
+    parts = urlsplit(dsn)
+    file = settings.home_folder.secrets / f"postgres-{role}"
+    if parts.username or "user=" in parts.query or not file.exists():
+        return dsn
+    password = quote(file.read_text(encoding="ascii").strip(), safe="")
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.netloc}"))
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The same server and role, another database."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))

@@ -60,7 +60,7 @@ class LogNotOpened(Exception):
 class Admin:
     """The super user's hands on one cluster. Calls block; from async code use `asyncio.to_thread`."""
 
-    def __init__(self, confluent: Mapping[str, Any], patience_seconds: float = 30) -> None:
+    def __init__(self, confluent: Mapping[str, Any], patience_seconds: float = 60) -> None:
         """`confluent` is `Connections.confluent()` of the platform's principal."""
         self._config, self._patience = dict(confluent), patience_seconds
         self._client = AdminClient({**self._config, "log_level": 0})
@@ -115,6 +115,10 @@ class Admin:
             for answer in self._client.create_acls(missing).values():
                 answer.result(self._patience)
             _until(lambda: set(missing) <= self._access(), "the access lists are not in force", self._patience)
+
+    def names(self) -> set[str]:
+        """Every topic that this principal may know of."""
+        return set(self._client.list_topics(timeout=self._patience).topics)
 
     def end_offsets(self, declared: Iterable[Topic]) -> dict[tuple[str, int], int]:
         """The end of every partition, as a `read_committed` reader sees it (the last stable offset)."""

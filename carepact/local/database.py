@@ -10,6 +10,11 @@ from projections.migrate import MigrationRefused, migrate
 
 LIMITS = {"statement_timeout": "10s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 
+RIGHTS = {
+    AGENT: {"TABLES": "SELECT, INSERT, UPDATE, DELETE", "SEQUENCES": "USAGE, SELECT, UPDATE", "SCHEMAS": "USAGE"},
+    READER: {"TABLES": "SELECT", "SCHEMAS": "USAGE"},
+}
+
 
 async def ensure_roles(super_dsn: str, passwords: dict[str, str]) -> None:
     """Roles and the database. `super_dsn` is a role that may create both.
@@ -37,14 +42,11 @@ async def ensure_schema(owner_dsn: str, partitions: int) -> None:
     """Rights of the other roles on whatever the owner makes in this database, then the migrations."""
     connection = await asyncpg.connect(owner_dsn)
     try:
-        await connection.execute(
-            f"""
-            ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {AGENT};
-            ALTER DEFAULT PRIVILEGES GRANT SELECT                         ON TABLES TO {READER};
-            ALTER DEFAULT PRIVILEGES GRANT USAGE, SELECT, UPDATE       ON SEQUENCES TO {AGENT};
-            ALTER DEFAULT PRIVILEGES GRANT USAGE                         ON SCHEMAS TO {AGENT}, {READER};
-            """
-        )
+        there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+        for role, rights in RIGHTS.items():
+            if role in there:  # a remote database may have roles of its own choosing
+                for what, granted in rights.items():
+                    await connection.execute(f"ALTER DEFAULT PRIVILEGES GRANT {granted} ON {what} TO {role}")
     finally:
         await connection.close()
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 PLATFORM, CONTROLLER = "platform", "controller"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -16,14 +15,13 @@ PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 @dataclass(frozen=True)
 class Node:
-    """One broker that is a controller too: where it listens, and by which address others reach it."""
+    """One broker that is a controller too. It listens on the address by which the others and the clients reach it."""
 
     node_id: int
     host: str
     client_port: int
     controller_port: int
     data: str
-    bind: str = "127.0.0.1"
 
 
 def render(node: Node, nodes: Sequence[Node], secrets: str) -> str:
@@ -44,7 +42,7 @@ def _addresses(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "process.roles": "broker,controller",
         "node.id": str(node.node_id),
         "controller.quorum.voters": voters,
-        "listeners": f"CLIENT://{node.bind}:{node.client_port},CONTROLLER://{node.bind}:{node.controller_port}",
+        "listeners": f"CLIENT://{node.host}:{node.client_port},CONTROLLER://{node.host}:{node.controller_port}",
         "advertised.listeners": f"CLIENT://{node.host}:{node.client_port}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "CLIENT",
@@ -113,8 +111,3 @@ def _size() -> dict[str, str]:
         "log.cleaner.dedupe.buffer.size": "8388608",
         "log.index.size.max.bytes": "2097152",
     }
-
-
-def data_folder(folder: Path) -> str:
-    """A path as a properties file takes it."""
-    return str(folder).replace("\\", "\\\\")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from carepact.local.postgres import AGENT, OWNER, READER, SUPER, Postgres
 from carepact.local.processes import end, left_over
 from carepact.local.supervisor import Kept, Part, stop_all
 from carepact.local.worker import Worker
-from carepact.settings import Settings, connection
+from carepact.settings import Settings, connection, remote_dsn, with_database
 from streams.admin import Admin, LogNotOpened, Opening, TopicMismatch
 from streams.connections import Connections
 from streams.roster import Roster
@@ -36,7 +36,8 @@ class LocalPlatform:
     """`async with LocalPlatform(home) as platform:` runs both stores, made ready for the roster, until its end.
 
     A part that `CAREPACT_KAFKA` or `CAREPACT_POSTGRES` replaces is None here. `opening` gives the first record of each
-    log (see `Admin.open_log`); with None, logs are left without one. Start it in the main thread: on Linux the parts
+    log (see `Admin.open_log`); with None, logs are left without one. `prepared` runs when the stores are ready, before
+    any worker starts: the place to adopt terms. Start it in the main thread: on Linux the parts
     are told to stop when the thread that started them is gone.
     """
 
@@ -50,6 +51,7 @@ class LocalPlatform:
         opening: Opening | None = log_opened,
         settings: Settings | None = None,
         more_parts: Sequence[Part] = (),
+        prepared: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         given: dict[str, Any] = {"home": home, "partitions": partitions}
         base = settings or Settings()
@@ -60,6 +62,7 @@ class LocalPlatform:
         self.postgres: Kept | None = None
         self.workers: list[Kept] = []
         self._worker_count, self._opening, self._more_parts = workers, opening, more_parts
+        self._prepared = prepared
         self._kept: list[Kept] = []
         self._locked = ExitStack()
         self._started_at = datetime.now(UTC)
@@ -84,6 +87,8 @@ class LocalPlatform:
             await self._start_stores()
             await self.make_ready(self.roster)
             self.home.choose(partitions=self.settings.log_partitions)
+            if self._prepared is not None:
+                await self._prepared()
             self.workers = [self._keep(Worker(self.home, index)) for index in range(self._worker_count)]
             for kept in (*self.workers, *[self._keep(part) for part in self._more_parts]):
                 await kept.start()
@@ -174,15 +179,24 @@ class LocalPlatform:
             self.kafka = self._keep(Kafka(self.home, class_path))
         await _all_or_first_error(self._kept, None if self.settings.postgres else self._set_up(postgres))
         if self.settings.postgres:
-            await database.ensure_schema(self.settings.postgres.get_secret_value(), self.settings.log_partitions)
+            await self._set_up_remote()
 
     async def _set_up(self, postgres: Postgres) -> None:
         assert self.postgres is not None
         await self.postgres.until_up()
-        passwords = {role: self.home.secret(f"postgres-{role}") for role in (OWNER, AGENT, READER)}
-        await database.ensure_roles(postgres.dsn(SUPER, "postgres"), passwords)
+        await database.ensure_roles(postgres.dsn(SUPER, "postgres"), self._passwords())
         postgres.write_password_file()
         await database.ensure_schema(postgres.dsn(), self.settings.log_partitions)
+
+    async def _set_up_remote(self) -> None:
+        """Where the home has the super user's password, roles and database too; else they are the administrator's."""
+        as_super = remote_dsn(self.settings, SUPER)
+        if (self.home.secrets / f"postgres-{SUPER}").exists():
+            await database.ensure_roles(with_database(as_super, "postgres"), self._passwords())
+        await database.ensure_schema(remote_dsn(self.settings, OWNER), self.settings.log_partitions)
+
+    def _passwords(self) -> dict[str, str]:
+        return {role: self.home.secret(f"postgres-{role}") for role in (OWNER, AGENT, READER)}
 
     def _keep(self, part: Part) -> Kept:
         kept = Kept(part, self._say)

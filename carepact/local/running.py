@@ -43,14 +43,12 @@ async def up(platform: LocalPlatform, *, with_parent: bool, ready: Callable[[], 
             await starting
             ready()
             await stopping
-            log.info("stopping", why=why[0])
-            await platform.stop()
-        else:
-            starting.cancel()
-            await asyncio.wait({starting})
+        log.info("stopping", why=why[0])
     finally:
-        for task in filter(None, (orphaned, stopping)):
+        for task in filter(None, (orphaned, stopping, starting)):
             task.cancel()
+        await asyncio.wait({starting})
+        await platform.stop()
     return INTERRUPTED if why[0] == "interrupted" else 0
 
 

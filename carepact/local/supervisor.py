@@ -16,7 +16,7 @@ from carepact.local.errors import PlatformError, Refused
 
 BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_SECONDS = 30.0
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0  # a start takes 4 s, and far longer on a machine that is busy otherwise
 ASK_AGAIN_SECONDS = 0.05
 log = structlog.get_logger(__name__)
 
