@@ -80,7 +80,7 @@ class Story:
         if self.plan:
             event["plan"] = self.plan
         event["data"] = {"person": self._person, **data}
-        line = orjson.dumps(event)
+        line = bytes(memoryview(orjson.dumps(event)))  # a copy: orjson's own bytes keep their whole buffer
         self.facts.append((known * 86_400 + second, len(self.facts), line))
         return event_id, line
 

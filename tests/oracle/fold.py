@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -81,36 +82,46 @@ def fold(payer: str, events: Path, practices: Path | None = None, closed_through
     """Fold one payer's file. `closed_through` matters to monthly care fees only."""
     codes = Codes()
     saw: Counter[str] = Counter()
-    members: dict[Member, Facts] = {}
+    places: dict[Member, array[int]] = defaultdict(lambda: array("q"))
     seen: set[str] = set()
-    taken = duplicates = 0
-    for event in read(events):
+    duplicates = 0
+    for at, event in located(events):
         if event["id"] in seen:
             duplicates += 1
             continue
         seen.add(event["id"])
-        taken += 1
         identifier = event["data"]["person"]["identifier"]
-        member = (event.get("plan", ""), identifier["kind"], identifier["value"])
-        members.setdefault(member, Facts()).take(event)
+        places[event.get("plan", ""), identifier["kind"], identifier["value"]].append(at)
     participation = participating(practices) if practices else {}
     closed = date.fromisoformat(closed_through) if closed_through else date.min
     episodes: list[Episode] = []
-    for member, facts in members.items():
-        episodes += of_member(payer, member, facts, codes, participation, closed, saw)
-    return Folded(payer, episodes, taken, duplicates, len(members), saw)
+    with events.open("rb") as file:
+        for member, starts_at in places.items():
+            facts = Facts()
+            for at in starts_at:
+                file.seek(at)
+                facts.take(json.loads(file.readline()))
+            episodes += of_member(payer, member, facts, codes, participation, closed, saw)
+    return Folded(payer, episodes, len(seen), duplicates, len(places), saw)
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a file; lines that were spoiled on purpose are not events."""
+def located(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The events of a file and where each begins; lines that were spoiled on purpose are not events."""
+    at = 0
     with path.open("rb") as lines:
         for line in lines:
+            begin, at = at, at + len(line)
             try:
                 event = json.loads(line)
             except ValueError:
                 continue
             if not event["id"].startswith("bad-"):
-                yield event
+                yield begin, event
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a file."""
+    return (event for _, event in located(path))
 
 
 class Codes:
