@@ -129,7 +129,7 @@ def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent:
             continue
         on = line.service_on.isoformat()
         drug = codes.therapy_hcpcs.get(code)
-        if drug and cancer and outpatient and (line.charge_cents or 0) - line.noncovered_cents > 0:
+        if drug and cancer and outpatient and _covered(line, data.paid_cents):
             key = f"{on}|0|{claim}|{line.line}#{offset}"
             evidence.append(["triggers", on[:7], key, [cancer, drug, "outpatient", ref]])
         if code in codes.cell_therapy:
@@ -141,6 +141,13 @@ def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent:
     if medicare and data.standardized_cents is not None:
         paid = data.standardized_cents
     return [Unit(0, data.paid_cents, evidence, [[day, paid, 0, 0]] if paid else [])]
+
+
+def _covered(line: Any, claim_paid_cents: int) -> bool:
+    """EOM 1.2: total charge less non-covered charge above nought; a feed without charges shows it by paying."""
+    if line.charge_cents is None:
+        return claim_paid_cents > 0
+    return bool(line.charge_cents - line.noncovered_cents > 0)
 
 
 def _pharmacy(data: Any, codes: CodeSets, ref: Ref, silent: bool) -> list[Unit]:
@@ -163,7 +170,7 @@ def days_of(units: list[Unit]) -> list[str]:
 
 
 def move(member: Member, units: list[Unit], come: bool) -> list[str]:
-    """Put what `units` contribute into the member's months, or take it out.
+    """Put what `units` contribute into the member's months, and the windows made of them, or take it out.
 
     Returns the days that became, or ceased to be, days of therapy.
     """
@@ -175,6 +182,9 @@ def move(member: Member, units: list[Unit], come: bool) -> list[str]:
                 held[key] = value
             else:
                 del held[key]
+            for window in member.windows.values():
+                if window.start <= key[:10] <= window.end:
+                    window.note(bucket, key, value, come)
             if bucket == "triggers" or bucket == "fills":  # noqa: PLR1714 # the fold runs this for every line
                 _count(
                     member, member.head.therapy_days if bucket == "triggers" else member.head.fills, key, come, changed
