@@ -29,8 +29,8 @@ ORIGINS = [
     "language " + "model",
     r"\b" + "co-authored" + "-by",
     r"\b" + "sub-?" + r"agents?\b",
-    r"\bseams? (page|" + r"\d+)",
-    r"\b(seams|streaming|architecture|style|cli)" + r"\.md\b",
+    r"(?<![-\w])(seams|streaming|architecture|style|cli|outcomes|eom)" + r"\.md\b",
+    r"\b" + "truths?" + r" \d",
     r"\b" + "must-" + r"hold\b",
     r"\b(the|our) " + "(lead|brief)" + r"\b(?! time)",
 ]
