@@ -8,7 +8,7 @@ which the fold drops as duplicates. The position is Kafka's own: intake goes on 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -71,9 +71,12 @@ class Intake(Restarting):
             try:
                 await self._open(writer)
                 taken: dict[TopicPartition, int] = {}
+                ours: set[TopicPartition] = set()
                 trimmed_at = loop.time()
                 while not stopped():
                     batch = await consumer.getmany(timeout_ms=500, max_records=self._batch_records)
+                    taken |= await _committed(consumer, consumer.assignment() - ours)
+                    ours = set(consumer.assignment())
                     if batch:
                         for at, records in batch.items():
                             await self.take_in(writer, at.topic, records)
@@ -126,6 +129,12 @@ class Intake(Restarting):
 
     def _plan(self, inbox: Topic) -> str:
         return inbox.tenant if inbox.tenant != inbox.payer else ""
+
+
+async def _committed(consumer: Any, new: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """How far former owners came in partitions new to us: they may have ended before they trimmed."""
+    found = {at: await consumer.committed(at) for at in new}
+    return {at: offset for at, offset in found.items() if offset}
 
 
 def _read(topic: str, record: Any) -> Read:
