@@ -24,10 +24,13 @@ from projections.store import open_pool
 from streams.agents import is_transient
 from streams.app import Built, build
 from streams.connections import Connections
+from streams.intake import Intake
+from streams.keys import SqliteKeyStore
+from streams.rejects import RejectProjector
 from streams.relay import Relay
 from streams.requests import Requests
 from streams.roster import Payer, Roster
-from streams.topics import outcomes_topic, payments_topic, settlements_topic
+from streams.topics import outcomes_topic, payments_topic, settlements_topic, topics
 
 PROGRESS_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
@@ -47,11 +50,15 @@ def worker(
     to_stderr()
     settings = Settings(home=home) if home else Settings()
     gc.set_threshold(50_000, 20, 50)  # parts live long; walking them every 700 allocations costs a tenth of the time
-    raise typer.Exit(asyncio.run(run(settings.load_roster(), connection(settings), index)))
+    raise typer.Exit(asyncio.run(run(settings, index)))
 
 
-async def run(roster: Roster, connections: Connections, index: int, **options: Any) -> int:
-    """One worker; answers 0 when it was asked to end, 1 when it crashed and should be started again."""
+async def run(settings: Settings, index: int, **options: Any) -> int:
+    """One worker; answers 0 when it was asked to end, 1 when it crashed and should be started again.
+
+    `options` are those of `streams.app.build`.
+    """
+    roster, connections = settings.load_roster(), connection(settings)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for wish in (signal.SIGINT, signal.SIGTERM):
@@ -61,28 +68,62 @@ async def run(roster: Roster, connections: Connections, index: int, **options: A
     if not await _until(_postgres_answers, connections, stopped, "postgres_away"):
         return 0
     pool = await open_pool(connections.postgres, size=2 * len(roster.payers) + 2)
+    keys = _key_store(settings)
     try:
-        return await _serve(roster, connections, pool, index, stopped, options)
+        return await _serve(
+            roster, connections, pool, index, stopped, _ways_in(settings, connections, keys, index), options
+        )
     finally:
+        if keys is not None:
+            keys.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(pool.close(), 5)
 
 
+def _key_store(settings: Settings) -> SqliteKeyStore | None:
+    """The key store, if it is here: one made by a worker on another machine would give other tokens."""
+    if settings.key_store.exists():
+        return SqliteKeyStore(settings.key_store)
+    log.warning("no_intake_here", reason="no key store", remedy="set CAREPACT_KEYS to the one that publishes")
+    return None
+
+
+def _ways_in(
+    settings: Settings, connections: Connections, keys: SqliteKeyStore | None, index: int
+) -> list[mode.ServiceT]:
+    """What takes in payers' own writes, and what brings rejects into their table. The groups share the topics out."""
+    roster = settings.load_roster()
+    beside: list[mode.ServiceT] = [RejectProjector(connections, roster, _owner(index))]
+    if keys is not None:
+        beside.append(Intake(connections, roster, topics(roster, settings.log_partitions), keys))
+    return beside
+
+
+def _owner(index: int) -> str:
+    return f"worker-{index}/{os.getpid()}"
+
+
 async def _serve(
-    roster: Roster, connections: Connections, pool: Any, index: int, stopped: asyncio.Event, options: dict[str, Any]
+    roster: Roster,
+    connections: Connections,
+    pool: Any,
+    index: int,
+    stopped: asyncio.Event,
+    ways_in: list[mode.ServiceT],
+    options: dict[str, Any],
 ) -> int:
     async def connect() -> Any:
         return await asyncpg.connect(connections.postgres, command_timeout=15)
 
     relays = {payer.name: Relay(payer.name, outputs(payer), connections, connect) for payer in roster.payers}
-    beside: list[mode.ServiceT] = list(relays.values())
+    beside: list[mode.ServiceT] = [*ways_in, *relays.values()]
     beside += [Requests(payer.name, payer.contract, connections, connect) for payer in roster.payers]
     built = build(
         roster,
         connections,
         pool,
         index=index,
-        owner=f"worker-{index}/{os.getpid()}",
+        owner=_owner(index),
         beside=beside,
         after_commit=lambda payer: relays[payer].wake(),
         **options,

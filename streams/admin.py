@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -129,6 +136,13 @@ class Admin:
             return {(at.topic, at.partition): found.result(self._patience).offset for at, found in answers.items()}
 
         return _once_led(ends, self._patience)
+
+    def committed(self, group: str, declared: Iterable[Topic]) -> dict[tuple[str, int], int]:
+        """How far a consumer group has come in each partition; 0 where it never committed."""
+        parts = [TopicPartition(topic.name, p) for topic in declared for p in range(topic.partitions)]
+        asked = [ConsumerGroupTopicPartitions(group, parts)]
+        found = self._client.list_consumer_group_offsets(asked)[group].result(self._patience)
+        return {(at.topic, at.partition): max(0, at.offset) for at in found.topic_partitions}
 
     def open_log(self, declared: Iterable[Topic], opening: Opening) -> tuple[tuple[str, int], ...]:
         """Write the first record of every log partition that has none; answers those written.

@@ -35,6 +35,11 @@ TRIM_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
+def intake_group(roster: Roster) -> str:
+    """The consumer group that shares a roster's inboxes out, and keeps their positions."""
+    return f"{GROUP}.{roster.space}" if roster.space else GROUP
+
+
 class Intake(Restarting):
     """Serves every inbox of a roster; several may run, and the group shares the partitions out."""
 
@@ -50,7 +55,7 @@ class Intake(Restarting):
         super().__init__(**service)
         self._connections = connections
         self._roster = roster
-        self._group = f"{GROUP}.{roster.space}" if roster.space else GROUP
+        self._group = intake_group(roster)
         self._logs = {topic.payer: topic for topic in declared if topic.kind == "log"}
         self._inboxes = {topic.name: topic for topic in declared if topic.kind == "inbox"}
         self._keys = keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -12,31 +12,45 @@ from confluent_kafka import KafkaException
 from carepact.local.postgres import Postgres
 from carepact.settings import Settings, connection
 from streams.admin import Admin
+from streams.intake import intake_group
 from streams.topics import AGENTS, Topic, topics
 
-CONSUMERS = {"log": "contract", "requests": "requests", "rejects": "rejects", "inbox": "inbox"}  # of each kind of topic
+CONSUMERS = {"log": "contract", "requests": "requests", "rejects": "rejects"}  # of kinds with positions in PostgreSQL
+WATCHED = {*CONSUMERS, "inbox"}
 Positions = Mapping[tuple[str, int], int]
 
 
 def watched(settings: Settings) -> list[Topic]:
     """The topics that something of ours consumes."""
-    return [topic for topic in topics(settings.load_roster(), settings.log_partitions) if topic.kind in CONSUMERS]
+    return [topic for topic in topics(settings.load_roster(), settings.log_partitions) if topic.kind in WATCHED]
 
 
 async def ends(settings: Settings) -> dict[tuple[str, int], int] | None:
     """The end of every watched partition; None when Kafka does not answer."""
+    return await _asked(settings, lambda admin: admin.end_offsets(watched(settings)))
 
-    def ask() -> dict[tuple[str, int], int]:
-        return Admin(connection(settings, AGENTS).confluent(), patience_seconds=5).end_offsets(watched(settings))
 
+async def taken_in(settings: Settings) -> dict[tuple[str, int], int] | None:
+    """How far intake has come in every inbox, which Kafka alone knows; None when it does not answer."""
+    inboxes = [topic for topic in watched(settings) if topic.kind == "inbox"]
+    group = intake_group(settings.load_roster())
+    return await _asked(settings, lambda admin: admin.committed(group, inboxes))
+
+
+async def _asked(
+    settings: Settings, ask: Callable[[Admin], dict[tuple[str, int], int]]
+) -> dict[tuple[str, int], int] | None:
     try:
-        return await asyncio.to_thread(ask)
+        return await asyncio.to_thread(lambda: ask(Admin(connection(settings, AGENTS).confluent(), patience_seconds=5)))
     except (KafkaException, TimeoutError):
         return None
 
 
 async def stored(settings: Settings) -> dict[str, Any] | None:
-    """Positions and counts from PostgreSQL; None when it does not answer. A table not made yet counts as empty."""
+    """Positions and counts from PostgreSQL; None when it does not answer. A table not made yet counts as empty.
+
+    The positions of intake are not among them: see `taken_in`.
+    """
     try:
         db = await asyncpg.connect(connection(settings, AGENTS).postgres, timeout=5)
     except (OSError, TimeoutError, asyncpg.PostgresError):
@@ -71,12 +85,15 @@ async def _count(db: asyncpg.Connection[Any], table: str) -> int:
     return int(rows[0]["counted"]) if rows else 0
 
 
-def behind(settings: Settings, at: Positions, found: Mapping[str, Any]) -> dict[str, int]:
+def behind(settings: Settings, at: Positions, found: Mapping[str, Any], taken: Positions) -> dict[str, int]:
     """Records not yet consumed, by topic."""
     lag: dict[str, int] = {}
     for topic in watched(settings):
         for partition in range(topic.partitions):
-            done = found["positions"].get((CONSUMERS[topic.kind], topic.name, partition), 0)
+            if topic.kind == "inbox":
+                done = taken.get((topic.name, partition), 0)
+            else:
+                done = found["positions"].get((CONSUMERS[topic.kind], topic.name, partition), 0)
             lag[topic.name] = lag.get(topic.name, 0) + max(0, at.get((topic.name, partition), 0) - done)
     return lag
 
@@ -86,8 +103,10 @@ async def status(settings: Settings) -> dict[str, Any]:
     home = settings.home_folder
     said = home.state() if home.holder() else {}
     begun = settings.kafka is not None or "kafka_ports" in home.choices()
-    at, found = await asyncio.gather(ends(settings), stored(settings)) if begun else (None, None)
-    lag = behind(settings, at, found) if at is not None and found is not None else {}
+    asked = ends(settings), stored(settings), taken_in(settings)
+    at, found, taken = await asyncio.gather(*asked) if begun else (None, None, None)
+    known = at is not None and found is not None and taken is not None
+    lag = behind(settings, at or {}, found or {}, taken or {}) if known else {}
     logs = [topic for topic in watched(settings) if topic.kind == "log"]
     return {
         "home": str(home),
