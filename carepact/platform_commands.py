@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from carepact.adopting import adopt_bundled
 from carepact.local import running
 from carepact.local.doctor import examine
 from carepact.local.errors import PlatformError, Refused
@@ -47,7 +48,7 @@ def up_command(
             say(f"carepact runs in {settings.home_folder}; stop it with `carepact down`")
             return
         to_stderr()
-        platform = LocalPlatform(settings=settings, workers=workers)
+        platform = LocalPlatform(settings=settings, workers=workers, prepared=lambda: _adopt(settings))
 
         def ready() -> None:
             running.tell(ready_descriptor, 0)
@@ -69,8 +70,13 @@ def setup_command(home: Home = None) -> None:
         if settings.kafka is None or settings.postgres is None:
             raise Refused("CAREPACT_KAFKA and CAREPACT_POSTGRES name the stores to set up; `carepact up` has its own")
         to_stderr()
-        asyncio.run(_start_and_stop(LocalPlatform(settings=settings)))
+        asyncio.run(_start_and_stop(LocalPlatform(settings=settings, prepared=lambda: _adopt(settings))))
         say("both stores are set up")
+
+
+async def _adopt(settings: Settings) -> None:
+    """A log that has adopted no terms adopts those of this build; one that has keeps its own."""
+    await adopt_bundled(settings)
 
 
 async def _start_and_stop(platform: LocalPlatform) -> None:

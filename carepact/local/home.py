@@ -23,7 +23,7 @@ class Home:
     """One home. Nothing is made on disk before something is stored in it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().absolute()
+        self.path = path.expanduser().resolve()
 
     def __str__(self) -> str:
         return str(self.path)

@@ -15,6 +15,7 @@ from pathlib import Path
 MARK = "CAREPACT_PART_OF"  # in the environment of every part, with the home as its value
 CHILD = Path(__file__).with_name("child.py")
 PATIENCE_SECONDS = 20
+LOG_BYTES_MAX = 10_000_000  # a longer one is set aside at the next start
 
 
 async def spawn(
@@ -27,6 +28,7 @@ async def spawn(
     environment: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a part in a session of its own, so that a terminal's Ctrl-C reaches the supervisor only."""
+    _set_aside(output)
     launcher = [sys.executable, "-I", "-S", str(CHILD), str(os.getpid()), str(int(death_signal)), user, "--"]
     with output.open("ab") as printed:
         return await asyncio.create_subprocess_exec(
@@ -38,6 +40,11 @@ async def spawn(
             env={**os.environ, **(environment or {}), MARK: str(home)},
             start_new_session=True,
         )
+
+
+def _set_aside(output: Path) -> None:
+    if output.exists() and output.stat().st_size > LOG_BYTES_MAX:
+        output.replace(output.with_suffix(".old.log"))
 
 
 def left_over(home: Path) -> list[int]:

@@ -68,23 +68,22 @@ async def test_a_killed_supervisor_takes_its_parts_along_and_can_be_started_agai
     first = Home(carepact.home).state()
     assert first["kafka"]["bootstrap"] != platform.connections().bootstrap, "two homes run side by side"
     assert carepact.run("status").returncode == 0
-    refused = carepact.run("up", "--detach")
-    assert (refused.returncode, "is held by process" in refused.stderr) == (7, True)
     late = carepact.run("wait", "--timeout", "0")
-    assert (late.returncode, "behind: carepact.medicare.events.v1 by 4" in late.stderr) == (75, True)
+    assert (late.returncode, "behind: carepact.medicare.events.v1 by" in late.stderr) == (75, True)
 
     os.kill(first["supervisor"]["pid"], signal.SIGKILL)
     for part in ("kafka", "postgres"):
         await gone(first[part]["pid"])
-    assert carepact.run("status").returncode == 1
 
-    assert carepact.run("up", "--detach").returncode == 0
+    assert carepact.run("up", "--workers", "1", "--detach").returncode == 0
+    assert carepact.run("wait").returncode == 0, "a worker takes in what the logs opened with"
     found = orjson.loads(carepact.run("status", "--json").stdout)
-    assert found["kafka"]["up"] and found["postgres"]["up"]
+    assert found["kafka"]["up"] and found["postgres"]["up"] and found["workers"][0]["up"]
+    assert [agent["lag"] for agent in found["agents"]] == [0, 0, 0]
     assert found["kafka"]["bootstrap"] == first["kafka"]["bootstrap"], "a home keeps its port"
     assert carepact.run("down").returncode == 0
     assert not left_over(carepact.home)
-    assert "was not running" in carepact.run("down").stderr
+    assert carepact.run("status").returncode == 1
 
 
 async def test_a_supervisor_ends_with_the_process_that_started_it(carepact: Command) -> None:
