@@ -63,3 +63,9 @@ def test_the_core_asks_no_clock_and_draws_no_id(file: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)
     }
     assert set() == called & CLOCKS
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    """Else pytest puts the folder itself on the path, and `tests/projections` stands before `projections`."""
+    folders = {folder for file in (ROOT / "tests").rglob("*.py") for folder in (file.parent, ROOT / "tests")}
+    assert [] == sorted(str(folder) for folder in folders if not (folder / "__init__.py").exists())
