@@ -108,6 +108,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     sealed: str | None = None
     shiftyears: int | None = None
     factid: str | None = None
+    cause: str | None = None
     sequence: str | None = None
 
 

@@ -149,7 +149,14 @@ class Folder:
             else:
                 await self._broadcast(fact, store, parked)
         await self._flush(store)
+        for token in parked:
+            self._forget(token)  # a release folds it elsewhere
         self._trim({fact.member for fact in todo})
+
+    def adopt(self, broadcasts: Iterable[Fact]) -> None:
+        """Record broadcasts for `refold`, without their sweeps: what they decided is decided."""
+        for fact in broadcasts:
+            self._adopt(fact)
 
     async def refold(self, token: str, facts: Sequence[Fact], store: PartStore) -> None:
         """Fold a released member's waiting facts among the broadcasts of its partition; no other member is touched.
