@@ -11,6 +11,7 @@ from carepact import (
     publish_commands,
     read_commands,
     replay_commands,
+    subject_commands,
     worker_command,
 )
 from carepact.demo import demo_command
@@ -32,6 +33,7 @@ for group in (platform_commands.app, publish_commands.app, read_commands.app):
     app.add_typer(group)
 app.command("generate")(generate_command)
 app.add_typer(contract_commands.app, name="contract")
+app.add_typer(subject_commands.app, name="subject")
 app.add_typer(replay_commands.app, name="replay", help="Compute again from the log, and compare.")
 app.command("worker", hidden=True)(worker_command.worker)
 

@@ -73,7 +73,7 @@ def publish_command(
         _check(settings, payer, plan, format_)
         files = [file for path in paths for file in _files(path)]
         _probe(files, format_)
-        async with _way_in(settings, payer, plan, shift_years) as (writer, door, book):
+        async with way_in(settings, payer, plan, shift_years) as (writer, door, book):
             publisher = Publisher(door, writer, book, plan)
             with _progress(as_json) as told:
                 published = await publisher.publish(_read(files, format_), told)
@@ -81,7 +81,7 @@ def publish_command(
             await _waiting(settings, timeout, lambda database: settle(database, payer, published))
         return published
 
-    with _refusals():
+    with refusals():
         published = asyncio.run(publish())
     _show(published, as_json)
     raise typer.Exit(DONE_IN_PART if published.rejects else 0)
@@ -105,7 +105,7 @@ def close_day_command(
         settings = settings_of(home)
         _check(settings, payer)
         day: date = through.date()
-        async with _way_in(settings, payer) as (writer, door, _):
+        async with way_in(settings, payer) as (writer, door, _):
             positions = await close_day(writer, door, day)
         offsets = dict(positions)
         if wait:
@@ -113,7 +113,7 @@ def close_day_command(
         stand = [{"topic": log_topic(payer), "partition": p, "offset": o} for p, o in sorted(offsets.items())]
         return {"payer": payer, "through_on": day.isoformat(), "positions": stand}
 
-    with _refusals():
+    with refusals():
         closed = asyncio.run(close())
     if as_json:
         _print_json(closed)
@@ -217,7 +217,7 @@ def _items(file: Path, format_: str) -> Any:
 
 
 @asynccontextmanager
-async def _way_in(
+async def way_in(
     settings: Settings, payer: str, plan: str = "", shift_years: int = 0
 ) -> AsyncIterator[tuple[LogWriter, Door, RejectBook]]:
     """The operator's writer and the payer's door, for as long as the command runs."""
@@ -251,7 +251,7 @@ async def _waiting(settings: Settings, seconds: float, wait: Callable[[Any], Cor
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     to_stderr()
     with reported():
         try:

@@ -1,6 +1,6 @@
 """The envelope of every event: CloudEvents 1.0 in structured JSON, and the ids derived from it.
 
-`payer`, `plan`, `contentdigest`, `sealed`, `shiftyears`, `factid` and `sequence` are extension attributes.
+`payer`, `plan`, `contentdigest`, `sealed`, `shiftyears`, `factid`, `cause` and `sequence` are extension attributes.
 `contentdigest` is a keyed digest of the plaintext content: one id with another digest is a conflict, never a
 duplicate. `sealed` is the encrypted personal part; nothing behind the door opens it.
 """
@@ -40,6 +40,7 @@ class Envelope(Model):
     sealed: str | None = None
     shiftyears: int | None = None
     factid: Annotated[str | None, Field(description="the id shared by all partitions' copies of a broadcast")] = None
+    cause: Annotated[str | None, Field(description="of a fact written again under another token: the link's id")] = None
     sequence: Annotated[str | None, Field(description="per-subject order of emitted events")] = None
     data: dict[str, Any]
 

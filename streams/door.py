@@ -385,6 +385,13 @@ def log_source(payer: str, source: str) -> str:
     return f"/carepact/{payer}/{quote(source.lstrip('/'), safe='/:@-._~')}"
 
 
+def seal(key: bytes, event_id: str, member: str, personal: bytes) -> str:
+    """Personal fields (JSON) sealed under a member's key, bound to the event and the member; `unseal` opens them."""
+    nonce = os.urandom(_NONCE_BYTES)
+    blob = _SEAL_VERSION + nonce + AESGCM(key).encrypt(nonce, personal, f"{event_id}|{member}".encode())
+    return base64.urlsafe_b64encode(blob).decode("ascii")
+
+
 def unseal(key: bytes, event_id: str, member: str, sealed: str) -> dict[str, Any]:
     """The personal fields of a record. `cryptography.exceptions.InvalidTag` when it is another's or was changed."""
     blob = base64.urlsafe_b64decode(sealed)
