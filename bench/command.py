@@ -1,0 +1,101 @@
+"""`carepact bench`: the benchmarks, each with the machine it ran on and what it is compared with."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import orjson
+import structlog
+import typer
+from rich.console import Console
+
+from bench.independent import NoOracle
+from bench.pipeline import NoFigure, Options, Result, Run, run
+from bench.population import Refused
+from carepact.platform_commands import reported
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The benchmarks, with the machine and what they are compared with."
+)
+
+
+@app.command("pipeline")
+def pipeline_command(
+    events: Annotated[int, typer.Option(min=1_000, help="Facts of the population.")] = 300_000,
+    members: Annotated[int, typer.Option(min=10, help="People it is about.")] = 5_000,
+    partitions: Annotated[int, typer.Option(min=1, max=64, help="Of the log.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
+    steady_seconds: Annotated[int, typer.Option(min=2, help="How long latency is measured.")] = 20,
+    only_pipeline: Annotated[bool, typer.Option(help="Leave out latency, resending, long members, readers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Events in Kafka to rows in PostgreSQL to payments acknowledged by Kafka, on a fresh home. Takes some minutes.
+
+    Example: carepact bench pipeline --events 300000 --members 5000
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    options = Options(events, members, partitions, workers, steady_seconds=steady_seconds, only_pipeline=only_pipeline)
+    console = Console(stderr=True, highlight=False, markup=False)
+    with reported():
+        try:
+            result = asyncio.run(run(options, console.print))
+        except (NoFigure, NoOracle, Refused) as refused:
+            console.print(f"carepact: no figure: {refused}")
+            raise typer.Exit(1) from None
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        typer.echo("\n".join(told(result)))
+
+
+def told(result: Result) -> list[str]:
+    """The result for people, ratios first."""
+    ratios, pipeline = result.ratios, result.pipeline
+    lines = ["Ratios, which hold on other machines too:"]
+    for name, said in RATIOS.items():
+        if (ratio := ratios[name]) is not None:
+            lines.append(f"  {ratio:>10g}  {said}")
+    lines += ["", "On this machine, shared by workers, broker and database:"]
+    lines += _row("whole pipeline", pipeline)
+    lines += _row("all sent again", result.resent)
+    lines += _row("plain aiokafka reader", result.aiokafka)
+    lines += _row("plain Faust agent", result.faust)
+    cpu = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in pipeline.cpu_seconds.items())
+    lines.append(f"  processor time: {cpu}, in {pipeline.seconds:.1f} s")
+    peaks = ", ".join(f"{name} {held / 1e6:.0f} MB" for name, held in pipeline.peak_bytes.items())
+    lines.append(f"  peak memory: one worker {pipeline.worker_peak_bytes / 1e6:.0f} MB; {peaks}")
+    if latency := result.latency_ms:
+        lines.append(
+            f"  latency at {latency['events_per_second']:,} events/s, fact sent to payment read: "
+            f"p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms ({latency['payments']:,} payments)"
+        )
+    if long := result.long_member:
+        lines.append(
+            f"  a fact of a member of {long['facts']:,}: {long['microseconds_each']:.0f} us of processor time, "
+            f"of a member of {long['of_short_facts']}: {long['of_short_microseconds_each']:.0f} us"
+        )
+    shares = result.shares
+    lines += [
+        "",
+        f"{pipeline.events:,} sealed events of {result.options.members:,} members, {result.options.partitions} "
+        f"partitions, {result.options.workers} workers: {result.payments:,} payments and corrections, "
+        f"{shares['corrected']:.1%} replaced, void or late, {shares['duplicates']:.1%} duplicates.",
+        f"An independent fold of the same files agrees: {result.months:,} months, {result.cents / 100:,.2f} dollars.",
+        f"{result.machine}",
+    ]
+    return lines
+
+
+RATIOS = {
+    "to_plain_faust_agent": "of a plain Faust agent that only counts",
+    "to_plain_aiokafka_reader": "of a plain aiokafka reader that only decodes",
+    "resent_to_first": "of its own speed when all is sent again",
+    "long_member_to_short": "cost of a fact of a member with many facts, to one with few",
+    "memory_last_to_middle_third": "a worker's memory in the last third of the run, to the middle third",
+}
+
+
+def _row(name: str, run: Run | None) -> list[str]:
+    return [f"  {run.per_second:>10,.0f} events/s  {name} ({run.events:,} events)"] if run else []
