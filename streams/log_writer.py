@@ -7,6 +7,7 @@ again: the same id in the log twice is a duplicate that the fold drops.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -62,6 +63,7 @@ class LogWriter:
         }
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
         """Connect. `aiokafka.errors.KafkaConnectionError` when no broker answers."""
@@ -107,7 +109,7 @@ class LogWriter:
         for index, record in enumerate(records):
             by_partition.setdefault(record.partition, []).append(index)
         offsets = [-1] * len(records)
-        writes = [self._write_partition(topic, p, records, indexes, offsets) for p, indexes in by_partition.items()]
+        writes = [self._in_turn(topic, p, records, indexes, offsets) for p, indexes in by_partition.items()]
         for failed in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(failed, BaseException):
                 raise failed
@@ -120,6 +122,14 @@ class LogWriter:
         positions = [*await self.write(topic, others), *await self.write(topic, first)]
         by_copy = {id(copy): position for copy, position in zip([*others, *first], positions, strict=True)}
         return [by_copy[id(copy)] for copy in copies]
+
+    async def _in_turn(
+        self, topic: str, partition: int, records: Sequence[Record], indexes: list[int], offsets: list[int]
+    ) -> None:
+        """One task at a time for each partition: aiokafka queues one batch, and whoever waits to add another one to a
+        producer that is stopped meanwhile would wait without end."""
+        async with self._turns[topic, partition]:
+            await self._write_partition(topic, partition, records, indexes, offsets)
 
     async def _write_partition(
         self, topic: str, partition: int, records: Sequence[Record], indexes: list[int], offsets: list[int]
