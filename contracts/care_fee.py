@@ -8,9 +8,9 @@ Every dollar is illustrative.
 from __future__ import annotations
 
 from contracts import coverage
-from contracts.clauses import Due, Judgement, Line, eligible_window_facts
+from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
 from contracts.episode import Calendar, Window, at_risk_until, attribute
-from contracts.parts import Adoption, Episode, Member, Ref
+from contracts.parts import Adoption, Episode, Member
 from contracts.terms import TermSheet
 from contracts.units import FOREVER, cents, months_of
 
@@ -59,23 +59,20 @@ class CareFeeClauses:
         """The fee for each month whose first day is in the episode, in life, and closed."""
         until = min(at_risk_until(member, episode.ends_on), adoption.closed_through)
         months = [m for m in months_of(episode.started_on, until) if episode.started_on <= f"{m}-01" <= until]
-        if not months:
-            return []
-        facts: list[tuple[Ref, str]] = []
-        if window.trigger_ref is not None:
-            facts.append((window.trigger_ref, f"therapy on {window.start} ({window.source}) starts the episode"))
-        first = min(window.visits, key=lambda v: (v.day, v.practice))
-        facts.append((first.ref, f"first {first.cancer} visit on {first.day} at practice {first.practice}"))
-        facts += eligible_window_facts(member, window, ("plan",))
-        if adoption.closed_ref is not None:
-            facts.append((adoption.closed_ref, f"days closed through {adoption.closed_through}"))
-        return [self._fee(episode, month, facts) for month in months]
+        return [self._fee(member, episode, window, month, adoption) for month in months]
 
-    def _fee(self, episode: Episode, month: str, facts: list[tuple[Ref, str]]) -> Due:
+    def _fee(self, member: Member, episode: Episode, window: Window, month: str, adoption: Adoption) -> Due:
         fee = self.sheet.on("care_fee", f"{month}-01")
         amount = cents(fee.number, self.sheet.rounding)
-        line = Line("CARE_FEE", fee.label, f"1 month x {fee.number:.2f} = {fee.number:.2f}", amount, (fee,))
-        return Due("CARE_FEE", month, episode.practice, f"{month}-01", [line], facts)
+
+        def explain() -> Explained:
+            line = Line("CARE_FEE", fee.label, f"1 month x {fee.number:.2f} = {fee.number:.2f}", amount, (fee,))
+            facts = [*opening_facts(window), *eligible_window_facts(member, window, ("plan",))]
+            if adoption.closed_ref is not None:
+                facts.append((adoption.closed_ref, f"days closed through {adoption.closed_through}"))
+            return [line], facts
+
+        return Due("CARE_FEE", month, episode.practice, f"{month}-01", amount, explain)
 
     def due_on(self, episode: Episode, closed_through: str) -> str:
         """The next first of a month in the episode, then its end."""

@@ -76,9 +76,12 @@ def _target(records: list[ClaimRecord], void: int, unit: Unit, displaced: set[Pl
 
 def receive(family: Family, record: ClaimRecord) -> tuple[list[Unit], list[Unit]]:
     """Add a record to its family; the units that ceased to count, and those that came to count."""
-    before = {(i, j) for i, j in family.surviving}
     family.records.append(record)
     after = survivors(family.records)
+    if len(family.records) == 1:
+        family.surviving = [[i, j] for i, j in after]
+        return [], [record.units[j] for _, j in after]
+    before = {(i, j) for i, j in family.surviving}
     family.surviving = [[i, j] for i, j in after]
     gone = [family.records[i].units[j] for i, j in sorted(before.difference(after))]
     come = [family.records[i].units[j] for i, j in after if (i, j) not in before]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contracts.episode import Calendar, Window
@@ -35,23 +36,25 @@ class Line:
     terms: tuple[DatedValue, ...]
 
 
+Explained = tuple[list[Line], list[tuple[Ref, str]]]
+"""The lines of a payment, and the facts it rests on, each with what it says."""
+
+
 @dataclass(slots=True)
 class Due:
-    """A payment the evidence supports now."""
+    """A payment the evidence supports now. What explains it is asked for only when it is determined.
+
+    `basis` names the billed service it rests on, `alternatives` those that would serve as well.
+    """
 
     kind: str
     period: str
     practice: str
     effective_on: str
-    lines: list[Line]
-    facts: list[tuple[Ref, str]] = field(default_factory=list)
+    amount_cents: int
+    explain: Callable[[], Explained]
     basis: str = ""
     alternatives: frozenset[str] = frozenset()
-
-    @property
-    def amount_cents(self) -> int:
-        """The sum of the lines."""
-        return sum(line.amount_cents for line in self.lines)
 
 
 class Clauses(Protocol):
@@ -77,6 +80,16 @@ class Clauses(Protocol):
 
     def due_on(self, episode: Episode, closed_through: str) -> str:
         """The next day whose close changes something for the episode."""
+
+
+def opening_facts(window: Window) -> list[tuple[Ref, str]]:
+    """The therapy that starts an episode and its first visit, each with what it says."""
+    source, therapy = window.opened_by
+    first = window.first_visit
+    return [
+        (therapy, f"therapy on {window.start} ({source}) starts the episode"),
+        (first.ref, f"first {first.cancer} visit on {first.day} at practice {first.practice}"),
+    ]
 
 
 def eligible_window_facts(member: Member, window: Window, kinds: tuple[str, ...]) -> list[tuple[Ref, str]]:

@@ -2,11 +2,12 @@
 
 `decide` finds the episodes the evidence supports, judges each by the contract's clauses, and compares it and the
 payments it supports with what stands. What no longer holds is reversed by its exact negative; what newly holds is
-determined; both name the fact that caused it. Nothing is edited (architecture, truths 4 and 5).
+determined; both name the fact that caused it. Nothing is edited.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from contracts import coverage
 from contracts.claims import receive
 from contracts.clauses import Clauses, Due, Judgement
 from contracts.envelope import Fact, episode_id, payment_id
-from contracts.episode import cancer_type, chain, gather, spend_of, triggers
+from contracts.episode import Calendar, cancer_type, chain, shifts, spend_of, window_of
 from contracts.errors import BadSheet
 from contracts.events import TermsAdopted
 from contracts.evidence import CodeSets, days_of, move, of_claim
@@ -50,12 +51,27 @@ CAUSES = {
 
 @dataclass(slots=True)
 class Touched:
-    """What a fact touched: days of evidence, days of spending, therapy days gained or lost, or everything."""
+    """What a fact touched: days of evidence, days of spending, billed services, days of coverage, or everything.
+
+    `chain_from` is the first day from which episodes may begin on other days than before; '' when none does.
+    """
 
     days: set[str] = field(default_factory=set)
     spend: list[tuple[str, list[int]]] = field(default_factory=list)
-    therapy_from: str = ""
+    services: bool = False
+    coverage: tuple[str, str] | None = None
+    chain_from: str = ""
     everything: bool = False
+
+    @property
+    def reach(self) -> tuple[str, str]:
+        """The first and the last day touched; none at all lies between them when nothing was."""
+        days = [*self.days, *(day for day, _ in self.spend)]
+        return (min(days), max(days)) if days else (FOREVER, "")
+
+    def chain(self, day: str) -> None:
+        """Episodes may begin anew from a day on."""
+        self.chain_from = min(self.chain_from or FOREVER, day)
 
 
 @dataclass(slots=True)
@@ -227,7 +243,8 @@ class ContractFold:
                     head.coverage.get(data.coverage, []), span, data.covered
                 )
                 member.dirty.add(("head", ""))
-                return Touched(everything=True) if head.episodes else None
+                # A service on an episode's first day asks what held on the day before (hospice).
+                return Touched(coverage=(span.start, add_days(span.through, 1))) if head.episodes else None
             case "carepact.MemberDescribed.v1":
                 head.birth_year = data.birth_year or head.birth_year
                 head.sex = data.sex or head.sex
@@ -263,52 +280,72 @@ class ContractFold:
         return touched
 
     def _move(self, member: Member, units: list[Unit], sign: int, rules: Rules, touched: Touched) -> None:
+        calendar = rules.clauses.calendar
         for day in move(member, units, come=sign > 0):
-            touched.therapy_from = min(touched.therapy_from or FOREVER, day)
+            if shifts(member, calendar, day, sign > 0):
+                touched.chain(day)
         for unit in units:
             for bucket, _, key, _ in unit.evidence:
-                if bucket != "diagnoses":
-                    touched.days.add(key[:10])
-                elif member.head.fills:
-                    self._diagnosed(member, key[:10], rules, touched)
+                if bucket == "diagnoses":
+                    if member.head.fills:
+                        self._diagnosed(member, calendar, key[:10], sign > 0, touched)
+                    continue
+                touched.days.add(key[:10])
+                if bucket == "services":
+                    touched.services = True
             for day, *amounts in unit.spend:
                 touched.spend.append((day, [sign * amount for amount in amounts]))
 
     @staticmethod
-    def _diagnosed(member: Member, day: str, rules: Rules, touched: Touched) -> None:
+    def _diagnosed(member: Member, calendar: Calendar, day: str, come: bool, touched: Touched) -> None:
         """A diagnosis came or went: fills on its day or in the days after may now be triggers, or no longer."""
-        last = add_days(day, rules.clauses.calendar.lookback_days)
-        for fill in member.head.fills:
-            if day <= fill <= last:
-                touched.days.add(fill)
-                touched.therapy_from = min(touched.therapy_from or FOREVER, fill)
+        fills: Iterable[str] = member.head.fills
+        if len(member.head.fills) > calendar.lookback_days:
+            fills = (add_days(day, n) for n in range(calendar.lookback_days + 1))
+        last = add_days(day, calendar.lookback_days)
+        for fill in fills:
+            if day <= fill <= last and fill in member.head.fills:
+                if fill in member.head.episodes:
+                    touched.days.add(fill)
+                if shifts(member, calendar, fill, come):
+                    touched.chain(fill)
 
     def decide(self, member: Member, fact: Fact, rules: Rules, touched: Touched) -> Outcome:
         """The difference between what the evidence supports now and what stands."""
         outcome = Outcome()
-        kept = set(member.head.episodes)
         opened: list[str] = []
-        if touched.therapy_from or touched.everything:
+        if touched.chain_from or touched.everything:
             opened = self._rechain(member, fact, rules, touched, outcome)
-        ends = rules.clauses.calendar.ends_on
-        for day, amounts in touched.spend:
+        if touched.everything or touched.coverage:
+            first, last = touched.coverage or ("", FOREVER)
+            whole_from = _whole_from(member)
             for start in member.head.episodes:
-                if start in kept and start <= day <= ends(start):
-                    spend = member.episodes[start].spend
-                    for i, amount in enumerate(amounts):
-                        spend[i] += amount
-        whole_from = _whole_from(member)
-        for start in list(member.head.episodes):
-            if touched.everything:
-                if start[:7] >= whole_from:
-                    self._judge(member, fact, rules, member.episodes[start], outcome)
-                continue
-            end = ends(start)
-            if start in opened or any(start <= day <= end for day in touched.days):
-                self._judge(member, fact, rules, member.episodes[start], outcome)
-            elif any(start <= day <= end for day, _ in touched.spend):
-                self._spend(member, fact, rules, member.episodes[start], outcome)
+                if start[:7] >= whole_from and start <= last and rules.clauses.calendar.ends_on(start) >= first:
+                    self._judge(member, fact, rules, member.episodes[start], touched, outcome)
+            return outcome
+        first, last = touched.reach
+        for start in member.head.episodes:
+            if start in opened:
+                self._judge(member, fact, rules, member.episodes[start], touched, outcome)
+            elif start <= last and rules.clauses.calendar.ends_on(start) >= first:
+                self._touch(member, fact, rules, member.episodes[start], touched, outcome)
         return outcome
+
+    def _touch(
+        self, member: Member, fact: Fact, rules: Rules, episode: Episode, touched: Touched, outcome: Outcome
+    ) -> None:
+        """Spending within the episode is added to it; evidence within it has it judged again."""
+        start, end = episode.started_on, episode.ends_on
+        spent = [amounts for day, amounts in touched.spend if start <= day <= end]
+        for amounts in spent:
+            for i, amount in enumerate(amounts):
+                episode.spend[i] += amount
+        if spent:
+            member.dirty.add(("episode", start))
+        if any(start <= day <= end for day in touched.days):
+            self._judge(member, fact, rules, episode, touched, outcome)
+        elif spent:
+            self._expenditure(member, fact, episode, rules.clauses.expenditure_cents(episode), outcome)
 
     def _rechain(self, member: Member, fact: Fact, rules: Rules, touched: Touched, outcome: Outcome) -> list[str]:
         """Find the episodes again from the first that could have changed; close those gone, make those new."""
@@ -316,10 +353,9 @@ class ContractFold:
         if touched.everything:
             before = [s for s in head.episodes if s[:7] < _whole_from(member)]
         else:
-            before = [s for s in head.episodes if calendar.ends_on(s) < touched.therapy_from]
+            before = [s for s in head.episodes if calendar.ends_on(s) < touched.chain_from]
         after = calendar.ends_on(before[-1]) if before else ""
-        days = [] if head.retired else triggers(member, calendar.lookback_days, after)
-        starts = chain(days, calendar, after)
+        starts = [] if head.retired else chain(member, calendar, after)
         old = head.episodes[len(before) :]
         if starts == old:
             return []
@@ -346,37 +382,43 @@ class ContractFold:
     def _cancel(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
         """The episode's first therapy is gone, or an earlier one covers it: its payments are reversed."""
         member.head.due.pop(episode.started_on, None)
+        member.windows.pop(episode.started_on, None)
         self._settle(member, fact, rules, episode, [], outcome)
         judgement = Judgement("cancelled", "member_retired" if member.head.retired else "trigger_moved")
         self._version(member, fact, episode, judgement, episode.cancer_type, episode.practice, outcome)
         episode.spend = [0, 0, 0, 0]
-        self._expenditure(fact, episode, 0, outcome)
+        self._expenditure(member, fact, episode, 0, outcome)
 
-    def _judge(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
-        clauses = rules.clauses
-        window = gather(member, episode.started_on, episode.ends_on, clauses.calendar)
-        cancer = cancer_type(window)
+    def _judge(
+        self, member: Member, fact: Fact, rules: Rules, episode: Episode, touched: Touched, outcome: Outcome
+    ) -> None:
+        """Decide an episode again. Its payments rest on this judgement, on services, coverage and what is adopted."""
+        clauses, version = rules.clauses, episode.version
+        window = window_of(member, episode.started_on, episode.ends_on)
+        cancer = cancer_type(member, window, clauses.calendar.lookback_days)
         judgement = clauses.judge(member, window, cancer)
-        practice = clauses.practice(window)
-        self._version(member, fact, episode, judgement, cancer, practice, outcome)
-        due = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
-        self._settle(member, fact, rules, episode, due, outcome)
-        self._spend(member, fact, rules, episode, outcome)
-        waits = clauses.due_on(episode, self.adoption.closed_through)
-        if member.head.due.get(episode.started_on, "") != waits:
-            member.dirty.add(("head", ""))
-            if waits:
-                member.head.due[episode.started_on] = waits
-            else:
-                del member.head.due[episode.started_on]
-
-    def _spend(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
-        member.dirty.add(("episode", episode.started_on))
-        self._expenditure(fact, episode, rules.clauses.expenditure_cents(episode), outcome)
+        self._version(member, fact, episode, judgement, cancer, clauses.practice(window), outcome)
+        if touched.everything or touched.coverage or touched.services or episode.version != version:
+            due = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
+            self._settle(member, fact, rules, episode, due, outcome)
+            self._wait(member, episode.started_on, clauses.due_on(episode, self.adoption.closed_through))
+        self._expenditure(member, fact, episode, clauses.expenditure_cents(episode), outcome)
 
     @staticmethod
-    def _expenditure(fact: Fact, episode: Episode, total: int, outcome: Outcome) -> None:
+    def _wait(member: Member, start: str, until: str) -> None:
+        """Note the day whose close changes something for an episode."""
+        due = member.head.due
+        if due.get(start, "") != until:
+            member.dirty.add(("head", ""))
+            if until:
+                due[start] = until
+            else:
+                del due[start]
+
+    @staticmethod
+    def _expenditure(member: Member, fact: Fact, episode: Episode, total: int, outcome: Outcome) -> None:
         if (delta := total - episode.expenditure_cents) != 0:
+            member.dirty.add(("episode", episode.started_on))
             episode.expenditure_cents = total
             outcome.spends.append(SpendChange(episode.episode_id, fact.offset, delta, total))
 
@@ -400,9 +442,9 @@ class ContractFold:
             episode.practice,
             episode.closed,
         )
-        member.dirty.add(("episode", episode.started_on))
         if new == old and episode.version:
             return
+        member.dirty.add(("episode", episode.started_on))
         episode.version += 1
         episode.cancer_type, episode.practice, episode.closed = cancer, practice, closed
         episode.status, episode.void_reason = judgement.status, judgement.void_reason
@@ -482,8 +524,10 @@ class ContractFold:
         outcome: Outcome,
     ) -> None:
         amount = due.amount_cents
+        explained, rests_on = due.explain()
+        assert sum(line.amount_cents for line in explained) == amount
         name = payment_id(self.contract, episode.episode_id, due.kind, due.period, fact.fact_id, "", 0)
-        components = [[line.clause, line.label, line.amount_cents] for line in due.lines]
+        components = [[line.clause, line.label, line.amount_cents] for line in explained]
         episode.owed[key] = Owed(
             name, due.kind, due.period, amount, due.practice, due.effective_on, due.basis, components
         )
@@ -495,9 +539,9 @@ class ContractFold:
                 "amount_cents": line.amount_cents,
                 "terms": [term.as_use() for term in line.terms],
             }
-            for line in due.lines
+            for line in explained
         ]
-        facts = [*due.facts, (rules.sheet.ref, f"terms {rules.sheet.version} of {self.contract} adopted")]
+        facts = [*rests_on, (rules.sheet.ref, f"terms {rules.sheet.version} of {self.contract} adopted")]
         self._emit(
             member, fact, rules, episode, outcome, name, due.kind, amount, due.practice, due.period, due.effective_on,
             "", supersedes, lines, facts,

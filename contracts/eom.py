@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from contracts import coverage
-from contracts.clauses import Due, Judgement, Line, eligible_window_facts
+from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
 from contracts.episode import Calendar, Service, Window, at_risk_until, attribute
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
@@ -50,7 +50,7 @@ class EomClauses:
             return "before_model"
         if window.start > self._last:
             return "after_model"
-        if window.cell_therapy is not None:
+        if window.cell_therapies:
             return "car_t"
         spans, last = member.head.coverage, at_risk_until(member, window.end)
         for kind in ("part_a", "part_b"):
@@ -63,7 +63,7 @@ class EomClauses:
 
     def _exclusion(self, window: Window, cancer: str) -> str:
         """EOM 1.5: endocrine therapy alone in breast cancer, androgen therapy alone in prostate cancer."""
-        given = window.drugs | window.filled
+        given = window.drugs.keys() | window.filled.keys()
         if cancer == "breast" and given == {"hormonal_breast"} and not window.drugs:
             return "low_risk_breast"
         if cancer == "prostate" and given == {"hormonal_prostate"}:
@@ -104,9 +104,8 @@ class EomClauses:
         most = int(self.sheet.on("meos_months_max", episode.started_on).number)
         base = self.sheet.on("meos_payment", episode.started_on)
         addition = self.sheet.on("meos_dual_addition", episode.started_on)
-        common = self._episode_facts(member, window)
         return [
-            self._month_due(member, month, billed[month], base, addition, common, adoption)
+            self._month_due(member, window, month, billed[month], base, addition, adoption)
             for month in sorted(billed)[:most]
         ]
 
@@ -121,7 +120,7 @@ class EomClauses:
         hospice = member.head.coverage.get("hospice")
         until = member.head.died_on or FOREVER
         months: dict[str, list[Service]] = {}
-        for service in window.services:
+        for service in window.services.values():
             if (
                 service.code == self._meos_code
                 and service.practice == episode.practice
@@ -135,37 +134,43 @@ class EomClauses:
     def _month_due(
         self,
         member: Member,
+        window: Window,
         month: str,
         services: list[Service],
         base: DatedValue,
         addition: DatedValue,
-        common: list[tuple[Ref, str]],
         adoption: Adoption,
     ) -> Due:
         service = min(services, key=lambda s: s.key)
-        lines = [
-            Line("MEOS", base.label, f"1 month x {base.number:.2f} = {base.number:.2f}", cents(base.number), (base,))
-        ]
-        facts = [(service.ref, f"{service.code} furnished on {service.day} by practice {service.practice}"), *common]
         dual = coverage.on(member.head.coverage.get("dual"), service.day)
-        if dual is not None and dual.code in self._dual_codes:
-            codes = self.sheet.on("dual_codes", service.day)
-            arithmetic = f"1 month x {addition.number:.2f} = {addition.number:.2f}, dual status {dual.code}"
-            lines.append(Line("MEOS.dual", addition.label, arithmetic, cents(addition.number), (addition, codes)))
-            facts.append((dual.ref, f"dual status {dual.code} on {service.day}"))
-        participation = coverage.on(adoption.practices.get(service.practice), service.day)
-        if participation is not None:
-            facts.append((participation.ref, f"practice {service.practice} participates on {service.day}"))
+        adds = dual is not None and dual.code in self._dual_codes
+        amount = cents(base.number, self.sheet.rounding)
+        if adds:
+            amount += cents(addition.number, self.sheet.rounding)
+
+        def explain() -> Explained:
+            facts = [(service.ref, f"{service.code} furnished on {service.day} by practice {service.practice}")]
+            facts += self._episode_facts(member, window)
+            lines = [self._line("MEOS", base, "")]
+            if dual is not None and adds:
+                codes = self.sheet.on("dual_codes", service.day)
+                lines.append(self._line("MEOS.dual", addition, f", dual status {dual.code}", codes))
+                facts.append((dual.ref, f"dual status {dual.code} on {service.day}"))
+            participation = coverage.on(adoption.practices.get(service.practice), service.day)
+            if participation is not None:
+                facts.append((participation.ref, f"practice {service.practice} participates on {service.day}"))
+            return lines, facts
+
         others = frozenset(s.key for s in services)
-        return Due("MEOS", month, service.practice, service.day, lines, facts, service.key, others)
+        return Due("MEOS", month, service.practice, service.day, amount, explain, service.key, others)
+
+    def _line(self, clause: str, rate: DatedValue, because: str, *also: DatedValue) -> Line:
+        """One month of a rate: 1 month x 110.00 = 110.00."""
+        arithmetic = f"1 month x {rate.number:.2f} = {rate.number:.2f}{because}"
+        return Line(clause, rate.label, arithmetic, cents(rate.number, self.sheet.rounding), (rate, *also))
 
     def _episode_facts(self, member: Member, window: Window) -> list[tuple[Ref, str]]:
-        facts: list[tuple[Ref, str]] = []
-        if window.trigger_ref is not None:
-            facts.append((window.trigger_ref, f"therapy on {window.start} ({window.source}) starts the episode"))
-        first = min(window.visits, key=lambda v: (v.day, v.practice))
-        facts.append((first.ref, f"first {first.cancer} visit on {first.day} at practice {first.practice}"))
-        return facts + eligible_window_facts(member, window, ("part_a", "part_b"))
+        return [*opening_facts(window), *eligible_window_facts(member, window, ("part_a", "part_b"))]
 
     def due_on(self, episode: Episode, closed_through: str) -> str:
         """Time alone only closes an episode's window."""

@@ -14,6 +14,9 @@ from typing import Any
 from contracts.parts import Member, Ref
 from contracts.units import FOREVER, add_days, add_months, months_of
 
+WINDOWS_KEPT = 2
+"""Of one member, in memory: facts come for the newest episode, and at times for the one before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
@@ -56,32 +59,119 @@ class Service:
 
 @dataclass(slots=True)
 class Window:
-    """All evidence of one episode."""
+    """All evidence of one episode, counted so that one more piece, or one less, costs the same however many there are.
+
+    `opening` are the first day's therapies and fills as `Month` keeps them; the least key is the one that opens.
+    `visits` are distinct by day, practice and cancer type, each with the claims that say so.
+    """
 
     start: str
     end: str
-    source: str = ""
-    trigger_ref: Ref | None = None
-    trigger_cancer: str = ""
-    visits: list[Visit] = field(default_factory=list)
-    drugs: set[str] = field(default_factory=set)
-    filled: set[str] = field(default_factory=set)
-    services: list[Service] = field(default_factory=list)
-    cell_therapy: Ref | None = None
+    opening: dict[str, list[Any]] = field(default_factory=dict)
+    drugs: dict[str, int] = field(default_factory=dict)
+    filled: dict[str, int] = field(default_factory=dict)
+    visits: dict[tuple[str, str, str], dict[str, Ref]] = field(default_factory=dict)
+    practices: dict[str, int] = field(default_factory=dict)
+    cancers: dict[str, int] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    cell_therapies: dict[str, Ref] = field(default_factory=dict)
+
+    def note(self, bucket: str, key: str, value: Any, come: bool) -> None:
+        """One piece of evidence within the window came to count, or ceased to."""
+        match bucket:
+            case "triggers":
+                _tally(self.drugs, value[1], come)
+                self._opens(key, value, come)
+            case "fills":
+                _tally(self.filled, value[0], come)
+                self._opens(key, value, come)
+            case "visits":
+                self._visit(key, value, come)
+            case "services":
+                if come:
+                    day, practice, code, _ = key.split("|", 3)
+                    self.services[key] = Service(day, practice, code, key, value[1])
+                else:
+                    del self.services[key]
+            case "cell_therapies":
+                _hold(self.cell_therapies, key, value, come)
+
+    def _opens(self, key: str, value: list[Any], come: bool) -> None:
+        if key.startswith(self.start):
+            _hold(self.opening, key, value, come)
+
+    def _visit(self, key: str, ref: Ref, come: bool) -> None:
+        day, practice, cancer, claim = key.split("|", 3)
+        visit = (day, practice, cancer)
+        claims = self.visits.get(visit)
+        if claims is None:
+            claims = self.visits[visit] = {}
+            _tally(self.practices, practice, True)
+            _tally(self.cancers, cancer, True)
+        _hold(claims, claim, ref, come)
+        if not claims:
+            del self.visits[visit]
+            _tally(self.practices, practice, False)
+            _tally(self.cancers, cancer, False)
+
+    @property
+    def opened_by(self) -> tuple[str, Ref]:
+        """(source, fact) of the therapy that opens the episode."""
+        value = self.opening[min(self.opening)]
+        return (value[2], value[3]) if len(value) > 2 else ("part_d", value[1])
+
+    @property
+    def first_visit(self) -> Visit:
+        """The first visit; there must be one."""
+        visit = min(self.visits)
+        claims = self.visits[visit]
+        return Visit(*visit, claims[min(claims)])
 
 
-def triggers(member: Member, lookback_days: int, after: str) -> list[str]:
-    """The days after `after` on which therapy could start an episode, in order (EOM 1.2).
+def _tally(counts: dict[str, int], name: str, come: bool) -> None:
+    count = counts.get(name, 0) + (1 if come else -1)
+    if count:
+        counts[name] = count
+    else:
+        del counts[name]
 
-    Every day of therapy billed to Part B; and a pharmacy fill's day, if a cancer diagnosis was billed on it or in
-    the days before it.
+
+def _hold(held: dict[str, Any], key: str, value: Any, come: bool) -> None:
+    if come:
+        held[key] = value
+    else:
+        del held[key]
+
+
+def chain(member: Member, calendar: Calendar, after: str) -> list[str]:
+    """The start days of consecutive episodes: the first trigger after `after`, then the first after each end.
+
+    A trigger is a day of therapy billed to Part B, or a pharmacy fill's day with a cancer diagnosis billed on it or in
+    the days before it (EOM 1.2). No drug-free gap is asked for; a void episode keeps its window.
     """
-    head = member.head
-    days = {day for day in head.therapy_days if day > after}
-    for day in head.fills:
-        if day > after and day not in days and diagnosed(member, day, lookback_days) is not None:
-            days.add(day)
-    return sorted(days)
+    therapy, fills = member.head.therapy_days, member.head.fills
+    days = sorted({day for days in (therapy, fills) for day in days if day > after})
+    starts: list[str] = []
+    passed = after
+    index = 0
+    while (index := bisect_right(days, passed, index)) < len(days):
+        passed = day = days[index]
+        if day in therapy or diagnosed(member, day, calendar.lookback_days) is not None:
+            starts.append(day)
+            passed = calendar.ends_on(day)
+    return starts
+
+
+def shifts(member: Member, calendar: Calendar, day: str, come: bool) -> bool:
+    """Whether episodes may begin on other days once a trigger came to a day, or left it.
+
+    One that came inside an episode starts nothing, and one that left takes nothing away unless it started an episode.
+    """
+    starts = member.head.episodes
+    if not come:
+        return day in starts
+    index = bisect_right(starts, day) - 1
+    return index < 0 or calendar.ends_on(starts[index]) < day
 
 
 def diagnosed(member: Member, fill: str, lookback_days: int) -> list[Any] | None:
@@ -98,58 +188,35 @@ def diagnosed(member: Member, fill: str, lookback_days: int) -> list[Any] | None
     return best
 
 
-def chain(days: list[str], calendar: Calendar, after: str) -> list[str]:
-    """The start days of consecutive episodes: the first trigger after `after`, then the first after each end.
-
-    No drug-free gap is asked for; a trigger inside an open episode starts nothing; a void episode keeps its window.
-    """
-    starts: list[str] = []
-    end = after
-    index = 0
-    while (index := bisect_right(days, end, index)) < len(days):
-        starts.append(days[index])
-        end = calendar.ends_on(days[index])
-    return starts
+def window_of(member: Member, start: str, end: str) -> Window:
+    """The evidence from `start` to `end`: as kept with the member and brought up to date by each fact, or gathered."""
+    windows: dict[str, Window] = member.windows
+    window = windows.get(start)
+    if window is None or window.end != end:
+        while len(windows) >= WINDOWS_KEPT:
+            del windows[next(iter(windows))]
+        window = windows[start] = gather(member, start, end)
+    return window
 
 
-def gather(member: Member, start: str, end: str, calendar: Calendar) -> Window:
+def gather(member: Member, start: str, end: str) -> Window:
     """The evidence from `start` to `end`, out of the member's months."""
     window = Window(start, end)
     first, last = start[:7], end[:7]
-    seen: set[str] = set()
-    opening: str | None = None
     for name in months_of(start, end):
-        month = member.months.get(name)
-        if month is None:
+        if (month := member.months.get(name)) is None:
             continue
-        inside = first < name < last
-        for key, value in month.triggers.items():
-            if inside or start <= key[:10] <= end:
-                window.drugs.add(value[1])
-                if key[:10] == start and (opening is None or key < opening):
-                    opening = key
-                    window.trigger_cancer, window.source, window.trigger_ref = value[0], value[2], value[3]
-        for key, value in month.fills.items():
-            if inside or start <= key[:10] <= end:
-                window.filled.add(value[0])
-                if key[:10] == start and (opening is None or key < opening):
-                    found = diagnosed(member, start, calendar.lookback_days)
-                    if found is not None:
-                        opening = key
-                        window.trigger_cancer, window.source, window.trigger_ref = found[0], "part_d", value[1]
-        for key, ref in month.visits.items():
-            if inside or start <= key[:10] <= end:
-                day, practice, cancer, _ = key.split("|", 3)
-                if (distinct := f"{day}|{practice}|{cancer}") not in seen:
-                    seen.add(distinct)
-                    window.visits.append(Visit(day, practice, cancer, ref))
-        for key, value in month.services.items():
-            if inside or start <= key[:10] <= end:
-                day, practice, code, _ = key.split("|", 3)
-                window.services.append(Service(day, practice, code, key, value[1]))
-        for key, ref in month.cell_therapies.items():
-            if inside or start <= key[:10] <= end:
-                window.cell_therapy = ref
+        whole = first < name < last
+        for bucket, evidence in (
+            ("triggers", month.triggers),
+            ("fills", month.fills),
+            ("visits", month.visits),
+            ("services", month.services),
+            ("cell_therapies", month.cell_therapies),
+        ):
+            for key, value in evidence.items():
+                if whole or start <= key[:10] <= end:
+                    window.note(bucket, key, value, True)
     return window
 
 
@@ -165,23 +232,29 @@ def spend_of(member: Member, start: str, end: str) -> list[int]:
     return total
 
 
-def cancer_type(window: Window) -> str:
+def cancer_type(member: Member, window: Window, lookback_days: int) -> str:
     """The type with most visits; ties by the latest visit, then the one before it, then the practice's last digit.
 
-    Source: OCM Appendix A 1.6. Without a visit it is that of the therapy's claim.
+    Source: OCM Appendix A 1.6. Without a visit it is that of the therapy's claim, or of what its fill looks back to.
     """
     if not window.visits:
-        return window.trigger_cancer
-    days: dict[str, list[str]] = {}
-    for visit in window.visits:
-        days.setdefault(visit.cancer, []).append(visit.day)
-    if len(days) == 1:
-        return next(iter(days))
-    most = max(len(found) for found in days.values())
-    tied = {cancer: sorted(found, reverse=True) for cancer, found in days.items() if len(found) == most}
+        value = window.opening[min(window.opening)]
+        if len(value) > 2:
+            return str(value[0])
+        found = diagnosed(member, window.start, lookback_days)
+        return str(found[0]) if found else ""
+    if len(window.cancers) == 1:
+        return next(iter(window.cancers))
+    most = max(window.cancers.values())
+    tied = {cancer: _days(window, 2, cancer) for cancer, count in window.cancers.items() if count == most}
     latest = max(tied.values())
     left = [cancer for cancer, found in tied.items() if found == latest]
-    return min(left, key=lambda c: (min(v.practice[::-1] for v in window.visits if v.cancer == c), c))
+    return min(left, key=lambda c: (min(practice[::-1] for _, practice, cancer in window.visits if cancer == c), c))
+
+
+def _days(window: Window, part: int, name: str) -> list[str]:
+    """The days of the visits with `name` at `part` (1 practice, 2 cancer type), the latest first."""
+    return sorted((visit[0] for visit in window.visits if visit[part] == name), reverse=True)
 
 
 def attribute(window: Window, share: Decimal) -> str:
@@ -189,21 +262,16 @@ def attribute(window: Window, share: Decimal) -> str:
 
     Ties: the latest visit, then the lowest last digit of the practice's number. '' without a visit.
     """
-    if not window.visits:
-        return ""
-    days: dict[str, list[str]] = {}
-    for visit in window.visits:
-        days.setdefault(visit.practice, []).append(visit.day)
-    if len(days) == 1:
-        return next(iter(days))
-    opening = min(visit.day for visit in window.visits)
-    first = min(
-        (practice for practice, found in days.items() if opening in found), key=lambda p: (-len(days[p]), p[::-1], p)
-    )
-    if len(days[first]) >= share * len(window.visits):
+    counts = window.practices
+    if len(counts) <= 1:
+        return next(iter(counts), "")
+    opening = min(window.visits)[0]
+    seen_first = {practice for day, practice, _ in window.visits if day == opening}
+    first = min(seen_first, key=lambda p: (-counts[p], p[::-1], p))
+    if counts[first] >= share * len(window.visits):
         return first
-    most = max(len(found) for found in days.values())
-    tied = {practice: max(found) for practice, found in days.items() if len(found) == most}
+    most = max(counts.values())
+    tied = {practice: _days(window, 1, practice)[0] for practice, count in counts.items() if count == most}
     latest = max(tied.values())
     return min((practice for practice, day in tied.items() if day == latest), key=lambda p: (p[::-1], p))
 

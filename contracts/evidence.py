@@ -175,9 +175,12 @@ def move(member: Member, units: list[Unit], come: bool) -> list[str]:
     Returns the days that became, or ceased to be, days of therapy.
     """
     changed: list[str] = []
+    name, month = "", Month()
     for unit in units:
-        for bucket, name, key, value in unit.evidence:
-            held: dict[str, Any] = getattr(_month(member, name), bucket)
+        for bucket, of, key, value in unit.evidence:
+            if of != name:
+                name, month = of, _month(member, of)
+            held: dict[str, Any] = getattr(month, bucket)
             if come:
                 held[key] = value
             else:
@@ -185,20 +188,25 @@ def move(member: Member, units: list[Unit], come: bool) -> list[str]:
             for window in member.windows.values():
                 if window.start <= key[:10] <= window.end:
                     window.note(bucket, key, value, come)
-            if bucket == "triggers" or bucket == "fills":  # noqa: PLR1714 # the fold runs this for every line
-                _count(
-                    member, member.head.therapy_days if bucket == "triggers" else member.head.fills, key, come, changed
-                )
+            if bucket == "triggers":
+                _count(member, member.head.therapy_days, key, come, changed)
+            elif bucket == "fills":
+                _count(member, member.head.fills, key, come, changed)
         for day, *amounts in unit.spend:
-            spend = _month(member, day[:7]).spend
-            spent = spend.get(day)
-            if spent is None:
-                spent = spend[day] = [0, 0, 0, 0]
-            for i, amount in enumerate(amounts):
-                spent[i] += amount if come else -amount
-            if not any(spent):
-                del spend[day]
+            if day[:7] != name:
+                name, month = day[:7], _month(member, day[:7])
+            _spend(month.spend, day, amounts, come)
     return changed
+
+
+def _spend(spend: dict[str, list[int]], day: str, amounts: list[int], come: bool) -> None:
+    spent = spend.get(day)
+    if spent is None:
+        spent = spend[day] = [0, 0, 0, 0]
+    for i, amount in enumerate(amounts):
+        spent[i] += amount if come else -amount
+    if not any(spent):
+        del spend[day]
 
 
 def _month(member: Member, name: str) -> Month:

@@ -150,7 +150,8 @@ class Member:
     """The working copy of one member while facts are folded; discarded if a fold raises.
 
     `since` is the first month whose months and episodes are loaded ('' = all of them, '9999-12' = none).
-    `dirty` names the parts to be written: (kind, key).
+    `dirty` names the parts to be written: (kind, key). `windows` are the evidence of the episodes last decided, by
+    their start, so that the next fact need not gather it again; they are not stored.
     """
 
     __slots__ = (
@@ -164,6 +165,7 @@ class Member:
         "payer",
         "since",
         "token",
+        "windows",
     )
 
     def __init__(self, payer: str, partition: int, token: str) -> None:
@@ -177,6 +179,7 @@ class Member:
         self.since = "9999-12"
         self.loaded_families: set[str] = set()
         self.dirty: set[tuple[str, str]] = set()
+        self.windows: dict[str, Any] = {}
 
     def place(self, kind: str, key: str, part: Any) -> None:
         """Put a loaded part where the fold looks for it."""

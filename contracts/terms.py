@@ -14,11 +14,13 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
 from contracts.errors import BadSheet, NoTermInForce
+
+_decimal = lru_cache(maxsize=4_096)(Decimal)
 
 STATUSES = ("found", "known", "open", "illustrative")
 
@@ -39,7 +41,7 @@ class DatedValue:
     @property
     def number(self) -> Decimal:
         """The value as an exact decimal."""
-        return Decimal(self.value)
+        return _decimal(self.value)
 
     def as_use(self) -> dict[str, Any]:
         """The value as `PaymentLine.terms` keeps it."""
@@ -65,6 +67,7 @@ class TermSheet:
         self.rounding: str = content["sheet"]["rounding"]
         self._starts: dict[str, list[str]] = {}
         self._values: dict[str, list[DatedValue]] = {}
+        self._found: dict[tuple[str, str], DatedValue] = {}
         for name, term in content["terms"].items():
             self._read(name, term)
 
@@ -94,10 +97,15 @@ class TermSheet:
 
     def on(self, term: str, day: str) -> DatedValue:
         """The value of `term` on `day` ('YYYY-MM-DD')."""
-        index = bisect_right(self._starts.get(term, []), day) - 1
-        if index < 0:
-            raise NoTermInForce(self.contract, term, day)
-        return self._values[term][index]
+        found = self._found.get((term, day))
+        if found is None:
+            index = bisect_right(self._starts.get(term, []), day) - 1
+            if index < 0:
+                raise NoTermInForce(self.contract, term, day)
+            found = self._values[term][index]
+            if len(self._found) < 100_000:  # a sheet has some 15 terms, asked for on a few thousand days
+                self._found[term, day] = found
+        return found
 
     def codes(self, value_set: str) -> dict[str, str]:
         """A value set's codes, each with its class."""

@@ -46,7 +46,9 @@ def add_months(day: str, months: int) -> str:
 
 @lru_cache(maxsize=65_536)
 def add_days(day: str, days: int) -> str:
-    """The day so many days later."""
+    """The day so many days later; no day is later than the last."""
+    if day == FOREVER and days > 0:
+        return FOREVER
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
