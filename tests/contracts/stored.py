@@ -92,3 +92,34 @@ class StoredFold:
             size += len(held[kind, key])
         self.written.append((len(member.dirty), size))
         self.due[member.token] = due
+
+
+class CachedFold(StoredFold):
+    """As `StoredFold`, but members stay in memory, gain months when a fact needs them, and lose old ones at times."""
+
+    def __init__(self, contract: str, facts: Iterable[Fact] = ()) -> None:
+        self.kept: dict[str, Member] = {}
+        self.turn = 0
+        super().__init__(contract, facts)
+
+    def _load(self, token: str, needs: Needs) -> Member:
+        member = self.kept.setdefault(token, Member(self.payer, 0, token))
+        held = self.parts.get(token, {})
+        self.turn += 1
+        if self.turn % 3 == 0:
+            member.months = {key: month for key, month in member.months.items() if key >= needs.since}
+            member.episodes = {key: episode for key, episode in member.episodes.items() if key >= needs.since}
+            member.since = max(member.since, needs.since)
+        for (kind, key), data in held.items():
+            missing = {"claim": key not in member.families, "head": len(member.dirty) == 0}.get(
+                kind, key < member.since
+            )
+            wanted = {"claim": key in needs.families, "head": True}.get(kind, key >= needs.since)
+            if wanted and missing:
+                member.place(kind, key, decoders[kind](data))
+        member.since = min(member.since, needs.since)
+        return member
+
+    def _store(self, member: Member, due: str) -> None:
+        super()._store(member, due)
+        member.dirty.clear()

@@ -17,7 +17,7 @@ from contracts.outcome import Outcome, ledger_lines
 from contracts.parts import ClaimRecord, Family
 from tests.contracts.given import CLAIMS, Data, Folded, Log, Said, Standing, Teller, model_of
 from tests.contracts.histories import claims, contracts, logs
-from tests.contracts.stored import StoredFold
+from tests.contracts.stored import CachedFold, StoredFold
 
 QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 LONG = settings(
@@ -161,6 +161,14 @@ def test_nothing_depends_on_what_is_in_memory(log: Log) -> None:
     few = StoredFold(log.contract, log.facts)
     for i, (one, other) in enumerate(zip(live.outcomes, few.outcomes, strict=True)):
         assert plain(one) == plain(other), f"fact {i}: {log.facts[i].type}"
+
+
+@both(60, logs())
+def test_nothing_depends_on_how_long_it_is_in_memory(log: Log) -> None:
+    """A member kept in memory, which gains and loses months there, decides the same."""
+    live = Folded(log.contract, log.facts)
+    cached = CachedFold(log.contract, log.facts)
+    assert [plain(o) for o in live.outcomes] == [plain(o) for o in cached.outcomes]
 
 
 @both(20, logs())
