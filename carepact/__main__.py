@@ -14,6 +14,7 @@ from carepact import (
     subject_commands,
     worker_command,
 )
+from carepact.calendar_command import calendar
 from carepact.demo import demo_command
 from carepact.generate.command import generate_command
 
@@ -36,6 +37,7 @@ app.add_typer(contract_commands.app, name="contract")
 app.add_typer(subject_commands.app, name="subject")
 app.add_typer(replay_commands.app, name="replay", help="Compute again from the log, and compare.")
 app.command("worker", hidden=True)(worker_command.worker)
+app.command("calendar", hidden=True)(calendar)
 
 
 def _version(wanted: bool) -> None:

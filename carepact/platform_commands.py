@@ -16,6 +16,7 @@ from rich.console import Console
 
 from carepact.adopting import adopt_bundled
 from carepact.local import running
+from carepact.local.calendar import Calendar
 from carepact.local.doctor import examine
 from carepact.local.errors import PlatformError, Refused
 from carepact.local.platform import LocalPlatform
@@ -33,7 +34,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 @app.command("up")
 def up_command(
     home: Home = None,
-    workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes of the contract agents.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes of the contract agents.")] = 1,
+    close_days: Annotated[bool, typer.Option(help="Close each payer's days as they pass, in its time zone.")] = False,
     detach: Annotated[bool, typer.Option(help="Return when all is ready, and leave it running.")] = False,
     ready_descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -44,11 +46,16 @@ def up_command(
     with reported(ready_descriptor):
         settings = settings_of(home)
         if detach:
-            running.up_detached(settings, workers)
+            running.up_detached(settings, workers, close_days=close_days)
             say(f"carepact runs in {settings.home_folder}; stop it with `carepact down`")
             return
         to_stderr()
-        platform = LocalPlatform(settings=settings, workers=workers, prepared=lambda: _adopt(settings))
+        platform = LocalPlatform(
+            settings=settings,
+            workers=workers,
+            more_parts=[Calendar(settings.home_folder)] if close_days else [],
+            prepared=lambda: _adopt(settings),
+        )
 
         def ready() -> None:
             running.tell(ready_descriptor, 0)

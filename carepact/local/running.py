@@ -58,7 +58,7 @@ async def _until_orphaned(stop: Callable[[str], None]) -> None:
         stop("the process that started this one has ended")
 
 
-def up_detached(settings: Settings, workers: int) -> None:
+def up_detached(settings: Settings, workers: int, *, close_days: bool = False) -> None:
     """Start a supervisor in the background and return when all is ready; what it refuses is raised here.
 
     What must be fetched is fetched first, where its progress can be seen.
@@ -69,6 +69,7 @@ def up_detached(settings: Settings, workers: int) -> None:
         jars.class_path(settings.kafka_jars, settings.maven)
     reading, writing = os.pipe()
     words = [sys.executable, "-m", "carepact.platform_commands", "up", "--home", str(home), "--workers", str(workers)]
+    words += ["--close-days"] if close_days else []
     with (home.logs / "supervisor.log").open("ab") as printed:
         subprocess.Popen(
             [*words, "--ready-descriptor", str(writing)],
