@@ -50,9 +50,13 @@ class LogReader:
                 got = await self._consumer.getmany(*todo, timeout_ms=1000, max_records=500)
                 for tp, records in got.items():
                     _take(tp, records, todo[tp], found)
+                for tp in list(todo):
+                    position = await self._consumer.position(tp)
+                    while todo[tp] and todo[tp][-1] < position:
+                        todo[tp].pop()  # a gap: what transactions leave, or below the log's start
                     if not todo[tp]:
                         del todo[tp]
-                    elif records[-1].offset + 1 < todo[tp][-1]:
+                    elif todo[tp][-1] > position:
                         self._consumer.seek(tp, todo[tp][-1])
         return found
 
