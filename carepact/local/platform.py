@@ -139,8 +139,8 @@ class LocalPlatform:
         return local.dsn(OWNER, name)
 
     async def drop_database(self, name: str) -> None:
-        """Remove a database made by `create_database`."""
-        await database.drop_database(Postgres(self.home).dsn(), name)
+        """Remove a database made by `create_database`. Only a super user may end the vacuum that runs in it."""
+        await database.drop_database(Postgres(self.home).dsn(SUPER, "postgres"), name)
 
     def dsn(self, role: str = OWNER, database: str = "carepact") -> str:
         """The data source name of a role (carepact, carepact_agent, carepact_reader) in a database of this server."""
