@@ -357,12 +357,13 @@ class ContractFold:
         after = calendar.ends_on(before[-1]) if before else ""
         starts = [] if head.retired else chain(member, calendar, after)
         old = head.episodes[len(before) :]
-        if starts == old:
+        kept = {s for s in old if s in starts and member.episodes[s].ends_on == calendar.ends_on(s)}
+        if len(kept) == len(old) == len(starts):
             return []
         for start in old:
-            if start not in starts:
+            if start not in kept:
                 self._cancel(member, fact, rules, member.episodes[start], outcome)
-        opened = [start for start in starts if start not in old]
+        opened = [start for start in starts if start not in kept]
         for start in opened:
             self._open(member, fact, rules, start)
         head.episodes = before + starts
@@ -375,6 +376,7 @@ class ContractFold:
         if episode is None:
             name = episode_id(self.payer, member.head.plan, self.contract, member.token, start)
             episode = member.episodes[start] = Episode(name, start, end)
+        episode.ends_on = end
         episode.opened_by = fact.fact_id
         episode.spend = spend_of(member, start, end)
         member.dirty.add(("episode", start))

@@ -96,6 +96,18 @@ def test_new_terms_that_end_the_model_earlier_void_what_began_after() -> None:
     assert standing.net() == {}
 
 
+def test_new_terms_that_shorten_episodes_end_them_earlier_and_open_the_next() -> None:
+    told: list[Data] = [*PAID, {"drug": "2025-06-20"}, {"terms": "2026.2", "episode_months": 5}]
+    log = Log(EOM).opened().enrolled().told(told)
+    for folding in (Folded, StoredFold):
+        standing = Standing.of(folding(EOM, log.facts).outcomes)
+        assert [(e["started_on"], e["ends_on"]) for e in standing.live] == [
+            ("2025-01-10", "2025-06-09"),
+            ("2025-06-20", "2025-11-19"),
+        ]
+        assert sum(standing.net().values()) == 2 * 11000
+
+
 def test_a_plan_with_a_sheet_of_its_own_leaves_the_others_alone() -> None:
     log = Log("employer").opened()
     for member, plan in (("m1", "palmetto"), ("m2", "lowcountry")):
