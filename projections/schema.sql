@@ -30,9 +30,9 @@ CREATE TABLE fact (
     member     text        COLLATE "C" NOT NULL,  -- '' for a broadcast
     digest     text        COLLATE "C" NOT NULL,
     known_at   timestamptz NOT NULL,
-    UNIQUE (partition, payer, event_id)
+    CONSTRAINT fact_event_id UNIQUE (event_id, payer, partition)
 ) PARTITION BY LIST (partition);
-CREATE INDEX fact_of_member ON fact (partition, payer, member, log_offset);
+CREATE INDEX fact_of_member ON fact (member, payer, log_offset);
 CREATE INDEX fact_by_offset ON fact USING brin (log_offset);
 
 -- Makes the sub-partitions of `fact` that are missing, one for each log partition below `count`; answers how many.
