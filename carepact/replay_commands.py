@@ -12,11 +12,11 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from carepact.local.errors import PlatformError, TryAgain
+from carepact.local.errors import PlatformError, Refused, TryAgain
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.settings import Settings, connection
 from streams.topics import OPERATOR
-from streams.verifying import Report, verify
+from streams.verifying import CannotReplay, Report, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 DIFFERS = 6
@@ -61,6 +61,8 @@ async def _verify(settings: Settings, payer: str | None) -> Report:
     payers = [one for one in roster.payers if payer in (None, one.name)]
     try:
         return await verify(connection(settings, OPERATOR), payers)
+    except CannotReplay as stopped:
+        raise Refused(str(stopped)) from stopped
     except (OSError, TimeoutError, asyncpg.PostgresError, KafkaError) as error:
         raise TryAgain(
             f"Kafka or PostgreSQL does not answer ({type(error).__name__}); is the platform up? (`carepact status`)"

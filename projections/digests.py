@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -21,6 +22,7 @@ from projections.store import FACT, REJECT
 
 OFFSETS_PER_BUCKET = 256
 MEMBER_LETTERS = 2
+ROWS_AT_ONCE = 2_000
 WHOLE = 1 << 128
 UUIDS = {
     "event_id",
@@ -37,7 +39,7 @@ Bucket = int | str
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Compared:
     """A table: its compared columns, its business key, and the column that says which record made the row."""
 
@@ -46,15 +48,25 @@ class Compared:
     key: tuple[str, ...]
     offset: str = ""
 
+    @cached_property
+    def at(self) -> int:
+        """The place of the column by which rows fall into buckets: the offset, else the member, else the first."""
+        names = [name for name in (self.offset, "member") if name in self.columns]
+        return self.columns.index(names[0]) if names else 0
+
+    @cached_property
+    def key_at(self) -> tuple[int, ...]:
+        """The places of the key's columns."""
+        return tuple(self.columns.index(name) for name in self.key)
+
     def bucket(self, row: Sequence[Any]) -> Bucket:
         """The bucket of a row."""
-        if self.offset:
-            return int(row[self.columns.index(self.offset)]) // OFFSETS_PER_BUCKET
-        return str(row[self.columns.index("member")])[:MEMBER_LETTERS] if "member" in self.columns else 0
+        value = row[self.at]
+        return value // OFFSETS_PER_BUCKET if self.offset else value[:MEMBER_LETTERS]  # type: ignore[no-any-return]
 
     def key_of(self, row: Sequence[Any]) -> Row:
         """The row's business key."""
-        return tuple(row[self.columns.index(name)] for name in self.key)
+        return tuple(row[place] for place in self.key_at)
 
 
 COMPARED = (
@@ -107,22 +119,25 @@ class Sums:
         return sum(self.sums[table].values()) % WHOLE
 
 
-async def live_rows(connection: Any, table: Compared, payer: str, partition: int, log: str) -> AsyncIterator[Row]:
-    """The rows of a live table that one log partition made, in the caller's transaction."""
+async def live_rows(
+    connection: Any, table: Compared, payer: str, partition: int, log: str
+) -> AsyncIterator[Sequence[Row]]:
+    """The rows of a live table that one log partition made, some thousand at a time, in the caller's transaction."""
     selected = ", ".join(f"{name}::text" if name in UUIDS else name for name in table.columns)
     where = "payer = $1 AND partition = $2" + (" AND topic = $3" if table.table == "reject" else "")
     question = f"SELECT {selected} FROM {table.table} WHERE {where}"  # noqa: S608 - names of COMPARED
     arguments = [payer, partition, log] if table.table == "reject" else [payer, partition]
-    async for row in connection.cursor(question, *arguments, prefetch=2_000):
-        yield tuple(row)
+    cursor = await connection.cursor(question, *arguments)
+    while rows := await cursor.fetch(ROWS_AT_ONCE):
+        yield [tuple(row) for row in rows]
 
 
 async def live_sums(connection: Any, payer: str, partition: int, log: str) -> Sums:
     """The sums of all compared tables of one log partition as they are live."""
     sums = Sums()
     for table in COMPARED:
-        async for row in live_rows(connection, table, payer, partition, log):
-            sums.add(table, (row,))
+        async for rows in live_rows(connection, table, payer, partition, log):
+            sums.add(table, rows)
     return sums
 
 

@@ -6,27 +6,35 @@ sums of the rows' digests; the rows themselves only of a bucket that is to be lo
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import heapq
-from collections.abc import AsyncIterator, Iterable, Sequence
+import pickle
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from hashlib import blake2b
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from aiokafka import TopicPartition
 
 from contracts.envelope import NAMESPACE, Fact
+from contracts.fold import Fold
+from contracts.parts import Adoption
+from contracts.roster import fold_for
 from projections.digests import TABLES, Bucket, Compared, Sums
 from projections.rows import EPISODE, EPISODE_TO_OFFSET, OUTBOX, Row, Rows, Want
 from projections.store import REJECT, instant
-from streams.app import MakeFolds, folder_of, folds
 from streams.codec import UnknownType, Unreadable, decode_record
 from streams.connections import Connections
 from streams.folding import Folder, Poisoned, Stopped
 from streams.output import groupless
 from streams.roster import Payer
-from streams.topics import log_topic
+from streams.topics import log_topic, payments_topic
 
 RECORDS_MAX = 2_000
 EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
@@ -36,6 +44,13 @@ NO_END = 1 << 62
 
 Part = tuple[str, str]
 """(kind, key)"""
+
+MakeFolds = Callable[[Payer], Callable[[Adoption], Fold]]
+
+
+def folds(payer: Payer) -> Callable[[Adoption], Fold]:
+    """The payer's contract, for each partition's adoption, as live agents fold it."""
+    return partial(fold_for, payer.contract, payer.name)
 
 
 @dataclass
@@ -155,7 +170,7 @@ class PartitionReplay:
         self.stopped: Stopped | None = None
         self.payments: dict[bytes, bytes] = {}
         self._capture = capture
-        self._folder: Folder = folder_of(payer, make_folds)
+        self._folder = Folder(payer.name, payer.contract, payments_topic(payer.name), make_folds(payer))
         self._folder.open(partition, None)
         self._parts = ReplayParts()
         self._seen: dict[bytes, bytes] = {}
@@ -233,7 +248,7 @@ class PartitionReplay:
             except UnknownType as unknown:
                 self._stop(Stopped(self.partition, record.offset, str(unknown)))
                 break
-            name, content = UUID(fact.event_id).bytes, fact.digest.encode()
+            name, content = id_bytes(fact.event_id), fact.digest.encode()
             before = self._seen.setdefault(name, content)
             if before is content:
                 facts.append(fact)
@@ -291,7 +306,7 @@ class PartitionReplay:
         self._add("payment", rows.payments)
         self._add("ledger_line", rows.ledger)
         for row in rows.outbox:
-            self.payments[UUID(row[OUTBOX_ID]).bytes] = brief(row[OUTBOX_VALUE])
+            self.payments[id_bytes(row[OUTBOX_ID])] = brief(row[OUTBOX_VALUE])
 
     def _add(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
         table = TABLES[name]
@@ -299,6 +314,11 @@ class PartitionReplay:
             rows = list(rows)
             self._capture.take(table, rows, 1)
         self.sums.add(table, rows)
+
+
+def id_bytes(text: str) -> bytes:
+    """The 16 bytes of an id."""
+    return bytes.fromhex(text.replace("-", ""))
 
 
 def brief(value: bytes) -> bytes:
@@ -320,17 +340,68 @@ async def log_records(connections: Connections, topic: str, partition: int, cut:
                 yield records
 
 
-async def replayed(
-    connections: Connections,
-    payer: Payer,
-    partition: int,
-    cut: int,
-    make_folds: MakeFolds = folds,
-    capture: Capture | None = None,
-) -> PartitionReplay:
-    """One partition folded up to `cut`."""
-    replay = PartitionReplay(payer, partition, make_folds, capture)
-    async for records in log_records(connections, replay.topic, partition, cut):
+@dataclass(frozen=True)
+class Job:
+    """A partition to be folded up to `cut`; with `capture`, the table and bucket whose rows are wanted."""
+
+    connections: Connections
+    payer: Payer
+    partition: int
+    cut: int
+    capture: tuple[str, Bucket] | None = None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay found out: sums of rows, rows of the captured bucket, digests of the events to be emitted."""
+
+    sums: Sums
+    rows: list[Row]
+    payments: dict[bytes, bytes]
+    events: int
+    stopped: tuple[int, str] | None
+
+
+async def replayed(job: Job, make_folds: MakeFolds = folds) -> Replayed:
+    """Do a job in this process."""
+    capture = Capture(TABLES[job.capture[0]], job.capture[1]) if job.capture else None
+    replay = PartitionReplay(job.payer, job.partition, make_folds, capture)
+    async for records in log_records(job.connections, replay.topic, job.partition, job.cut):
         await replay.feed(records)
-    replay.finish()
-    return replay
+    sums = replay.finish()
+    stopped = (replay.stopped.offset, replay.stopped.reason) if replay.stopped else None
+    return Replayed(sums, list(capture.rows.values()) if capture else [], replay.payments, replay.events, stopped)
+
+
+CHILD = "from streams.replay import main; main()"
+
+
+async def replayed_beside(job: Job) -> Replayed:
+    """Do a job in a process of its own, so that partitions are folded on several cores at once."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        answer, _ = await child.communicate(pickle.dumps(job))
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        raise
+    if child.returncode != 0:
+        raise ReplayFailed(f"the replay of {log_topic(job.payer.name)}[{job.partition}] ended with {child.returncode}")
+    made: Replayed = pickle.loads(answer)  # noqa: S301 - from our own child
+    return made
+
+
+class ReplayFailed(Exception):
+    """A replaying process did not come to its end; what it said is on standard error."""
+
+
+def main() -> None:
+    """One job from standard input, its result to standard output."""
+    gc.set_threshold(50_000, 20, 50)  # parts live long; as in a worker
+    answer = sys.stdout.buffer
+    sys.stdout = sys.stderr
+    job: Job = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from our own parent
+    answer.write(pickle.dumps(asyncio.run(replayed(job))))
+    answer.flush()

@@ -6,10 +6,12 @@ and no further, however far live work goes meanwhile.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +19,22 @@ import asyncpg
 import msgspec
 from aiokafka import TopicPartition
 
-from projections.digests import COMPARED, WHOLE, Difference, first_difference, live_rows, live_sums
-from streams.app import MakeFolds, folds
+from projections.digests import COMPARED, WHOLE, Difference, Sums, first_difference, live_rows, live_sums
 from streams.connections import Connections
 from streams.output import groupless, partitions_of
-from streams.replay import Capture, PartitionReplay, brief, replayed
+from streams.replay import Job, Replayed, brief, replayed, replayed_beside
 from streams.roster import Payer
 from streams.topics import log_topic, payments_topic, settlements_topic
+
+PROCESSES_MAX = min(4, os.cpu_count() or 1)
+SHORT_RECORDS = 20_000
+"""A log below this is folded sooner than processes start."""
+
+Replays = Callable[[Job], Awaitable[Replayed]]
+
+
+class CannotReplay(Exception):
+    """This build cannot fold the log as far as it was applied: it adopted another build's clauses, or newer facts."""
 
 
 @dataclass(slots=True)
@@ -79,16 +90,19 @@ _read_event = msgspec.json.Decoder(_Event).decode
 async def verify(
     connections: Connections,
     payers: Sequence[Payer],
-    make_folds: MakeFolds = folds,
+    replays: Replays | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Replay the payers' logs and compare; ends at the first difference."""
+    """Replay the payers' logs and compare; ends at the first difference.
+
+    `replays` folds one partition; if not said otherwise, partitions of a long log are folded in processes of their own.
+    """
     report, began = Report(), time.monotonic()
     async with _snapshot(connections) as live:
         for payer in payers:
             progress(f"{payer.name}: replaying")
             report.payers.append(payer.name)
-            report.difference = await _Payer(connections, live, payer, make_folds, report).verify()
+            report.difference = await _Payer(connections, live, payer, replays, report).verify()
             if report.difference is not None:
                 break
     report.seconds = time.monotonic() - began
@@ -110,12 +124,13 @@ class _Payer:
     """The verification of one payer."""
 
     def __init__(
-        self, connections: Connections, live: Any, payer: Payer, make_folds: MakeFolds, report: Report
+        self, connections: Connections, live: Any, payer: Payer, replays: Replays | None, report: Report
     ) -> None:
         self._connections = connections
         self._live = live
         self._payer = payer
-        self._make_folds = make_folds
+        self._replays = replays
+        self._at_once = asyncio.Semaphore(PROCESSES_MAX)
         self._report = report
         self._log = log_topic(payer.name)
         self._expected: dict[bytes, bytes] = {}
@@ -128,12 +143,13 @@ class _Payer:
         applied = {row["partition"]: row["next_offset"] for row in rows}
         ends = await self._ends()
         for partition, end in sorted(ends.items()):
-            cut = applied.get(partition, 0)
-            if cut > end:
-                return self._of_log(partition, end, f"a log of {cut} records or more", f"it ends at {end}")
+            if (cut := applied.get(partition, 0)) > end:
+                at = {"topic": self._log, "partition": partition, "offset": end}
+                return Difference("log", {"partition": partition}, "records", cut, end, at)
             self._report.behind += end - cut
-            if (difference := await self._partition(partition, cut)) is not None:
-                return difference
+        jobs = [Job(self._connections, self._payer, partition, applied.get(partition, 0)) for partition in sorted(ends)]
+        if (difference := await self._rows(jobs)) is not None:
+            return difference
         if (difference := await self._ledger()) is not None:
             return difference
         if (difference := await self._payments(applied)) is not None:
@@ -146,27 +162,43 @@ class _Payer:
             ends = await consumer.end_offsets(parts)
         return {part.partition: ends[part] for part in parts}
 
-    async def _partition(self, partition: int, cut: int) -> Difference | None:
-        replay = await self._replay(partition, cut)
-        self._report.events += replay.events
-        self._expected |= replay.payments
-        if (stopped := replay.stopped) is not None:
-            return self._of_log(partition, stopped.offset, f"folded up to {cut}", stopped.reason)
-        live = await live_sums(self._live, self._payer.name, partition, self._log)
-        for name, count in replay.sums.rows.items():
+    async def _rows(self, jobs: Sequence[Job]) -> Difference | None:
+        """Replays run beside each other while the live rows are summed; the first partition that differs is told."""
+        if self._replays is None:
+            self._replays = replayed if sum(job.cut for job in jobs) < SHORT_RECORDS else replayed_beside
+        replays = [asyncio.create_task(self._replay(job)) for job in jobs]
+        try:
+            for job, task in zip(jobs, replays, strict=True):
+                live = await live_sums(self._live, self._payer.name, job.partition, self._log)
+                if (difference := await self._compare(job, await task, live)) is not None:
+                    return difference
+            return None
+        finally:
+            for task in replays:
+                task.cancel()
+            await asyncio.gather(*replays, return_exceptions=True)
+
+    async def _replay(self, job: Job) -> Replayed:
+        assert self._replays is not None
+        async with self._at_once:
+            return await self._replays(job)
+
+    async def _compare(self, job: Job, made: Replayed, live: Sums) -> Difference | None:
+        self._report.events += made.events
+        self._expected |= made.payments
+        if made.stopped is not None:
+            offset, reason = made.stopped
+            raise CannotReplay(f"{self._log}[{job.partition}] cannot be folded beyond {offset}: {reason}")
+        for name, count in made.sums.rows.items():
             held = self._report.tables[name]
-            held[0], held[1] = held[0] + count, (held[1] + replay.sums.total(name)) % WHOLE
-        if (found := replay.sums.first_difference(live)) is None:
+            held[0], held[1] = held[0] + count, (held[1] + made.sums.total(name)) % WHOLE
+        if (found := made.sums.first_difference(live)) is None:
             return None
         table, bucket = found
-        capture = Capture(table, bucket)
-        await self._replay(partition, cut, capture)
-        rows = live_rows(self._live, table, self._payer.name, partition, self._log)
-        kept = [row async for row in rows if table.bucket(row) == bucket]
-        return first_difference(table, capture.rows.values(), kept, self._log, partition)
-
-    async def _replay(self, partition: int, cut: int, capture: Capture | None = None) -> PartitionReplay:
-        return await replayed(self._connections, self._payer, partition, cut, self._make_folds, capture)
+        expected = await self._replay(replace(job, capture=(table.table, bucket)))
+        rows = live_rows(self._live, table, self._payer.name, job.partition, self._log)
+        kept = [row async for some in rows for row in some if table.bucket(row) == bucket]
+        return first_difference(table, expected.rows, kept, self._log, job.partition)
 
     async def _ledger(self) -> Difference | None:
         """Every payment's lines sum to zero, and so does the whole."""
@@ -248,10 +280,6 @@ class _Payer:
                     for record in records:
                         yield record
                 todo = {part for part in todo if await consumer.position(part) < ends[part]}
-
-    def _of_log(self, partition: int, offset: int, expected: str, found: str) -> Difference:
-        at = {"topic": self._log, "partition": partition, "offset": offset}
-        return Difference("log", {"partition": partition}, None, expected, found, at)
 
 
 def _of_topic(

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from carepact.local.platform import LocalPlatform
 from carepact.replay_commands import app
+from contracts.decision import ContractFold
+from contracts.eom import EomClauses
 from contracts.parts import Adoption
 from contracts.roster import fold_for
 from projections.digests import live_sums
@@ -25,10 +27,10 @@ from streams.connections import Connections
 from streams.log_writer import LogWriter
 from streams.reconciling import log_ends
 from streams.relay import take_over
-from streams.replay import PartitionReplay, log_records
+from streams.replay import PartitionReplay, log_records, replayed, replayed_beside
 from streams.roster import Payer, Roster
 from streams.topics import log_topic, payments_topic
-from streams.verifying import Report, verify
+from streams.verifying import CannotReplay, Report, verify
 from tests.streams.logs import Log, population
 from tests.streams.test_folding import agent_on, give
 
@@ -241,6 +243,22 @@ async def test_the_command_exits_6_and_names_what_differs(
         assert orjson.loads(bad.stdout)["difference"]["field"] == "amount_cents"
         assert "DIFFERENCE in payment" in (await run()).stdout
     assert (await run("--payer", "nobody")).exit_code == 4
+
+
+async def test_partitions_folded_in_processes_of_their_own_give_the_same(world: World) -> None:
+    payers = world.roster.payers[:1]
+    here = await verify(world.connections, payers)
+    beside = await verify(world.connections, payers, replayed_beside)
+    here.seconds = beside.seconds = 0.0
+    assert here.as_json() == beside.as_json()
+
+
+async def test_a_log_of_another_builds_clauses_is_not_replayed(world: World) -> None:
+    def other_build(payer: Payer) -> Any:
+        return lambda adoption: ContractFold(payer.name, payer.contract, "0" * 64, EomClauses, adoption)
+
+    with pytest.raises(CannotReplay, match="start that build"):
+        await verify(world.connections, world.roster.payers[:1], lambda job: replayed(job, other_build))
 
 
 @pytest.mark.parametrize("size", [1, 7, 2_000])
