@@ -16,7 +16,7 @@ from contracts.claims import receive
 from contracts.clauses import Clauses, Due, Judgement
 from contracts.envelope import Fact, episode_id, payment_id
 from contracts.episode import Calendar, cancer_type, chain, shifts, spend_of, window_of
-from contracts.errors import BadSheet
+from contracts.errors import BadSheet, ContractError
 from contracts.events import TermsAdopted
 from contracts.evidence import CodeSets, days_of, move, of_claim
 from contracts.fold import Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
@@ -170,7 +170,13 @@ class ContractFold:
         held = self.adoption.sheets.get(data.plan)
         if held is not None and held.digest == data.digest:
             return None
-        self.adoption.sheets[data.plan] = Sheet(data.sheet_version, data.digest, ref, data.content)
+        sheet = Sheet(data.sheet_version, data.digest, ref, data.content)
+        try:
+            _compile(self._make, sheet)
+        except (ContractError, KeyError, ValueError) as error:
+            reason = error if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
+            raise OtherBuild(f"{self.payer}: this build cannot read terms {data.sheet_version}: {reason}") from error
+        self.adoption.sheets[data.plan] = sheet
         self._rules.clear()
         return Sweep(everyone=True) if held is not None or data.plan else None
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from contracts.errors import BadSheet, NoTermInForce
+from contracts.errors import NoTermInForce
 from contracts.events import ContractAdopted, TermsAdopted
 from contracts.fold import NotAdopted, OtherBuild
 from contracts.roster import bundled_sheet, contract_digest
@@ -63,7 +63,7 @@ def test_terms_that_are_not_of_the_digest_they_name_are_refused() -> None:
 def test_terms_that_ask_for_more_than_the_fold_loads_are_refused() -> None:
     for changed in ({"episode_months": 7}, {"part_d_lookback_days": 60}):
         log = Log(EOM).opened().enrolled().told([{"terms": "2026.2", **changed}, {"visit": "2025-01-12"}])
-        with pytest.raises(BadSheet, match=next(iter(changed))):
+        with pytest.raises(OtherBuild, match=next(iter(changed))):
             Folded(EOM, log.facts)
 
 

@@ -197,7 +197,10 @@ def survivors(kind: str, records: list[dict[str, Any]]) -> Iterator[tuple[dict[s
     for k, newer in enumerate(records):
         if newer["action"] == "replacement" and "replaces" in newer:
             gone |= {(i, j) for i, j in units if i != k and records[i]["claim_id"] == newer["replaces"]}
-    voids = sorted((r for r in records if r["action"] == "void"), key=lambda r: (r["effective_on"], r["claim_id"]))
+    voids = sorted(
+        (r for r in records if r["action"] == "void"),
+        key=lambda r: ("replaces" not in r, r["effective_on"], r["claim_id"]),
+    )
     for void in voids:
         for line in lines(void):
             fits = [
@@ -482,15 +485,14 @@ def meos(
 ) -> dict[str, int]:
     """One payment for each calendar month with an M0010 line of the episode's practice, six at most."""
     base = 7_000 if episode.start < date(2025, 1, 1) else 11_000
-    hospice = facts.coverage.get("hospice")
-    until = min(facts.died or FOREVER, hospice[0][0] if hospice else FOREVER)
+    until = facts.died or FOREVER
     first: dict[str, date] = {}
     for day, tin in sorted(e.services):
         if not episode.start <= day <= episode.end:
             continue
         if tin != episode.practice:
             saw["service of another practice"] += 1
-        elif day > until:
+        elif day > until or all(facts.covered("hospice", d) is not None for d in (day - timedelta(days=1), day)):
             saw["service after death or hospice"] += 1
         elif not takes_part(participation.get(tin, ()), day):
             saw["service of one not taking part"] += 1
