@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -138,11 +138,18 @@ class Admin:
         return _once_led(ends, self._patience)
 
     def committed(self, group: str, declared: Iterable[Topic]) -> dict[tuple[str, int], int]:
-        """How far a consumer group has come in each partition; 0 where it never committed."""
+        """How far a consumer group has come in each partition; 0 where it never committed.
+
+        A consumer that never joins asks: the admin client's own call ends the process (a null pointer in librdkafka)
+        while the group has no coordinator, as on a new cluster.
+        """
         parts = [TopicPartition(topic.name, p) for topic in declared for p in range(topic.partitions)]
-        asked = [ConsumerGroupTopicPartitions(group, parts)]
-        found = self._client.list_consumer_group_offsets(asked)[group].result(self._patience)
-        return {(at.topic, at.partition): max(0, at.offset) for at in found.topic_partitions}
+        asking = Consumer({**self._config, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+        try:
+            found = asking.committed(parts, timeout=self._patience)
+        finally:
+            asking.close()
+        return {(at.topic, at.partition): max(0, at.offset) for at in found}
 
     def open_log(self, declared: Iterable[Topic], opening: Opening) -> tuple[tuple[str, int], ...]:
         """Write the first record of every log partition that has none; answers those written.

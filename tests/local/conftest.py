@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from carepact.local.processes import end, left_over
+from carepact.local.home import Home
+from carepact.local.running import down
 
 
 @pytest.fixture
@@ -65,4 +66,4 @@ def carepact(short_folder: Path) -> Iterator[Command]:
             process.wait(30)
         assert process.stderr is not None
         process.stderr.close()
-    end(left_over(command.home))
+    down(Home(command.home))

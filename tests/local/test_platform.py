@@ -64,7 +64,7 @@ async def test_a_killed_database_is_started_again_with_what_it_had(
 async def test_a_killed_supervisor_takes_its_parts_along_and_can_be_started_again(
     platform: LocalPlatform, carepact: Command
 ) -> None:
-    assert carepact.run("up", "--detach").returncode == 0
+    assert carepact.run("up", "--workers", "0", "--detach").returncode == 0
     first = Home(carepact.home).state()
     assert first["kafka"]["bootstrap"] != platform.connections().bootstrap, "two homes run side by side"
     assert carepact.run("status").returncode == 0
@@ -106,7 +106,7 @@ def started_by_one_that_ends(home: Path) -> int:
 
 
 def test_ctrl_c_stops_all_even_while_starting(carepact: Command) -> None:
-    starting = carepact.start("up", until=b"part_up")
+    starting = carepact.start("up", "--workers", "0", until=b"part_up")
     starting.send_signal(signal.SIGINT)
     assert starting.wait(30) == 130
     assert not left_over(carepact.home)
