@@ -18,7 +18,7 @@ from contracts.parts import Adoption
 from contracts.roster import fold_for
 from streams.agents import ContractAgent, declare
 from streams.connections import Connections
-from streams.folding import CACHE_BYTES, Folder
+from streams.folding import CACHE_BYTES, Budget, Folder
 from streams.roster import Payer, Roster
 from streams.topics import control_topic, payments_topic
 from streams.transport import BATCH_RECORDS, GROUP, Transport
@@ -31,9 +31,9 @@ def folds(payer: Payer) -> Callable[[Adoption], Fold]:
     return lambda adoption: fold_for(payer.contract, payer.name, adoption)
 
 
-def folder_of(payer: Payer, make_folds: MakeFolds = folds, cache_bytes: int = CACHE_BYTES) -> Folder:
-    """A payer's folding engine, as live agents and replays use it."""
-    return Folder(payer.name, payer.contract, payments_topic(payer.name), make_folds(payer), cache_bytes)
+def folder_of(payer: Payer, make_folds: MakeFolds = folds, budget: Budget | None = None) -> Folder:
+    """A payer's folding engine, as live agents and replays use it. Without a `budget` it has one of its own."""
+    return Folder(payer.name, payer.contract, payments_topic(payer.name), make_folds(payer), budget)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def build(
     """
     space = f".{roster.space}" if roster.space else ""
     app = faust_app(f"{GROUP}.app{space}", roster, connections)
-    share = max(1, cache_bytes // len(roster.payers))
+    budget = Budget(cache_bytes)
     agents = {
-        payer.name: ContractAgent(payer, pool, folder_of(payer, make_folds, share), after_commit=after_commit)
+        payer.name: ContractAgent(payer, pool, folder_of(payer, make_folds, budget), after_commit=after_commit)
         for payer in roster.payers
     }
     channels = declare(app, agents.values())

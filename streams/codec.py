@@ -113,8 +113,8 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
 
 
 _read_envelope = msgspec.json.Decoder(_Envelope).decode
-_readers: dict[str, Any] = {
-    name: msgspec.json.Decoder(struct_of(stored(model))).decode for name, model in LOG_FACTS.items()
+_readers: dict[str, tuple[str, Any]] = {
+    name: (name, msgspec.json.Decoder(struct_of(stored(model))).decode) for name, model in LOG_FACTS.items()
 }
 
 
@@ -128,7 +128,7 @@ def decode_record(
         raise Unreadable(f"the envelope is not as it should be: {_without_content(error)}") from None
     member = envelope.subject or ""
     try:
-        read = _readers[envelope.type]
+        kind, read = _readers[envelope.type]  # one text for each type: parts keep it with every fact they name
     except KeyError:
         raise UnknownType(f"this build knows no event type {envelope.type[:80]!r}") from None
     if (key or b"") != member.encode():
@@ -143,7 +143,7 @@ def decode_record(
     return Fact(
         event_id=envelope.id,
         fact_id=envelope.factid or envelope.id,
-        type=envelope.type,
+        type=kind,
         member=member,
         plan=envelope.plan,
         data=data,

@@ -28,8 +28,8 @@ NO_PART_AFTER = "~"
 """Sorts behind every key of a part."""
 
 SWEEP_MEMBERS = 500
-CACHE_BYTES = 16_000_000
-"""Of parts as stored; as objects in memory they take about eight times as much."""
+CACHE_BYTES = 32_000_000
+"""Of parts as stored; as objects in memory they take about seven times as much."""
 
 MONTHS_KEPT = 24
 HEAD = ("head", "")
@@ -56,7 +56,11 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Cached:
-    """A member in memory: its working copy, what of it is stored, and what is not stored yet."""
+    """A member in memory: its working copy, what of it is stored, and what is not stored yet.
+
+    `claims` are hashes of all claim families stored, for a member that has been in memory since its first fact: a
+    family that is not among them is not stored. None: not known.
+    """
 
     member: Member
     stored: set[tuple[str, str]] = field(default_factory=set)
@@ -64,6 +68,24 @@ class Cached:
     due_on: str | None = None  # as stored; None: not known
     size: int = 0
     wanted: str = NONE  # the earliest month that this batch asked for
+    claims: set[int] | None = None
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many bytes of parts, as stored, the folders of one process hold in memory together.
+
+    Above the limit a folder gives up members until it holds no more than its even share.
+    """
+
+    limit: int = CACHE_BYTES
+    used: int = 0
+    folders: int = 0
+
+    @property
+    def share(self) -> int:
+        """What every folder may hold at any time."""
+        return self.limit // max(1, self.folders)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -75,13 +97,14 @@ class Folder:
     """Folds one payer's facts. After an exception call `rollback`; after the rows are safe call `commit`."""
 
     def __init__(
-        self, payer: str, contract: str, payments_topic: str, make_fold: MakeFold, cache_bytes: int = CACHE_BYTES
+        self, payer: str, contract: str, payments_topic: str, make_fold: MakeFold, budget: Budget | None = None
     ) -> None:
         self.payer = payer
         self.payments_topic = payments_topic
         self.sweep_members = SWEEP_MEMBERS
         self._make_fold = make_fold
-        self._cache_bytes = cache_bytes
+        self._budget = budget or Budget()
+        self._budget.folders += 1
         self._emitter = Emitter(payer, contract)
         self._folds: dict[int, Fold] = {}
         self._adopted: dict[int, bytes] = {}
@@ -132,7 +155,8 @@ class Folder:
         for partition, (adopted, _) in self._adopting.items():
             self._adopted[partition] = adopted
         self._adopting.clear()
-        while self._bytes > self._cache_bytes and self._members:
+        budget = self._budget
+        while budget.used > budget.limit and self._bytes > budget.share and self._members:
             self._forget(next(iter(self._members)))
 
     async def fold(self, facts: Sequence[Fact], store: PartStore, parked: Mapping[str, int]) -> None:
@@ -316,11 +340,13 @@ class Folder:
 
     async def _load(self, asked: Sequence[tuple[str, int, Needs]], store: PartStore) -> None:
         wants: list[Want] = []
+        come: list[Cached] = []
         members = self._members
         for token, partition, needs in asked:
             cached = members.get(token)
             if cached is None:
                 cached = members[token] = Cached(Member(self.payer, partition, token))
+                come.append(cached)
                 wants.append((token, "head", "", NO_PART_AFTER))
             else:
                 members.move_to_end(token)
@@ -333,7 +359,8 @@ class Folder:
                 member.since = since
             for family in needs.families:
                 if family not in member.loaded_families:
-                    wants.append((token, "claim", family, f"{family} "))
+                    if cached.claims is None or hash(family) in cached.claims:
+                        wants.append((token, "claim", family, f"{family} "))
                     member.loaded_families.add(family)
         if not wants:
             return
@@ -342,13 +369,23 @@ class Folder:
             cached.member.place(kind, key, _decode[kind](data))
             cached.stored.add((kind, key))
             if kind != "claim":
-                cached.size += len(data)
-                self._bytes += len(data)
+                self._grow(cached, len(data))
+        for cached in come:
+            member = cached.member
+            if HEAD in cached.stored:
+                cached.due_on = self._folds[member.partition].due_on(member)
+            else:  # its first fact: nothing is stored, so all of it is in memory
+                cached.due_on, cached.claims, member.since = "", set(), ""
+
+    def _grow(self, cached: Cached, size: int) -> None:
+        cached.size += size
+        self._bytes += size
+        self._budget.used += size
 
     def _forget(self, token: str) -> None:
         cached = self._members.pop(token, None)
         if cached is not None:
-            self._bytes -= cached.size
+            self._grow(cached, -cached.size)
 
     def _trim(self, tokens: Iterable[str]) -> None:
         """Keep of the members worked on what the next facts are likely to need: no claims, and the latest months."""
@@ -358,9 +395,10 @@ class Folder:
                 continue
             member = cached.member
             if member.loaded_families:
+                for family in member.families:
+                    cached.stored.discard(("claim", family))
                 member.families.clear()
                 member.loaded_families.clear()
-                cached.stored = {part for part in cached.stored if part[0] != "claim"}
             wanted, cached.wanted = cached.wanted, NONE
             if member.since < wanted and len(member.months) > MONTHS_KEPT and wanted != NONE:
                 member.since = wanted
@@ -368,9 +406,8 @@ class Folder:
                     for key in [key for key in parts if key < wanted]:
                         del parts[key]
                 kept = {part for part in cached.stored if part == HEAD or part[1] >= wanted}
-                cached.size = cached.size * len(kept) // max(1, len(cached.stored))
+                self._grow(cached, cached.size * len(kept) // max(1, len(cached.stored)) - cached.size)
                 cached.stored = kept
-        self._bytes = sum(cached.size for cached in self._members.values())
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -459,8 +496,9 @@ class Folder:
                     stored.add(part)
                     new.append(row)
                     if kind != "claim":
-                        cached.size += len(data)
-                        self._bytes += len(data)
+                        self._grow(cached, len(data))
+                    elif cached.claims is not None:
+                        cached.claims.add(hash(key))
             cached.changed.clear()
             due_on = self._folds[partition].due_on(member)
             if due_on != cached.due_on:

@@ -13,6 +13,7 @@ from projections import store
 from projections.migrate import make_partitions
 from streams.agents import Applied, Batch, ContractAgent
 from streams.app import folder_of
+from streams.folding import Budget
 from streams.roster import Payer, Roster
 from tests.streams.logs import Log, Record, population
 from tests.streams.tables import assert_same, rows
@@ -71,7 +72,7 @@ async def test_batches_of_any_size_make_the_same_rows(make_database: MakeDatabas
     assert len(whole["payment"]) > 20 and len(whole["episode"]) > 5 and whole["reject"]
     for size in (1, 7) if payer == "medicare" else (7,):
         assert_same(whole, await run(await make_database(), log.batches(size), payer=named))
-    assert_same(whole, await run(await make_database(), log.batches(50), payer=named, cache_bytes=0))
+    assert_same(whole, await run(await make_database(), log.batches(50), payer=named, budget=Budget(0)))
 
 
 async def test_the_ledger_balances_and_the_outbox_carries_the_kept_bytes(fresh_database: str) -> None:
@@ -126,7 +127,7 @@ async def test_a_long_history_costs_no_more_parts_for_each_fact(fresh_database: 
 
     real, store.LiveParts = store.LiveParts, Counting  # type: ignore[misc]
     try:
-        async with agent_on(fresh_database, cache_bytes=0) as agent:
+        async with agent_on(fresh_database, budget=Budget(0)) as agent:
             for batch in log.batches(1):
                 await give(agent, batch)
     finally:
