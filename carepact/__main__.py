@@ -7,6 +7,7 @@ import typer
 from carepact import (
     __version__,
     contract_commands,
+    parked_commands,
     platform_commands,
     publish_commands,
     read_commands,
@@ -35,6 +36,7 @@ for group in (platform_commands.app, publish_commands.app, read_commands.app):
 app.command("generate")(generate_command)
 app.add_typer(contract_commands.app, name="contract")
 app.add_typer(subject_commands.app, name="subject")
+app.add_typer(parked_commands.app, name="parked")
 app.add_typer(replay_commands.app, name="replay", help="Compute again from the log, and compare.")
 app.command("worker", hidden=True)(worker_command.worker)
 app.command("calendar", hidden=True)(calendar)
