@@ -1,26 +1,75 @@
-"""`carepact`: the command line. Names and JSON keys are a promise to scripts; exit codes are those of `--help`."""
+"""`carepact`: the command line. Names and JSON keys are a promise to scripts; exit codes are those of `--help`.
+
+A command's module is imported when it is called: `contract try` needs no Kafka client.
+"""
 
 from __future__ import annotations
 
-import typer
+from importlib import import_module
+from typing import Any
 
-from carepact import (
-    __version__,
-    contract_commands,
-    parked_commands,
-    platform_commands,
-    publish_commands,
-    read_commands,
-    replay_commands,
-    subject_commands,
-    worker_command,
-)
-from carepact.calendar_command import calendar
-from carepact.demo import demo_command
-from carepact.generate.command import generate_command
+import typer
+from typer.core import TyperGroup
+
+from carepact import __version__
+
+COMMANDS = {
+    "demo": "carepact.demo:demo_command",
+    "up": "carepact.platform_commands:app",
+    "down": "carepact.platform_commands:app",
+    "status": "carepact.platform_commands:app",
+    "wait": "carepact.platform_commands:app",
+    "doctor": "carepact.platform_commands:app",
+    "setup": "carepact.platform_commands:app",
+    "generate": "carepact.generate.command:generate_command",
+    "publish": "carepact.publish_commands:app",
+    "close-day": "carepact.publish_commands:app",
+    "rejects": "carepact.publish_commands:app",
+    "parked": "carepact.parked_commands:app",
+    "episodes": "carepact.read_commands:app",
+    "payments": "carepact.read_commands:app",
+    "explain": "carepact.read_commands:app",
+    "reconcile": "carepact.read_commands:app",
+    "contract": "carepact.contract_commands:app",
+    "subject": "carepact.subject_commands:app",
+    "replay": "carepact.replay_commands:app",
+    "worker": "carepact.worker_command:worker",
+    "calendar": "carepact.calendar_command:calendar",
+}
+"""Each command and where it is: a function, or a Typer that is the command or has it."""
+
+HIDDEN = {"worker", "calendar"}
+
+
+class Commands(TyperGroup):
+    """The group of all commands, imported one by one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name; None when there is none, which the group reports."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            alone.command(cmd_name, hidden=cmd_name in HIDDEN)(found)
+            return typer.main.get_command(alone)
+        command: Any = typer.main.get_command(found)
+        inner = getattr(command, "commands", {}).get(cmd_name)
+        if inner is None:
+            command.name = cmd_name
+        return inner or command
+
 
 app = typer.Typer(
     name="carepact",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,16 +79,6 @@ app = typer.Typer(
     found a difference, 7 held by another process, 75 try again later, 130 interrupted.
     """,
 )
-app.command("demo")(demo_command)
-for group in (platform_commands.app, publish_commands.app, read_commands.app):
-    app.add_typer(group)
-app.command("generate")(generate_command)
-app.add_typer(contract_commands.app, name="contract")
-app.add_typer(subject_commands.app, name="subject")
-app.add_typer(parked_commands.app, name="parked")
-app.add_typer(replay_commands.app, name="replay", help="Compute again from the log, and compare.")
-app.command("worker", hidden=True)(worker_command.worker)
-app.command("calendar", hidden=True)(calendar)
 
 
 def _version(wanted: bool) -> None:

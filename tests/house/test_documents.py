@@ -52,9 +52,9 @@ def command(words: list[str]) -> Any:
     """The command that words name, groups first."""
     found: Any = typer.main.get_command(app)
     for word in words:
-        if not hasattr(found, "commands"):
+        if not hasattr(found, "get_command"):
             break
-        found = found.commands[word]
+        found = found.get_command(None, word)
     return found
 
 
