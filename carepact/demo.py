@@ -204,8 +204,8 @@ class _Shown:
     def print(self) -> None:
         """One screen: who is owed what, why, and that replay gives the same."""
         console = Console(highlight=False)
-        table = Table(title="Who is owed what", title_justify="left", box=None, pad_edge=False)
-        for name in ("payer", "events in", "episodes", "counted", "void", "kind", "paid", "reversed", "net"):
+        table = Table(title="Who is owed what", title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+        for name in ("payer", "events in", "episodes", "counted", "void", "kind", "made", "reversed", "net"):
             table.add_column(name, justify="left" if name in ("payer", "kind") else "right", no_wrap=True)
         for panel in self.panels:
             for index, kind in enumerate(panel.kinds or (None,)):
@@ -225,7 +225,7 @@ class _Shown:
         console.print(table)
         if self.why is not None:
             console.print("\n[bold]One payment, explained[/bold]")
-            for line in tell_payment(self.why):
+            for line in tell_payment(self.why, brief=True):
                 console.print(line, markup=False, soft_wrap=True)
         console.print()
         if self.report.difference is None:

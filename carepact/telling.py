@@ -32,8 +32,8 @@ def dollars(cents: int) -> str:
     return f"{'-' if cents < 0 else ''}${abs(cents) // 100:,}.{abs(cents) % 100:02d}"
 
 
-def tell_payment(why: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of text that explain a payment."""
+def tell_payment(why: Mapping[str, Any], brief: bool = False) -> Iterator[str]:
+    """The lines of text that explain a payment; `brief` for a screen that shows more than one thing."""
     to = f" to practice {why['practice']}" if why["practice"] else ""
     what = "takes back" if why["reverses"] else "owes"
     yield f"{why['payer']} {what} {dollars(abs(why['amount_cents']))}{to}: {why['kind']} for {why['period']}"
@@ -54,6 +54,9 @@ def tell_payment(why: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "It rests on these facts:"
     for fact in why["facts"]:
+        if brief:
+            yield f"  {fact['says']}  ({fact['topic']}[{fact['partition']}] offset {fact['offset']})"
+            continue
         yield f"  {fact['says']}"
         yield f"    {fact['topic']}[{fact['partition']}] offset {fact['offset']}, event {fact['event_id']}"
     contract = why["contract"]

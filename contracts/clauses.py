@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from contracts.episode import Calendar, Window
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
+from contracts.units import FOREVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +99,9 @@ def eligible_window_facts(member: Member, window: Window, kinds: tuple[str, ...]
     for kind in kinds:
         for span in member.head.coverage.get(kind, ()):
             if span.start <= window.end and span.through >= window.start:
-                facts.append((span.ref, f"{kind} covered from {span.start} through {span.through}"))
+                facts.append((span.ref, f"{kind} covered from {span.start} {_until(span.through)}"))
     return facts
+
+
+def _until(through: str) -> str:
+    return "and still is" if through == FOREVER else f"through {through}"
