@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid5
 
-import asyncpg
 import faust
 import structlog
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
@@ -23,6 +22,7 @@ from contracts.events import LogOpened
 from projections import store
 from projections.rows import Row
 from streams.codec import UnknownType, Unreadable, decode_record, digest_of
+from streams.connections import BROKEN
 from streams.folding import Folder, Poisoned, Stopped, is_data_error
 from streams.roster import Payer
 from streams.topics import log_topic
@@ -344,7 +344,7 @@ class ContractAgent:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same statement may succeed later: connection, disk, lock, time-out."""
-    if isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError)):
+    if isinstance(error, (OSError, TimeoutError, *BROKEN)):
         return True
     return str(getattr(error, "sqlstate", None) or "")[:2] in TRANSIENT_CLASSES
 

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
+BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises on a connection that is gone or out of step, as after its process was stopped for a while."""
+
 
 class NoAccess(Exception):
     """This principal has no way to the part it asked for."""

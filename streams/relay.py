@@ -24,7 +24,7 @@ import mode
 import structlog
 from aiokafka.errors import KafkaError
 
-from streams.connections import Connections
+from streams.connections import BROKEN, Connections
 from streams.lease import TTL, Lease, LeaseLost
 from streams.output import At, Output, Record, read_ids
 
@@ -32,7 +32,7 @@ CHANNEL = "carepact_outbox"
 ROWS_MAX = 2_000
 POLL_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
-TRANSIENT = (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+TRANSIENT = (KafkaError, asyncpg.PostgresError, *BROKEN, OSError, TimeoutError)
 
 Connect = Callable[[], Awaitable[Any]]
 log = structlog.get_logger(__name__)

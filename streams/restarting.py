@@ -14,9 +14,9 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from projections.store import Fenced
-from streams.connections import Connections
+from streams.connections import BROKEN, Connections
 
-AWAY = (KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.OperationalError, OSError, TimeoutError)
+AWAY = (KafkaError, asyncpg.PostgresError, *BROKEN, sqlite3.OperationalError, OSError, TimeoutError)
 BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
 

@@ -1,0 +1,1 @@
+"""Parts are killed and stopped while they work; what comes out stays the same."""
