@@ -138,7 +138,7 @@ async def _serve(
         progress.cancel()
         await built.app.stop()
     if crashed is not None:
-        log.error("worker_crashed", error=type(crashed).__name__)
+        log.error("worker_crashed", error=type(crashed).__name__, exc_info=crashed)
     return 1 if crashed is not None else 0
 
 
