@@ -1,0 +1,1 @@
+"""The whole path: files in, Kafka, workers as processes, PostgreSQL, payments out."""

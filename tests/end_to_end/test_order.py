@@ -1,0 +1,125 @@
+"""Order is all: the same log gives the same rows and the same payments, however it was worked through."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from carepact.local.platform import LocalPlatform
+from tests.end_to_end.harness import World, population, until, world_of
+from tests.streams.tables import assert_same
+
+pytestmark = pytest.mark.platform
+PROGRAM = "-m", "tests.end_to_end.worker", "--batch-records"
+MEMBERS, CLOSED = 60, date(2026, 1, 1)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def world(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """Three payers' logs, whole before anything reads them."""
+    folder = tmp_path_factory.mktemp("order")
+    async with world_of(platform, "order", folder) as made:
+        await fill(made, MEMBERS)
+        yield made
+
+
+async def fill(world: World, members: int) -> None:
+    lines = population(world.folder, world.space, members, seed=11)
+    for payer in world.payers:
+        await world.publish(payer, lines["practices"] + lines[payer])
+    await world.close_day(CLOSED)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def first(world: World) -> tuple[dict[str, Any], list[Any]]:
+    """Rows and payments as two workers made them, whose database was dropped half-way and made again from nothing."""
+    async with world.working(2, *PROGRAM, "7"):
+        await until(world.emitted, "some payments are sent")
+    half = await world.emitted()
+    await world.new_database()
+    async with world.working(2, *PROGRAM, "7"):
+        await world.settled()
+    await world.assert_whole()
+    await world.assert_as_folded_elsewhere()
+    emitted = await world.emitted()
+    assert 0 < len(half) < len(emitted), "the database was dropped half-way"
+    return await world.rows(), emitted
+
+
+async def test_a_database_dropped_half_way_is_made_again_and_nothing_is_sent_twice(
+    first: tuple[dict[str, Any], list[Any]],
+) -> None:
+    rows, emitted = first
+    assert len(rows["payment"]) == len(emitted) == len({event[:2] for event in emitted})
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (4, 2_000)])
+async def test_workers_and_batches_of_any_number_make_the_same(
+    world: World, first: tuple[dict[str, Any], list[Any]], workers: int, batch: int
+) -> None:
+    rows, emitted = first
+    await world.new_database()
+    async with world.working(workers, *PROGRAM, str(batch)):
+        await world.settled()
+    assert_same(rows, await world.rows())
+    assert emitted == await world.emitted()
+    await world.assert_whole()
+
+
+async def restarted(world: World, seed: int, times: int) -> None:
+    """Work through the log with two workers, one of which is killed at random offsets."""
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    await world.new_database()
+    total = len([row for payer in world.sent.values() for row in payer])
+    points = sorted(chance.randrange(total) for _ in range(times))
+    async with AsyncExitStack() as stack:
+        kept = await stack.enter_async_context(world.working(2, *PROGRAM, "7"))
+        for point in points:
+            await until(lambda point=point: applied(world, point), f"{point} events are applied")  # type: ignore[misc]
+            victim = chance.choice(kept)
+            starts = victim.starts
+            world.platform.kill(victim)
+            await asyncio.wait_for(victim.until_started_again(starts), 60)
+        await world.settled()
+
+
+async def applied(world: World, count: int) -> bool:
+    async with world.opened() as database:
+        return bool(await database.fetchval("SELECT count(*) >= $1 FROM fact", count))
+
+
+async def test_restarts_at_random_points_make_the_same(world: World, first: tuple[dict[str, Any], list[Any]]) -> None:
+    rows, emitted = first
+    await restarted(world, seed=3, times=2)
+    assert_same(rows, await world.rows())
+    assert emitted == await world.emitted()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_longer_log_is_the_same_after_many_restarts(platform: LocalPlatform, tmp_path: Path, seed: int) -> None:
+    async with world_of(platform, f"order-long-{seed}", tmp_path) as world:
+        await fill(world, 400)
+        async with world.working(1, *PROGRAM, "2000"):
+            await world.settled()
+        rows, emitted = await world.rows(), await world.emitted()
+        for workers, batch in ((1, 1), (2, 7), (4, 500)):
+            await world.new_database()
+            async with world.working(workers, *PROGRAM, str(batch)):
+                await world.settled()
+            assert_same(rows, await world.rows())
+        await restarted(world, seed, times=8)
+        assert_same(rows, await world.rows())
+        assert emitted == await world.emitted()
+        await world.assert_whole()
+        await world.assert_as_folded_elsewhere()
