@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from contracts.clauses import Line
 from contracts.errors import NoTermInForce
+from contracts.exact import exactly
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import FOREVER, ZERO, cents
 
@@ -38,6 +39,7 @@ def clinical_adjuster(
     return term.number, (term,)
 
 
+@exactly
 def benchmark(
     sheet: TermSheet,
     initiated_on: str,
@@ -68,6 +70,7 @@ class NovelTherapy:
     line: Line
 
 
+@exactly
 def novel_therapy(
     sheet: TermSheet,
     initiated_on: str,
@@ -81,10 +84,8 @@ def novel_therapy(
     0.80 x (15 % - 9 %) x 2,300,000 = 110,400; (2,180,000 + 110,400) / 2,180,000 = 1.0506422.
     """
     share = sheet.on("novel_therapy_share", initiated_on)
-    excess = participant_novel / participant_actual - comparison_share
-    add_on = (
-        max(ZERO, share.number * (participant_novel - comparison_share * participant_actual)) if excess > 0 else ZERO
-    )
+    excess = participant_novel - comparison_share * participant_actual
+    add_on = share.number * max(ZERO, excess)
     factor = ((trended_benchmark + add_on) / trended_benchmark).quantize(FACTOR_STEP, rounding=ROUND_HALF_UP)
     arithmetic = (
         f"{share.number} x ({participant_novel} - {comparison_share} x {participant_actual}) = {add_on:.4f}"
@@ -95,6 +96,7 @@ def novel_therapy(
     return NovelTherapy(add_on, factor, line)
 
 
+@exactly
 def part_d(sheet: TermSheet, filled_on: str, lics: Decimal, gdcc_above: Decimal) -> Line:
     """EOM 1.8: subsidy + 80 % of cost above the threshold. 412.50 + 0.8 x 9,150.25 = 7,732.70."""
     share = sheet.on("part_d_above_threshold_share", filled_on)
@@ -103,6 +105,7 @@ def part_d(sheet: TermSheet, filled_on: str, lics: Decimal, gdcc_above: Decimal)
     return Line("PART_D", "Part D drugs", arithmetic, cents(amount, sheet.rounding), (share,))
 
 
+@exactly
 def standardise(sheet: TermSheet, service_on: str, standardised: Decimal) -> Line:
     """EOM 1.8: sequestration added back. 9,604.00 / 0.98 = 9,800.00."""
     cut = sheet.on("sequestration", service_on)
@@ -129,6 +132,7 @@ class Reconciled:
     lines: tuple[Line, ...]
 
 
+@exactly
 def reconcile(
     sheet: TermSheet,
     initiated_on: str,
@@ -154,7 +158,9 @@ def reconcile(
     if actual > threshold:
         line = _recoupment(sheet, initiated_on, ra, benchmark_amount, actual - threshold, aqs, gaf, least)
         return Reconciled("owed", target, threshold, 0, -line.amount_cents, (line,))
-    return Reconciled("neutral", target, threshold, 0, 0, ())
+    arithmetic = f"{actual} is from {target} to {threshold}"
+    line = Line("NEUTRAL", "Neutral zone: nothing moves", arithmetic, 0, (discount, least))
+    return Reconciled("neutral", target, threshold, 0, 0, (line,))
 
 
 def _performance_payment(
@@ -172,7 +178,7 @@ def _performance_payment(
     steps = sheet.on("pbp_steps", initiated_on)
     cut = sheet.on("sequestration", initiated_on)
     factors = {"quality": multiplier(quality, aqs), "geography": gaf, "sequestration": ONE - cut.number}
-    amount, arithmetic = _walk(steps.value, saving, stop.number * benchmark_amount, factors)
+    amount, arithmetic = walk(steps.value, saving, stop.number * benchmark_amount, factors)
     terms = (discount, stop, quality, steps, cut)
     return Line("PBP", "Performance-based payment", arithmetic, cents(amount, sheet.rounding), terms)
 
@@ -191,12 +197,12 @@ def _recoupment(
     quality = sheet.on("pbr_quality", initiated_on)
     steps = sheet.on("pbr_steps", initiated_on)
     factors = {"quality": multiplier(quality, aqs), "geography": gaf}
-    amount, arithmetic = _walk(steps.value, excess, stop.number * benchmark_amount, factors)
+    amount, arithmetic = walk(steps.value, excess, stop.number * benchmark_amount, factors)
     terms = (least, stop, quality, steps)
     return Line("PBR", "Performance-based recoupment", arithmetic, -cents(amount, sheet.rounding), terms)
 
 
-def _walk(steps: str, start: Decimal, stop: Decimal, factors: dict[str, Decimal]) -> tuple[Decimal, str]:
+def walk(steps: str, start: Decimal, stop: Decimal, factors: dict[str, Decimal]) -> tuple[Decimal, str]:
     """Apply the named steps in their order; the amount, and the arithmetic as one would write it."""
     amount, words = start, f"{start}"
     for step in steps.split():

@@ -7,13 +7,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from contracts import bcbs_sc, employers, eom
+from contracts import bcbs_sc, employers, eom, ocm
 from contracts.decision import ContractFold
 from contracts.fold import Fold
 from contracts.parts import Adoption
 from contracts.terms import bundled, digest_of
 
-SHEETS = {eom.CONTRACT: "eom", bcbs_sc.CONTRACT: "bcbs_sc", employers.CONTRACT: "employers"}
+SHEETS = {eom.CONTRACT: "eom", bcbs_sc.CONTRACT: "bcbs_sc", employers.CONTRACT: "employers", ocm.CONTRACT: "ocm"}
+"""The sheet of each contract. OCM has no fold of its own: its clauses can be shown and tried."""
 MAKERS: dict[str, Any] = {
     eom.CONTRACT: eom.EomClauses,
     bcbs_sc.CONTRACT: bcbs_sc.clauses,
@@ -33,7 +34,7 @@ def bundled_sheet(contract: str) -> tuple[str, str, dict[str, Any]]:
 def contract_digest(contract: str) -> str:
     """SHA-256 over the source of the modules that decide for a contract; what `ContractAdopted` names."""
     own = SHEETS[contract]
-    modules = sorted({*SHARED, own, *(("care_fee",) if own != "eom" else ())})
+    modules = sorted({*SHARED, own, *(("care_fee",) if own in ("bcbs_sc", "employers") else ())})
     digest = hashlib.sha256()
     for name in modules:
         digest.update(f"{name}\n".encode())
