@@ -19,16 +19,26 @@ import yaml
 from pydantic import BaseModel
 
 from contracts.envelope import MAX_FACT_BYTES, Envelope, schema_urn
-from contracts.events import BROADCAST_FACTS, EMITTED, LOG_FACTS, MEMBER_FACTS, REQUESTS, Event, sealed_fields, stored
+from contracts.events import (
+    BROADCAST_FACTS,
+    EMITTED,
+    LOG_FACTS,
+    MEMBER_FACTS,
+    OPERATIONS,
+    REJECTS,
+    REQUESTS,
+    Event,
+    sealed_fields,
+    stored,
+)
 from contracts.events.base import Person
-from contracts.events.rejects import RejectRecorded
 from streams.door import OWN_FACTS, SOURCE_MAX
 from streams.roster import Roster
 from streams.topics import Topic, topics
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference" / "events"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-GIVEN_OUT: tuple[type[Event], ...] = (*EMITTED, *REQUESTS, RejectRecorded)
+GIVEN_OUT: tuple[type[Event], ...] = (*EMITTED, *REQUESTS, *REJECTS, *OPERATIONS)
 
 Schema = dict[str, Any]
 
@@ -119,7 +129,8 @@ def _lines_of_page() -> Iterator[str]:
     groups = (
         ("Facts about a member", MEMBER_FACTS),
         ("Facts about no one member: one copy in every partition", BROADCAST_FACTS),
-        ("Requests, payments, settlements and rejects", GIVEN_OUT),
+        ("Requests, payments, settlements and rejects", (*EMITTED, *REQUESTS, *REJECTS)),
+        ("What operators did", OPERATIONS),
     )
     for title, models in groups:
         yield f"## {title}\n"
@@ -191,7 +202,7 @@ _ABOUT = {
     "settlements": "Answers to requests.",
     "rejects": "What could not be taken in: place, reason, remedy; the raw bytes sealed under the payer's key.",
     "outcomes": "Outcomes as one employer may see them. Nothing is sent yet.",
-    "operations": "What operators did. Nothing is sent yet.",
+    "operations": "What operators did: runs of files, decisions on rejects, personal data read. It names no patient.",
     "control": "The agents' own.",
 }
 
@@ -207,7 +218,8 @@ def asyncapi(declared: Iterable[Topic], roster: Roster) -> Schema:
         "requests": [("emitted", model) for model in REQUESTS],
         "payments": [("emitted", model) for model in EMITTED if model.__name__.startswith("Payment")],
         "settlements": [("emitted", model) for model in EMITTED if model.__name__.startswith("Settlement")],
-        "rejects": [("emitted", RejectRecorded)],
+        "rejects": [("emitted", model) for model in REJECTS],
+        "operations": [("emitted", model) for model in OPERATIONS],
     }
     messages = {_message(how, model): _as_message(how, model) for each in carried.values() for how, model in each}
     return {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from gzip import BadGzipFile, GzipFile
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +20,9 @@ from formats.table import UnknownLayout, header_of
 
 READERS: dict[str, Reader] = {"ndjson": ndjson.read, "desynpuf": desynpuf.read, "tuva": tuva.read}
 """The formats that `--format` takes, besides `auto`."""
+
+HEADED = frozenset({"desynpuf", "tuva"})
+"""Formats whose first line names the columns of all others."""
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -83,10 +87,17 @@ def read_file(path: Path, format_: str = "auto") -> Iterator[Read]:
             if not any(line.strip() for line in head):
                 return
             chosen = detect(head, file) if format_ == "auto" else format_
-            yield from READERS[chosen](chain(head, lines), file)
+            items = READERS[chosen](chain(head, lines), file)
+            yield from _readable_again(items, chosen, head[0] if chosen in HEADED else b"")
         except (EOFError, BadGzipFile, zlib.error):
             place = Place(file, lines.count + 1)
             yield Reject(place, "unreadable", "a gzip file that is damaged or breaks off", "send the whole file again")
+
+
+def _readable_again(items: Iterable[Read], format_: str, header: bytes) -> Iterator[Read]:
+    """Rejects with their format, those of a table with its header too: without it no row could be read again."""
+    for item in items:
+        yield replace(item, format=format_, head=header) if isinstance(item, Reject) else item
 
 
 class _Counted:

@@ -46,7 +46,10 @@ class ReadFact:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record that could not be taken in. `raw` is kept sealed; `reason` and `remedy` carry no patient data."""
+    """A record that could not be taken in. `raw` is kept sealed; `reason` and `remedy` carry no patient data.
+
+    `format` is that of `raw`; `head` is what a reader needs before it, as a table's header.
+    """
 
     place: Place
     code: str
@@ -54,6 +57,8 @@ class Reject:
     remedy: str
     raw: bytes = field(repr=False, default=b"")
     rows: int = 1
+    format: str = "ndjson"
+    head: bytes = field(repr=False, default=b"")
 
 
 Read = ReadFact | Reject

@@ -52,6 +52,7 @@ OWN_FACTS: frozenset[type[Event]] = frozenset(
 FAMILIES = {"claims": "claim", "enrollment": "enrollment", "health": "clinical", "work": "work", "payments": "payment"}
 
 SOURCE_MAX = 120
+NATURAL_KEY = "naturalkey"
 _MEMBERS_CACHED = 100_000
 _SEAL_VERSION = b"\x01"
 _NONCE_BYTES = 12
@@ -166,7 +167,7 @@ class Door:
         self._plans = frozenset(each.name for each in payer.plans)
         if plan and plan not in self._plans:
             raise ValueError(f"{payer.name} has no plan {plan!r}")
-        self._shift = shift_years
+        self.shift_years = shift_years
         self._store = keys
         self._keys: PayerKeys = keys.payer_keys(payer.name)
         self._generation = -1
@@ -220,9 +221,9 @@ class Door:
             return refusal
         if time is not None and (time := _utc(time)) is None:
             return _refused(fact, "bad_time", "time has no offset or is no time", "write it as in RFC 3339", "/time")
-        if self._shift:
+        if self.shift_years:
             try:
-                event = shifted(event, self._shift)
+                event = shifted(event, self.shift_years)
             except DayOutOfRange as refused:
                 return _refused(fact, "day_out_of_range", str(refused), "shift by fewer years", "/data")
         if plan == fact.plan and time == fact.time and event is fact.event:
@@ -352,7 +353,7 @@ class Door:
             self._keys.content,
             b"\x1f".join((
                 b"derived id", fact.source.encode(), fact.natural_key.encode(), fact.plan.encode(),
-                token, digest, b"%d" % self._shift,
+                token, digest, b"%d" % self.shift_years,
             )),
             hashlib.sha256,
         )  # fmt: skip
@@ -402,9 +403,12 @@ def unseal(key: bytes, event_id: str, member: str, sealed: str) -> dict[str, Any
 
 
 def inbound_bytes(fact: ReadFact) -> bytes:
-    """A fact as the NDJSON event it would be: what is kept, sealed, of one that the door refused."""
+    """A fact as the NDJSON event it would be: what is kept, sealed, of one that the door refused.
+
+    Its natural key stands beside, so that an id derived from it later is the same.
+    """
     event: dict[str, Any] = {"specversion": "1.0", "source": fact.source, "type": fact.event.type_name()}
-    optional = {"id": fact.producer_id, "plan": fact.plan, "time": fact.time}
+    optional = {"id": fact.producer_id, "plan": fact.plan, "time": fact.time, NATURAL_KEY: fact.natural_key}
     event |= {name: value for name, value in optional.items() if value}
     data = type(fact.event).__pydantic_serializer__.to_json(fact.event, exclude_defaults=True)
     return orjson.dumps(event | {"data": orjson.Fragment(data)})

@@ -7,7 +7,7 @@ that were adopted at its position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ class Released:
     """How a release went: facts folded; when the fold raised again, where and why the member is parked now."""
 
     facts: int
+    partition: int
     parked_at: int | None = None
     reason: str = ""
 
@@ -52,12 +53,22 @@ class _Parked:
     offset: int
 
 
+Tell = Callable[[Released], Awaitable[None]]
+"""States a release where it is kept for ever."""
+
+
 async def release(
-    pool: Any, connections: Connections, payer: Payer, member: str, make_folds: MakeFolds = folds
+    pool: Any,
+    connections: Connections,
+    payer: Payer,
+    member: str,
+    make_folds: MakeFolds = folds,
+    tell: Tell | None = None,
 ) -> Released:
     """Fold a parked member's waiting facts; it stays parked at the first that raises. Workers go on meanwhile.
 
-    The partition's position is locked for as long as the folding takes, so that no fact comes between.
+    The partition's position is locked for as long as the folding takes, so that no fact comes between. `tell` is
+    called before anything of it stands: there is no release that was not told.
     """
     async with pool.acquire() as connection, log_reader(connections) as reader:
         row = await connection.fetchrow(
@@ -76,6 +87,8 @@ async def release(
             )
             facts = await _facts(connection, reader, parked, known)
             released = await _fold(connection, parked, list(facts.values()), make_folds)
+            if tell is not None:
+                await tell(released)
     log.info("member_released", payer=payer.name, facts=released.facts, parked_at=released.parked_at)
     return released
 
@@ -133,7 +146,7 @@ async def _fold(connection: Any, parked: _Parked, facts: Sequence[Fact], make_fo
             raised.reason,
         )
     count = sum(1 for fact in todo if fact.member)
-    return Released(count, raised.offset if raised else None, raised.reason if raised else "")
+    return Released(count, parked.partition, raised.offset if raised else None, raised.reason if raised else "")
 
 
 async def _refold(connection: Any, parked: _Parked, facts: Sequence[Fact], make_folds: MakeFolds) -> None:

@@ -10,39 +10,30 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
-import asyncpg
 import orjson
-import structlog
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.envelope import NAMESPACE, schema_urn
 from contracts.events.rejects import RejectRecorded
 from formats.reading import Reject
 from projections import store
-from streams.codec import digest_of
+from streams import projecting
 from streams.connections import Connections
 from streams.door import log_source
 from streams.keys import KeyStore
-from streams.restarting import GroupConsumer, Restarting
 from streams.roster import Roster
 from streams.topics import rejects_topic
 
 CONSUMER = "rejects"
-GROUP = "carepact.rejects"
-BATCH_RECORDS = 500
 KEPT_BYTES_MAX = 2_900_000
 """Of raw bytes: base64 makes 4 of 3, and the topic takes 4 MiB a record."""
 
 _NONCE_BYTES = 12
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -54,6 +45,20 @@ class RejectRecord:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A reject as its event tells it, with the bytes that were sealed."""
+
+    event: RejectRecorded
+    head: bytes = field(repr=False)
+    raw: bytes = field(repr=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the record was kept, so that it can be sent again."""
+        return bool(self.raw) and len(self.raw) == self.event.raw_bytes
+
+
 class RejectBook:
     """Makes the events of one payer's rejects."""
 
@@ -62,13 +67,13 @@ class RejectBook:
         self._key = keys.payer_keys(payer).rejects
         self._cipher = AESGCM(self._key)
 
-    def record(self, reject: Reject, plan: str = "") -> RejectRecord:
-        """The event of a reject, its raw bytes sealed."""
+    def record(self, reject: Reject, plan: str = "", shift_years: int = 0) -> RejectRecord:
+        """The event of a reject, its raw bytes sealed, and before them the header that they need."""
         place = reject.place
         raw = hmac.digest(self._key, reject.raw, hashlib.sha256).hex()
         named = "|".join((self._payer, plan, place.file, str(place.line), place.field, reject.code, raw))
         reject_id = str(uuid5(NAMESPACE, f"reject|{named}"))
-        kept = reject.raw[:KEPT_BYTES_MAX]
+        kept = reject.raw[: KEPT_BYTES_MAX - len(reject.head)]
         event = RejectRecorded(
             reject_id=reject_id,
             payer=self._payer,
@@ -80,6 +85,9 @@ class RejectBook:
             line=place.line,
             field=place.field[:2000],
             rows=reject.rows,
+            format=reject.format,
+            shift_years=shift_years,
+            head_bytes=len(reject.head),
             raw_bytes=len(reject.raw),
             kept_bytes=len(kept),
         )
@@ -93,17 +101,23 @@ class RejectBook:
             "payer": self._payer,
         }
         envelope |= {"plan": plan} if plan else {}
-        envelope |= {"sealed": self._seal(kept, reject_id)} if kept else {}
+        envelope |= {"sealed": self._seal(reject.head + kept, reject_id)} if kept else {}
         data = event.model_dump_json(exclude_defaults=True).encode()
         return RejectRecord(0, b"", orjson.dumps(envelope | {"data": orjson.Fragment(data)}))
 
     def raw(self, value: bytes) -> bytes:
         """The raw bytes that a record of the topic keeps."""
+        return self.kept(value).raw
+
+    def kept(self, value: bytes) -> Kept:
+        """What a record of the topic keeps of a reject, opened."""
         envelope = orjson.loads(value)
-        if not (sealed := envelope.get("sealed")):
-            return b""
-        blob = base64.urlsafe_b64decode(sealed)
-        return self._cipher.decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], envelope["id"].encode())
+        event = RejectRecorded.model_validate(envelope["data"])
+        whole = b""
+        if sealed := envelope.get("sealed"):
+            blob = base64.urlsafe_b64decode(sealed)
+            whole = self._cipher.decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], envelope["id"].encode())
+        return Kept(event, whole[: event.head_bytes], whole[event.head_bytes :])
 
     def _seal(self, raw: bytes, reject_id: str) -> str:
         nonce = os.urandom(_NONCE_BYTES)
@@ -144,57 +158,26 @@ _INSERT = f"""
 
 
 async def project(connection: Any, payer: str, topic: str, epochs: dict[int, int], records: Sequence[Any]) -> None:
-    """One transaction: the rows of records not yet seen, and the positions behind them. `Fenced` by a later claim."""
-    async with connection.transaction():
-        held = await store.hold(connection, CONSUMER, topic, epochs)
-        new = [record for record in records if record.offset >= held[record.partition].next_offset]
-        if not new:
-            return
-        rows = [row_of(payer, topic, record) for record in new]
-        await connection.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
-        last = {record.partition: record for record in new}
-        reached = [store.Advance(p, record.offset + 1, digest_of(record.value or b"")) for p, record in last.items()]
-        await store.advance(connection, CONSUMER, topic, reached)
+    """One transaction: the rows of one payer's rejects, and the position behind them."""
+
+    async def insert(connection: Any, topic: str, new: Sequence[Any]) -> None:
+        await _insert(connection, payer, topic, new)
+
+    await projecting.project(connection, CONSUMER, topic, epochs, records, insert)
 
 
-class RejectProjector(Restarting):
-    """Brings the rejects topics of all payers into the table. Several may run; the group shares the topics out."""
+async def _insert(connection: Any, payer: str, topic: str, records: Sequence[Any]) -> None:
+    rows = [row_of(payer, topic, record) for record in records]
+    await connection.execute(_INSERT, *(list(column) for column in zip(*rows, strict=True)))
+
+
+class RejectProjector(projecting.Projector):
+    """Brings the rejects topics of all payers into the table."""
 
     def __init__(self, connections: Connections, roster: Roster, owner: str, **service: Any) -> None:
-        super().__init__(**service)
-        self._connections = connections
         self._payers = {rejects_topic(payer.name): payer.name for payer in roster.payers}
-        self._owner = owner
-        self._group = f"{GROUP}.{roster.space}" if roster.space else GROUP
-        self._epochs: dict[TopicPartition, int] = {}
+        super().__init__(connections, CONSUMER, roster.space, self._payers, owner, **service)
 
-    async def run(self, stopped: Callable[[], bool]) -> None:
-        """Read and project until `stopped()`."""
-        self._epochs.clear()
-        connection = await asyncpg.connect(self._connections.postgres, timeout=10, command_timeout=15)
-        try:
-            group = GroupConsumer(self._connections, self._group, list(self._payers), self._epochs.clear)
-            async with group as consumer:
-                while not stopped():
-                    await self._claim(connection, consumer)
-                    batch = await consumer.getmany(timeout_ms=500, max_records=BATCH_RECORDS)
-                    for at, records in batch.items():
-                        if (epoch := self._epochs.get(at)) is not None:
-                            await project(connection, self._payers[at.topic], at.topic, {at.partition: epoch}, records)
-        finally:
-            await connection.close()
-
-    async def _claim(self, connection: Any, consumer: Any) -> None:
-        """Take over what the group gave us, and read on from where the table stands."""
-        new = [at for at in consumer.assignment() if at not in self._epochs]
-        if not new:
-            return
-        ends = await consumer.end_offsets(new)
-        claimed = await store.claim(connection, CONSUMER, [(at.topic, at.partition) for at in new], self._owner)
-        for at in new:
-            position = claimed[at.topic, at.partition]
-            if position.next_offset > ends[at]:
-                log.error("rejects_topic_changed", topic=at.topic, noted=position.next_offset, end=ends[at])
-                raise KafkaError(f"{at.topic} ends before the noted position: it was made again or shortened")
-            consumer.seek(at, position.next_offset)
-            self._epochs[at] = position.epoch
+    async def insert(self, connection: Any, topic: str, records: Sequence[Any]) -> None:
+        """The rows of new records of one topic."""
+        await _insert(connection, self._payers[topic], topic, records)

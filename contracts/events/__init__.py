@@ -26,6 +26,16 @@ from contracts.events.health import (
     ProgramContactRecorded,
     RosterAttested,
 )
+from contracts.events.operations import (
+    ContractAdoptionRequested,
+    FileRunRecorded,
+    MemberLinkRequested,
+    MemberReleased,
+    OperatorAct,
+    PersonalDataRead,
+    RejectDropped,
+    RejectRetried,
+)
 from contracts.events.payments import PaymentDetermined, PaymentRemitted, PaymentReturned, SettlementAnswered
 from contracts.events.practice import (
     ContractAdopted,
@@ -38,6 +48,7 @@ from contracts.events.practice import (
     RiskArrangementSet,
     TermsAdopted,
 )
+from contracts.events.rejects import RejectRecorded
 from contracts.events.work import (
     DisabilityClaimChanged,
     EmploymentChanged,
@@ -85,9 +96,21 @@ BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
 )
 REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
 EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered)
+REJECTS: tuple[type[Event], ...] = (RejectRecorded,)
+OPERATIONS: tuple[type[OperatorAct], ...] = (
+    FileRunRecorded,
+    RejectRetried,
+    RejectDropped,
+    PersonalDataRead,
+    MemberReleased,
+    MemberLinkRequested,
+    ContractAdoptionRequested,
+)
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
-CATALOGUE: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS, *REQUESTS, *EMITTED)}
+CATALOGUE: dict[str, type[Event]] = {
+    m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS, *REQUESTS, *EMITTED, *REJECTS, *OPERATIONS)
+}
 
 __all__ = [
     "BROADCAST_FACTS",
@@ -95,11 +118,14 @@ __all__ = [
     "EMITTED",
     "LOG_FACTS",
     "MEMBER_FACTS",
+    "OPERATIONS",
+    "REJECTS",
     "REQUESTS",
     "BroadcastFact",
     "ClaimLine",
     "ClinicalFactRecorded",
     "ContractAdopted",
+    "ContractAdoptionRequested",
     "DayClosed",
     "DisabilityClaimChanged",
     "EmploymentChanged",
@@ -107,6 +133,7 @@ __all__ = [
     "EproResponseReceived",
     "Event",
     "ExperienceSurveyReceived",
+    "FileRunRecorded",
     "FormularyTierSet",
     "HoursWorked",
     "InstitutionalClaimReceived",
@@ -114,13 +141,17 @@ __all__ = [
     "LogOpened",
     "MemberDescribed",
     "MemberFact",
+    "MemberLinkRequested",
     "MemberLinked",
+    "MemberReleased",
     "MemberRetired",
     "NetworkRosterChanged",
+    "OperatorAct",
     "PaymentDetermined",
     "PaymentRemitted",
     "PaymentReturned",
     "Person",
+    "PersonalDataRead",
     "PharmacyClaimReceived",
     "PracticeParticipationChanged",
     "PriorAuthorizationDecided",
@@ -129,6 +160,9 @@ __all__ = [
     "ProgramContactRecorded",
     "ReconciliationRequested",
     "ReferenceValueSet",
+    "RejectDropped",
+    "RejectRecorded",
+    "RejectRetried",
     "ReturnToWorkReported",
     "RiskArrangementSet",
     "RosterAttested",

@@ -27,5 +27,8 @@ class RejectRecorded(Event):
         ""
     )
     rows: Annotated[int, Field(ge=0)] = 1
+    format: Annotated[Code, Field(description="in which the kept bytes are read again")] = "ndjson"
+    shift_years: Annotated[int, Field(description="by which its days were to be moved")] = 0
+    head_bytes: Annotated[int, Field(ge=0, description="size of the table's header, kept before the record")] = 0
     raw_bytes: Annotated[int, Field(ge=0, description="size of the record as sent")] = 0
     kept_bytes: Annotated[int, Field(ge=0, description="how much of it is kept, sealed")] = 0

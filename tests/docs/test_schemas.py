@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -16,12 +18,19 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from carepact import schemas
-from contracts.events import LOG_FACTS, Person, ProfessionalClaimReceived, sealed_fields
-from contracts.events.rejects import RejectRecorded
+from contracts.events import (
+    LOG_FACTS,
+    FileRunRecorded,
+    Person,
+    ProfessionalClaimReceived,
+    RejectRecorded,
+    sealed_fields,
+)
 from formats.ndjson import read_one
 from formats.reading import Place, ReadFact, Reject
 from streams.door import OWN_FACTS, Admitted, Door
 from streams.keys import SqliteKeyStore
+from streams.operations import record_of
 from streams.rejects import RejectBook
 from streams.roster import Roster
 from streams.topics import topics
@@ -75,6 +84,14 @@ def test_a_reject_is_as_its_page_says(tmp_path: Path) -> None:
     event = orjson.loads(book.record(Reject(Place("f", 3, "/data"), "schema", "why", "what", b"raw", 2)).value)
     valid("envelope.stored.json", event)
     valid("emitted/RejectRecorded.v1.json", event["data"])
+
+
+def test_an_act_of_an_operator_is_as_its_page_says() -> None:
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    act = FileRunRecorded(payer="medicare", by="operator/x", run_id="r", format="auto", started_at=at, finished_at=at)
+    event = orjson.loads(record_of(act, str(uuid4()), at).value)
+    valid("envelope.stored.json", event)
+    valid("emitted/FileRunRecorded.v1.json", event["data"])
 
 
 @pytest.mark.parametrize(

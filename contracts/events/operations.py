@@ -1,0 +1,123 @@
+"""What operators did, as events first: their table is made from these and from nothing else (seam 18).
+
+None of them carries patient data. A member is a token, a record is the id of its reject, and of a file's name there is
+a keyed digest and its ending, since names of files may name people.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from contracts.events.base import Code, Event, Model
+
+FILES_MAX = 5_000
+REJECTS_MAX = 10_000
+
+Count = Annotated[int, Field(ge=0)]
+Token = Annotated[str, Field(pattern=r"^[a-z2-7]{26}$", description="the member's token")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32,64}$")]
+RejectId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+By = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+Words = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=2000, pattern=r"^[^\x00]+$", description="an operator's own; it is to name no patient"
+    ),
+]
+
+
+class OperatorAct(Event):
+    """What all acts of operators say: on which payer's behalf, and who acted."""
+
+    payer: Code
+    plan: Annotated[str, Field(max_length=64)] = ""
+    by: Annotated[By, Field(description="the principal, and the user of the machine")]
+
+
+class SubmittedFile(Model):
+    """One file of a run."""
+
+    name_digest: Annotated[Digest, Field(description="of the name without folders, under the payer's content key")]
+    ending: Annotated[str, Field(max_length=16, pattern=r"^(\.[a-z0-9]+)*$", description="if it is a known one")] = ""
+    size_bytes: Count = 0
+
+
+class FileRunRecorded(OperatorAct):
+    """Files were taken into a payer's log. Of two events of one run the exact one holds.
+
+    Rows are counted when the last record was written; with `exact` the projection has been waited for, and it is
+    known which of the accepted ones were duplicates. `complete` is false when the run broke off.
+    """
+
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")]
+    format: Annotated[Code, Field(description="as asked for; auto: told by each file's content")]
+    shift_years: Annotated[int, Field(description="by which every day was moved")] = 0
+    files: Annotated[tuple[SubmittedFile, ...], Field(max_length=FILES_MAX, description="the first of them")] = ()
+    file_count: Count = 0
+    rows_read: Count = 0
+    rows_accepted: Count = 0
+    rows_duplicate: Count = 0
+    rows_rejected: Count = 0
+    exact: bool = False
+    complete: bool = True
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+
+
+class RejectRetried(OperatorAct):
+    """Rejected records were sent through the door again, as they were or corrected. None rejected: they are done."""
+
+    reject_ids: Annotated[tuple[RejectId, ...], Field(min_length=1, max_length=REJECTS_MAX)]
+    corrected: Annotated[bool, Field(description="from a corrected file; else the bytes that were kept")] = False
+    rows_read: Count = 0
+    rows_accepted: Count = 0
+    rows_rejected: Count = 0
+
+
+class RejectDropped(OperatorAct):
+    """A rejected record will not be sent again."""
+
+    reject_id: RejectId
+    why: Words
+
+
+class PersonalDataRead(OperatorAct):
+    """Someone asked to see what is sealed. Written before it is opened."""
+
+    what: Annotated[Code, Field(description="reject: the bytes of a rejected record")]
+    subject: Annotated[
+        str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$", description="the reject's id, or the member's token")
+    ]
+    purpose: Words
+
+
+class MemberReleased(OperatorAct):
+    """A parked member's facts were folded; it is parked again where `parked_at` names an offset."""
+
+    member: Token
+    partition: Count
+    facts: Count
+    parked_at: Count | None = None
+    why: Words
+
+
+class MemberLinkRequested(OperatorAct):
+    """Two members turned out to be one person. What follows stands in the payer's log as `MemberLinked`."""
+
+    survivor: Token
+    retired: Token
+
+
+class ContractAdoptionRequested(OperatorAct):
+    """A payer's log is to adopt what a build ships: `TermsAdopted` and `ContractAdopted` follow in the log.
+
+    Digests are those of the build; a log that holds them already adopts nothing.
+    """
+
+    contract: Code
+    terms_version: Annotated[str, Field(max_length=64)]
+    terms_digest: Digest
+    clauses_digest: Digest
+    build: Annotated[str, Field(max_length=64)]
