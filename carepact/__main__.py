@@ -24,7 +24,7 @@ COMMANDS = {
     "generate": "carepact.generate.command:generate_command",
     "publish": "carepact.publish_commands:app",
     "close-day": "carepact.publish_commands:app",
-    "rejects": "carepact.publish_commands:app",
+    "rejects": "carepact.reject_commands:app",
     "parked": "carepact.parked_commands:app",
     "episodes": "carepact.read_commands:app",
     "payments": "carepact.read_commands:app",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from carepact import __version__
-from carepact.settings import Settings, connection
-from contracts.events import ContractAdopted, TermsAdopted
+from carepact.settings import Settings, acting, connection
+from contracts.events import ContractAdopted, ContractAdoptionRequested, TermsAdopted
 from contracts.roster import bundled_sheet, contract_digest
 from streams.broadcasts import adopt
 from streams.door import Door
 from streams.keys import SqliteKeyStore
 from streams.log_writer import LogWriter
+from streams.operations import state
+from streams.roster import Payer
 from streams.topics import OPERATOR, log_topic, topics
 
 
@@ -21,6 +23,19 @@ def bundled_adoptions(contract: str) -> tuple[TermsAdopted, ContractAdopted]:
     return (
         TermsAdopted(contract=contract, sheet_version=version, digest=digest, content=content),
         ContractAdopted(contract=contract, digest=contract_digest(contract), build=__version__),
+    )
+
+
+def _asked(payer: Payer, events: tuple[TermsAdopted, ContractAdopted]) -> ContractAdoptionRequested:
+    terms, clauses = events
+    return ContractAdoptionRequested(
+        payer=payer.name,
+        by=acting(),
+        contract=payer.contract,
+        terms_version=terms.sheet_version,
+        terms_digest=terms.digest,
+        clauses_digest=clauses.digest,
+        build=clauses.build,
     )
 
 
@@ -44,6 +59,8 @@ async def adopt_bundled(
                 partitions = await writer.partitions(declared[log_topic(payer.name)])
                 door = Door(payer, keys, partitions)
                 events = bundled_adoptions(payer.contract)
+                if not first_only:
+                    await state(writer, roster, _asked(payer, events))
                 written[payer.name] = len(await adopt(reach, writer, door, events, first_only=first_only))
     finally:
         keys.close()

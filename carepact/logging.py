@@ -27,15 +27,15 @@ def to_stderr() -> None:
 
 
 class _Forgiving:
-    """Standard error whose reader may be gone: that is no reason to leave off what is being logged."""
+    """Standard error that may be closed, or its reader gone: that is no reason to leave off what is being logged."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def write(self, text: str) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._file.write(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._file.flush()

@@ -15,10 +15,15 @@ from carepact.local.errors import PlatformError, TryAgain
 from carepact.logging import to_stderr
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound, known_payer, run
-from carepact.settings import Settings, connection
+from carepact.settings import Settings, acting, connection
+from contracts.events import MemberReleased
 from projections.store import open_pool
+from streams.log_writer import LogWriter
+from streams.operations import state
 from streams.parking import LogLacks, NotParked, Released, release
-from streams.topics import AGENTS, log_topic
+from streams.topics import AGENTS, OPERATOR, log_topic
+
+TELL_SECONDS = 3  # less than a session may be idle in a transaction
 
 app = typer.Typer(no_args_is_help=True, help="Members whose fold raised: their facts wait, all others go on.")
 
@@ -71,6 +76,7 @@ def list_command(
 def release_command(
     member: Annotated[str, typer.Argument(help="The member's token.")],
     payer: Annotated[str, typer.Option(help="The payer whose member it is.")],
+    why: Annotated[str, typer.Option(help="The reason, in words that name no patient.")] = "its cause is cured",
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +88,7 @@ def release_command(
     with reported():
         settings = settings_of(home)
         known_payer(settings, payer)
-        released = asyncio.run(_release(settings, payer, member))
+        released = asyncio.run(_release(settings, payer, member, why))
         if released.parked_at is not None:
             raise StillParked(f"{member} is parked again, at offset {released.parked_at}: {released.reason}")
     if as_json:
@@ -91,12 +97,27 @@ def release_command(
         typer.echo(f"{member} is released: {released.facts} facts folded")
 
 
-async def _release(settings: Settings, payer: str, member: str) -> Released:
-    reach = connection(settings, AGENTS)
+async def _release(settings: Settings, payer: str, member: str, why: str) -> Released:
+    reach, roster = connection(settings, AGENTS), settings.load_roster()
     try:
         pool = await open_pool(reach.postgres, 2)
         try:
-            return await release(pool, reach, settings.load_roster().payer(payer), member)
+            async with LogWriter(connection(settings, OPERATOR), "carepact.parked") as writer:
+
+                async def tell(done: Released) -> None:
+                    told = MemberReleased(
+                        payer=payer,
+                        by=acting(),
+                        member=member,
+                        partition=done.partition,
+                        facts=done.facts,
+                        parked_at=done.parked_at,
+                        why=why,
+                    )
+                    async with asyncio.timeout(TELL_SECONDS):
+                        await state(writer, roster, told)
+
+                return await release(pool, reach, roster.payer(payer), member, tell=tell)
         finally:
             await pool.close()
     except NotParked as error:

@@ -1,14 +1,16 @@
-"""The commands by which facts come in: publish, close-day; and rejects, what could not be taken in."""
+"""The commands by which facts come in: publish and close-day."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
-from datetime import date, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 import asyncpg
 import orjson
@@ -20,25 +22,27 @@ from carepact.local.errors import PlatformError, TryAgain
 from carepact.logging import to_stderr
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound, Usage, known_payer
-from carepact.read_commands import run as run_reading
-from carepact.settings import Settings, connection
+from carepact.settings import Settings, acting, connection
+from contracts.events import FileRunRecorded, OperatorAct
+from contracts.events.operations import FILES_MAX
 from formats.detect import READERS, read_file
 from formats.reading import Read
 from formats.table import UnknownLayout
 from streams.broadcasts import close_day
 from streams.connections import Connections
-from streams.door import Door
-from streams.keys import KeyStoreError, SqliteKeyStore
+from streams.door import Door, Submission
+from streams.keys import KeyStore, KeyStoreError, SqliteKeyStore
 from streams.log_writer import LogWriter, NoSuchTopic, PartitionsDiffer
+from streams.operations import state, submitted
 from streams.publishing import Published, Publisher, StandsStill, settle, until_projected
 from streams.rejects import RejectBook
+from streams.roster import Roster
 from streams.topics import OPERATOR, log_topic, topics
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-rejects_app = typer.Typer(no_args_is_help=True, help="What could not be taken in, with its place and its remedy.")
-app.add_typer(rejects_app, name="rejects")
 
 DONE_IN_PART = 5
+TELL_SECONDS = 30
 
 Payer = Annotated[str, typer.Option(help="The payer whose log it is.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is projected: then the count is exact.")]
@@ -70,15 +74,17 @@ def publish_command(
 
     async def publish() -> Published:
         settings = settings_of(home)
-        _check(settings, payer, plan, format_)
+        check(settings, payer, plan, format_)
         files = [file for path in paths for file in _files(path)]
-        _probe(files, format_)
-        async with way_in(settings, payer, plan, shift_years) as (writer, door, book):
-            publisher = Publisher(door, writer, book, plan)
-            with _progress(as_json) as told:
-                published = await publisher.publish(_read(files, format_), told)
-        if wait:
-            await _waiting(settings, timeout, lambda database: settle(database, payer, published))
+        probe(files, format_)
+        async with way_in(settings, payer, plan, shift_years) as way:
+            publisher = way.publisher()
+            async with _told(way, files, format_, publisher.published) as tell:
+                with _progress(as_json) as told:
+                    published = await publisher.publish(read_all(files, format_), told)
+            if wait:
+                await waiting(settings, timeout, lambda database: settle(database, payer, published))
+                await tell()
         return published
 
     with refusals():
@@ -103,88 +109,26 @@ def close_day_command(
 
     async def close() -> dict[str, Any]:
         settings = settings_of(home)
-        _check(settings, payer)
+        check(settings, payer)
         day: date = through.date()
-        async with way_in(settings, payer) as (writer, door, _):
-            positions = await close_day(writer, door, day)
+        async with way_in(settings, payer) as way:
+            positions = await close_day(way.writer, way.door, day)
         offsets = dict(positions)
         if wait:
-            await _waiting(settings, timeout, lambda database: until_projected(database, payer, offsets))
+            await waiting(settings, timeout, lambda database: until_projected(database, payer, offsets))
         stand = [{"topic": log_topic(payer), "partition": p, "offset": o} for p, o in sorted(offsets.items())]
         return {"payer": payer, "through_on": day.isoformat(), "positions": stand}
 
     with refusals():
         closed = asyncio.run(close())
     if as_json:
-        _print_json(closed)
+        print_json(closed)
     else:
         typer.echo(f"{payer}: closed through {closed['through_on']}")
 
 
-@rejects_app.command("list")
-def rejects_list_command(
-    payer: Annotated[str | None, typer.Option(help="Only this payer.", show_default=False)] = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Every reject: where it was, what is wrong, and what to do. With --json one object a line.
-
-    Example: carepact rejects list --payer medicare
-    """
-
-    async def show(database: Any, settings: Settings) -> None:
-        known_payer(settings, payer)
-        async for reject in rejects(database, payer):
-            if as_json:
-                sys.stdout.buffer.write(orjson.dumps(reject) + b"\n")
-            else:
-                typer.echo("\n".join(_told(reject)))
-        sys.stdout.flush()
-
-    run_reading(home, show)
-
-
-async def rejects(database: Any, payer: str | None = None) -> AsyncIterator[dict[str, Any]]:
-    """The rejects, oldest first. A conflict's place is its position in the log."""
-    async with database.transaction(readonly=True):
-        async for row in database.cursor(
-            """
-            SELECT reject_id, payer, plan, code, reason, remedy, place_file, place_line, place_field, rows,
-                   topic, partition, log_offset, event_id, known_at
-              FROM reject WHERE $1::text IS NULL OR payer = $1
-             ORDER BY known_at, topic, partition, log_offset, reject_id
-            """,
-            payer,
-        ):
-            yield {
-                "reject_id": str(row["reject_id"]),
-                "payer": row["payer"],
-                "plan": row["plan"],
-                "code": row["code"],
-                "file": row["place_file"] or None,
-                "line": row["place_line"] if row["place_file"] else None,
-                "field": row["place_field"] or None,
-                "reason": row["reason"],
-                "remedy": row["remedy"],
-                "rows": row["rows"],
-                "event_id": str(row["event_id"]) if row["event_id"] else None,
-                "topic": row["topic"],
-                "partition": row["partition"],
-                "offset": row["log_offset"],
-                "known_at": row["known_at"].isoformat().replace("+00:00", "Z"),
-            }
-
-
-def _told(reject: dict[str, Any]) -> Iterator[str]:
-    log = f"{reject['topic']}[{reject['partition']}] offset {reject['offset']}"
-    place = f"{reject['file']}:{reject['line']}" if reject["file"] else log
-    field = f" {reject['field']}" if reject["field"] else ""
-    yield f"{place}{field}"
-    yield f"    {reject['code']}: {reject['reason']}"
-    yield f"    {reject['remedy']}  ({reject['payer']}, {reject['reject_id']})"
-
-
-def _check(settings: Settings, payer: str, plan: str = "", format_: str = "auto") -> None:
+def check(settings: Settings, payer: str, plan: str = "", format_: str = "auto") -> None:
+    """Refuse what the roster and the formats do not know."""
     known_payer(settings, payer)
     plans = [each.name for each in settings.load_roster().payer(payer).plans]
     if plan and plan not in plans:
@@ -197,7 +141,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
-def _probe(files: Iterable[Path], format_: str) -> None:
+def probe(files: Iterable[Path], format_: str) -> None:
     """Look at the beginning of every file, so that a wrong one is refused before anything is written."""
     for file in files:
         with closing(_items(file, format_)) as items:
@@ -207,7 +151,8 @@ def _probe(files: Iterable[Path], format_: str) -> None:
                 raise CannotPublish(str(refused)) from None
 
 
-def _read(files: Iterable[Path], format_: str) -> Iterator[Read]:
+def read_all(files: Iterable[Path], format_: str) -> Iterator[Read]:
+    """The items of all files."""
     for file in files:
         yield from _items(file, format_)
 
@@ -216,11 +161,36 @@ def _items(file: Path, format_: str) -> Any:
     return read_file(file, format_)
 
 
+@dataclass(frozen=True)
+class WayIn:
+    """The operator's writer and one payer's door, for as long as a command runs."""
+
+    settings: Settings
+    roster: Roster
+    reach: Connections
+    keys: KeyStore
+    writer: LogWriter
+    door: Door
+    book: RejectBook
+    plan: str
+
+    def publisher(self, submission: Submission | None = None) -> Publisher:
+        """A submission to the payer's log."""
+        return Publisher(self.door, self.writer, self.book, self.plan, submission)
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """What every act of this operator says."""
+        return {"payer": self.door.payer.name, "plan": self.plan, "by": acting()}
+
+    async def state(self, act: OperatorAct) -> None:
+        """Have an act in the operations topic."""
+        await state(self.writer, self.roster, act)
+
+
 @asynccontextmanager
-async def way_in(
-    settings: Settings, payer: str, plan: str = "", shift_years: int = 0
-) -> AsyncIterator[tuple[LogWriter, Door, RejectBook]]:
-    """The operator's writer and the payer's door, for as long as the command runs."""
+async def way_in(settings: Settings, payer: str, plan: str = "", shift_years: int = 0) -> AsyncIterator[WayIn]:
+    """The way in of a payer, or of one of its plans."""
     reach: Connections = connection(settings, OPERATOR)
     roster = settings.load_roster()
     log = next(each for each in topics(roster, settings.log_partitions) if each.name == log_topic(payer))
@@ -229,12 +199,49 @@ async def way_in(
         async with LogWriter(reach, "carepact.publish") as writer:
             partitions = await writer.partitions(log)
             door = Door(roster.payer(payer), keys, partitions, plan, shift_years)
-            yield writer, door, RejectBook(payer, keys)
+            yield WayIn(settings, roster, reach, keys, writer, door, RejectBook(payer, keys), plan)
     finally:
         keys.close()
 
 
-async def _waiting(settings: Settings, seconds: float, wait: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+@asynccontextmanager
+async def _told(
+    way: WayIn, files: Sequence[Path], format_: str, published: Published
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Tell the operations topic of a run when it ends, also when it breaks off; what is given tells it once more."""
+    run_id, started_at = str(uuid4()), datetime.now(UTC)
+    keys = way.keys.payer_keys(way.door.payer.name)
+    sizes = tuple(submitted(file, keys) for file in files[:FILES_MAX])
+
+    async def tell(complete: bool = True) -> None:
+        counts = {f"rows_{name}": getattr(published, name) for name in ("read", "accepted", "duplicate", "rejected")}
+        run = FileRunRecorded(
+            **way.who,
+            run_id=run_id,
+            format=format_,
+            shift_years=way.door.shift_years,
+            files=sizes,
+            file_count=len(files),
+            **counts,
+            exact=published.exact,
+            complete=complete,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+        )
+        async with asyncio.timeout(TELL_SECONDS):
+            await way.state(run)
+
+    try:
+        yield tell
+    except BaseException:
+        with suppress(KafkaError, TimeoutError):
+            await tell(complete=False)
+        raise
+    if not published.exact:
+        await tell()
+
+
+async def waiting(settings: Settings, seconds: float, wait: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
     try:
         async with asyncio.timeout(seconds):
             database = await asyncpg.connect(connection(settings, OPERATOR).postgres, timeout=10)
@@ -279,10 +286,11 @@ def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
 def _show(published: Published, as_json: bool) -> None:
     summary = published.summary()
     if as_json:
-        _print_json(summary)
+        print_json(summary)
         return
+    rows = "row" if published.read == 1 else "rows"
     typer.echo(
-        f"{published.read:,} rows read: {published.accepted:,} accepted, {published.duplicate:,} duplicate, "
+        f"{published.read:,} {rows} read: {published.accepted:,} accepted, {published.duplicate:,} duplicate, "
         f"{published.rejected:,} rejected" + ("" if published.exact else " (duplicates are known with --wait)")
     )
     for family, count in summary["events"].items():
@@ -291,6 +299,6 @@ def _show(published: Published, as_json: bool) -> None:
         typer.echo("  `carepact rejects list` says where and why")
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def print_json(document: dict[str, Any]) -> None:
     sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     sys.stdout.buffer.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -87,6 +89,14 @@ def connection(settings: Settings, principal: str = AGENTS) -> Connections:
         ca_file=settings.kafka_ca_file,
         dsn=dsn,
     )
+
+
+def acting() -> str:
+    """Who acts: the operator, and which user of this machine it is."""
+    try:
+        return f"{OPERATOR}/{getpass.getuser()}"
+    except (OSError, KeyError):
+        return f"{OPERATOR}/{os.getuid()}"
 
 
 def _local_bootstrap(home: Home) -> str:

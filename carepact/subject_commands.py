@@ -12,11 +12,10 @@ import typer
 from carepact.platform_commands import Home, Json, settings_of
 from carepact.publish_commands import refusals, way_in
 from carepact.read_commands import Usage, known_payer
-from carepact.settings import connection
+from contracts.events import MemberLinkRequested
 from contracts.events.base import Identifier
 from streams.keys import SqliteKeyStore
 from streams.linking import Linked, link, token_of
-from streams.topics import OPERATOR
 
 app = typer.Typer(no_args_is_help=True, help="One person: identifiers that turn out to be the same.")
 
@@ -52,8 +51,9 @@ def link_command(
             one, other = (_token(keys, payer, plan, text) for text in (survivor, retired))
             if one == other:
                 raise Usage("both are the same member already; there is nothing to link")
-            async with way_in(settings, payer, plan) as (writer, door, _):
-                return await link(connection(settings, OPERATOR), writer, door, keys, one, other)
+            async with way_in(settings, payer, plan) as way:
+                await way.state(MemberLinkRequested(**way.who, survivor=one, retired=other))
+                return await link(way.reach, way.writer, way.door, keys, one, other)
         finally:
             keys.close()
 

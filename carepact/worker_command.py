@@ -26,6 +26,7 @@ from streams.app import Built, build
 from streams.connections import Connections
 from streams.intake import Intake
 from streams.keys import SqliteKeyStore
+from streams.operations import OperationProjector
 from streams.rejects import RejectProjector
 from streams.relay import Relay
 from streams.requests import Requests
@@ -91,9 +92,14 @@ def _key_store(settings: Settings) -> SqliteKeyStore | None:
 def _ways_in(
     settings: Settings, connections: Connections, keys: SqliteKeyStore | None, index: int
 ) -> list[mode.ServiceT]:
-    """What takes in payers' own writes, and what brings rejects into their table. The groups share the topics out."""
+    """What takes in payers' own writes, and what brings rejects and operations into their tables.
+
+    The groups share the topics out.
+    """
     roster = settings.load_roster()
-    beside: list[mode.ServiceT] = [RejectProjector(connections, roster, _owner(index))]
+    beside: list[mode.ServiceT] = [
+        projector(connections, roster, _owner(index)) for projector in (RejectProjector, OperationProjector)
+    ]
     if keys is not None:
         beside.append(Intake(connections, roster, topics(roster, settings.log_partitions), keys))
     return beside

@@ -11,11 +11,14 @@ from confluent_kafka import KafkaException
 
 from carepact.local.postgres import Postgres
 from carepact.settings import Settings, connection
+from projections.rejects import COUNT_OPEN
 from streams.admin import Admin
 from streams.intake import intake_group
 from streams.topics import AGENTS, Topic, topics
 
-CONSUMERS = {"log": "contract", "requests": "requests", "rejects": "rejects"}  # of kinds with positions in PostgreSQL
+CONSUMERS = {"log": "contract", "requests": "requests", "rejects": "rejects", "operations": "operations"}
+"""Of kinds of topics with positions in PostgreSQL."""
+
 WATCHED = {*CONSUMERS, "inbox"}
 Positions = Mapping[tuple[str, int], int]
 
@@ -59,17 +62,17 @@ async def stored(settings: Settings) -> dict[str, Any] | None:
         rows = await _rows(db, "SELECT consumer, topic, partition, next_offset FROM consumer_offset")
         return {
             "positions": {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in rows},
-            **{name: await _count(db, table) for name, table in COUNTED.items()},
+            **{name: await _count(db, query) for name, query in COUNTED.items()},
         }
     finally:
         await db.close()
 
 
 COUNTED = {
-    "outbox_pending": "outbox",
-    "rejects": "reject",
-    "parked": "parked_member",
-    "halted": "halted_partition",
+    "outbox_pending": "SELECT count(*) AS counted FROM outbox",
+    "rejects": COUNT_OPEN,
+    "parked": "SELECT count(*) AS counted FROM parked_member",
+    "halted": "SELECT count(*) AS counted FROM halted_partition",
 }
 
 
@@ -80,8 +83,8 @@ async def _rows(db: asyncpg.Connection[Any], query: str) -> list[Any]:
         return []
 
 
-async def _count(db: asyncpg.Connection[Any], table: str) -> int:
-    rows = await _rows(db, f"SELECT count(*) AS counted FROM {table}")  # noqa: S608 - one of COUNTED
+async def _count(db: asyncpg.Connection[Any], query: str) -> int:
+    rows = await _rows(db, query)
     return int(rows[0]["counted"]) if rows else 0
 
 

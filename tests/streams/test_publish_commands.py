@@ -10,12 +10,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from typer.testing import CliRunner
 
 from carepact.local.platform import LocalPlatform
-from carepact.local.postgres import READER
-from carepact.publish_commands import app
-from tests.streams.ways_in import CANARIES, Ways, claim, ndjson, ways_in, working
+from tests.streams.ways_in import CANARIES, Ways, claim, commands, ndjson, ways_in, working
 
 pytestmark = pytest.mark.platform
 
@@ -32,22 +29,7 @@ async def ways(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory
 
 @pytest_asyncio.fixture
 async def run(platform: LocalPlatform, ways: Ways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command against the test's own payers, key store and database."""
-    payers = [
-        f'[[payers]]\nname = "{p.name}"\ntitle = "t"\ncontract = "{p.contract}"\ntime_zone = "UTC"\n'
-        + "".join(f'[[payers.plans]]\nname = "{plan.name}"\ntitle = "t"\n' for plan in p.plans)
-        for p in ways.roster.payers
-    ]
-    (tmp_path / "roster.toml").write_text(f'space = "{SPACE}"\n' + "\n".join(payers))
-    environment = {
-        "CAREPACT_HOME": str(platform.home.path),
-        "CAREPACT_ROSTER": str(tmp_path / "roster.toml"),
-        "CAREPACT_KEYS": str(ways.keys.path),
-        "CAREPACT_POSTGRES": platform.dsn(READER, "commands_medicare"),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return lambda *words: asyncio.to_thread(CliRunner().invoke, app, [str(word) for word in words])
+    return commands(platform, ways, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
-from carepact.publish_commands import rejects
 from contracts.events import DayClosed, PracticeParticipationChanged
 from formats import ndjson as format_ndjson
+from projections.rejects import rejects
 from streams.broadcasts import adopt, close_day
 from streams.door import Admitted
 from streams.log_writer import LogWriter, NoSuchTopic, PartitionsDiffer

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
+import pytest
+import structlog
 from aiokafka import TopicPartition
+from typer.testing import CliRunner
 
+from carepact.__main__ import app
 from carepact.local.platform import LocalPlatform
-from carepact.local.postgres import AGENT
+from carepact.local.postgres import AGENT, READER
 from contracts.events import ClaimLine, ContractAdopted, Person, ProfessionalClaimReceived, TermsAdopted
 from contracts.events.base import Identifier
 from contracts.roster import bundled_sheet, contract_digest
@@ -24,11 +30,13 @@ from streams.connections import Connections
 from streams.door import Door
 from streams.keys import SqliteKeyStore
 from streams.log_writer import LogWriter
+from streams.operations import OperationProjector
 from streams.output import groupless, partitions_of
 from streams.publishing import Publisher
 from streams.rejects import RejectBook, RejectProjector
 from streams.roster import Payer, Roster
 from streams.topics import AGENTS, Topic
+from tests.streams.workers import write_roster
 
 CANARIES = (b"Canaria", b"Quetzal", b"1EG4TE5MK73", b"1951-07-13", b"PCN-777")
 
@@ -75,9 +83,11 @@ class Ways:
 
 
 @asynccontextmanager
-async def ways_in(platform: LocalPlatform, space: str, folder: Path, payer: str) -> AsyncIterator[Ways]:
-    """Topics and a database of the space, and the ways in of one of its payers."""
-    roster = Roster.load().within(space)
+async def ways_in(
+    platform: LocalPlatform, space: str, folder: Path, payer: str, roster: Roster | None = None
+) -> AsyncIterator[Ways]:
+    """Topics and a database of the space, and the ways in of one of its payers, which are the shipped ones."""
+    roster = roster or Roster.load().within(space)
     await platform.make_ready(roster)
     await platform.create_database(f"{space}_{payer}".replace("-", "_"))
     connections = replace(platform.connections(AGENTS), dsn=platform.dsn(AGENT, f"{space}_{payer}".replace("-", "_")))
@@ -91,10 +101,10 @@ async def ways_in(platform: LocalPlatform, space: str, folder: Path, payer: str)
 
 @asynccontextmanager
 async def working(ways: Ways) -> AsyncIterator[Any]:
-    """A worker of all contracts in this process, terms adopted; gives a pool of connections."""
+    """A worker of all contracts in this process, the payer's terms adopted; gives a pool of connections."""
     pool = await open_pool(ways.connections.postgres, 8)
-    projector = RejectProjector(ways.connections, ways.roster, "test")
-    built = build(ways.roster, ways.connections, pool, beside=[projector])
+    beside = [made(ways.connections, ways.roster, "test") for made in (RejectProjector, OperationProjector)]
+    built = build(ways.roster, ways.connections, pool, beside=beside)
     await adopt(ways.connections, ways.writer, ways.door(), adoptions(ways.payer))
     try:
         await built.app.start()
@@ -102,6 +112,29 @@ async def working(ways: Ways) -> AsyncIterator[Any]:
     finally:
         await built.app.stop()
         await pool.close()
+
+
+def commands(
+    platform: LocalPlatform, ways: Ways, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Awaitable[Any]]:
+    """Runs `carepact` commands against the test's own payers, key store and database."""
+    database = urlsplit(ways.connections.postgres).path[1:]
+    environment = {
+        "CAREPACT_HOME": str(platform.home.path),
+        "CAREPACT_ROSTER": str(write_roster(ways.roster, folder)),
+        "CAREPACT_KEYS": str(ways.keys.path),
+        "CAREPACT_POSTGRES": platform.dsn(READER, database),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: Any) -> Any:
+        try:
+            return CliRunner().invoke(app, [str(word) for word in words])
+        finally:
+            structlog.reset_defaults()  # or the next line logged goes to the command's standard error
+
+    return lambda *words: asyncio.to_thread(run, *words)
 
 
 def adoptions(payer: Payer) -> list[Adopting]:
