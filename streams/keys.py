@@ -217,7 +217,7 @@ class SqliteKeyStore:
     def __init__(self, path: Path, wrapping: WrappingKeys | None = None) -> None:
         self.path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        _make_private(path)
         self._wrapping = wrapping or WrappingKeys.beside(path)
         self._lock = threading.RLock()
         self._db = _connect(path)
@@ -465,6 +465,16 @@ class SqliteKeyStore:
     def _one(self, sql: str, *values: str) -> tuple[bytes] | None:
         row: tuple[bytes] | None = self._db.execute(sql, values).fetchone()
         return row
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, for its owner only. One that is there is not touched.
+
+    To open and close it would give up the locks of every other store on it in this process, as POSIX has it, and the
+    next process to close the file would take the write-ahead log away from under them.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

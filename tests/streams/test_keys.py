@@ -243,3 +243,22 @@ def test_once_destroyed_never_again(tmp_path_factory: pytest.TempPathFactory, st
             assert (subject.key is None) == (who in gone)
             assert known.setdefault(who, subject.key) == subject.key or who in gone
     store.close()
+
+
+def open_and_close(path: Path) -> None:
+    """In a process of its own."""
+    SqliteKeyStore(path).close()
+
+
+def test_a_second_store_of_this_process_keeps_the_locks_of_the_first(store: SqliteKeyStore, tmp_path: Path) -> None:
+    """Otherwise the last of the other processes takes the write-ahead log away, and the file is spoiled."""
+    path = tmp_path / "keys.sqlite3"
+    before = store.subjects(PAYER, [JANE])
+    SqliteKeyStore(path)
+    child = multiprocessing.get_context("spawn").Process(target=open_and_close, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert path.with_name("keys.sqlite3-wal").exists()
+    store.subjects(PAYER, [JOHN])
+    assert SqliteKeyStore(path).subjects(PAYER, [JANE]) == before
