@@ -208,6 +208,29 @@ async def copy_facts(connection: Any, payer: str, facts: Sequence[Fact]) -> None
         raise Repeated from None
 
 
+async def insert_facts(connection: Any, payer: str, facts: Sequence[Fact]) -> set[tuple[int, int]]:
+    """Store those facts whose ids are new, for batches that bring some again; answers their (partition, offset)."""
+    rows = await connection.fetch(
+        """
+        INSERT INTO fact (payer, partition, log_offset, event_id, type, plan, member, digest, known_at)
+        SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
+                                 $9::timestamptz[])
+        ON CONFLICT DO NOTHING
+        RETURNING partition, log_offset
+        """,
+        payer,
+        [f.partition for f in facts],
+        [f.offset for f in facts],
+        [f.event_id for f in facts],
+        [f.type for f in facts],
+        [f.plan for f in facts],
+        [f.member for f in facts],
+        [f.digest for f in facts],
+        [instant(f.known_at) for f in facts],
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
 async def copy_rejects(connection: Any, rows: Sequence[Row]) -> None:
     """Store rejects found in the log itself (columns REJECT)."""
     await connection.copy_records_to_table("reject", records=rows, columns=REJECT)

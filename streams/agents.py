@@ -190,7 +190,6 @@ class ContractAgent:
             waiting.update({one.member: one.offset for one in parks if one.member not in waiting})
             facts, rejects, repeated = await self._sift(connection, items)
             if facts:
-                await store.copy_facts(connection, payer, facts)
                 await self.folder.fold(facts, store.LiveParts(connection, payer), waiting)
             if rejects:
                 await store.copy_rejects(connection, rejects)
@@ -208,35 +207,42 @@ class ContractAgent:
         self.after_commit(payer)
 
     async def _sift(self, connection: Any, items: Sequence[Item]) -> tuple[list[Fact], list[Row], int]:
-        """The facts that are new, the rejects, and how many facts came before.
+        """Store the facts that are new; answers them, the rejects, and how many facts came before.
 
         One id with the same digest is a duplicate and drops out; with another it is a conflict, and is rejected.
         """
-        facts: list[Fact] = []
         rejects: list[Row] = []
-        seen: dict[tuple[int, str], str] = {}
-        if self._careful:
-            known = (item.fact for item in items if item.fact is not None)
-            seen = await store.known_digests(connection, self.payer.name, known)
-        repeated = 0
+        first: dict[tuple[int, str], Fact] = {}
+        again: list[tuple[Item, Fact]] = []
         for item in items:
             fact = item.fact
             if fact is None:
-                rejects.append(
-                    self._reject(item, "unreadable", item.unreadable, "send the record again, as documented")
-                )
-                continue
-            name = fact.partition, fact.event_id
-            before = seen.get(name)
-            if before is None:
-                seen[name] = fact.digest
-                facts.append(fact)
-                continue
-            repeated += 1
+                remedy = "send the record again, as documented"
+                rejects.append(self._reject(item, "unreadable", item.unreadable, remedy))
+            elif first.setdefault((fact.partition, fact.event_id), fact) is not fact:
+                again.append((item, fact))
+        facts, known = await self._keep(connection, list(first.values()))
+        if known:
+            came = [(item, item.fact) for item in items if item.fact is not None and _name(item.fact) in known]
+            again += [(item, fact) for item, fact in came if first[_name(fact)] is fact]
+        for item, fact in again:
+            before = known.get(_name(fact)) or first[_name(fact)].digest
             if before != fact.digest:
                 reason = "the same event id came before with other content"
                 rejects.append(self._reject(item, "conflict", reason, "send changed content under an id of its own"))
-        return facts, rejects, repeated
+        return facts, rejects, len(again)
+
+    async def _keep(self, connection: Any, facts: list[Fact]) -> tuple[list[Fact], dict[tuple[int, str], str]]:
+        """Store facts, each id once in this batch; answers those that are new, and the digests of the others' ids."""
+        if not facts:
+            return [], {}
+        if not self._careful:
+            await store.copy_facts(connection, self.payer.name, facts)
+            return facts, {}
+        new = await store.insert_facts(connection, self.payer.name, facts)
+        came = [fact for fact in facts if (fact.partition, fact.offset) not in new]
+        known = await store.known_digests(connection, self.payer.name, came)
+        return [fact for fact in facts if (fact.partition, fact.offset) in new], known
 
     def _reject(self, item: Item, code: str, reason: str, remedy: str) -> Row:
         fact = item.fact
@@ -347,6 +353,10 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, (OSError, TimeoutError, *BROKEN)):
         return True
     return str(getattr(error, "sqlstate", None) or "")[:2] in TRANSIENT_CLASSES
+
+
+def _name(fact: Fact) -> tuple[int, str]:
+    return fact.partition, fact.event_id
 
 
 def _is_at(item: Item, poisoned: Poisoned) -> bool:
