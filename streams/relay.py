@@ -208,7 +208,8 @@ class Relay(mode.Service):  # type: ignore[misc]
             except TRANSIENT as error:
                 failed = 1 if self.counts.sent + self.counts.struck > before else failed + 1
                 pause = BACK_OFF_SECONDS[min(failed, len(BACK_OFF_SECONDS)) - 1]
-                self._log.warning("relay_interrupted", error=type(error).__name__, again_in_seconds=pause)
+                if failed == 1:
+                    self._log.warning("relay_interrupted", error=type(error).__name__, retries="until cured")
                 await self.sleep(pause)
 
     async def _hold_and_relay(self) -> None:

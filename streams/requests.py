@@ -250,7 +250,8 @@ class Requests(mode.Service):  # type: ignore[misc]
             except TRANSIENT as error:
                 failed += 1
                 pause = BACK_OFF_SECONDS[min(failed, len(BACK_OFF_SECONDS)) - 1]
-                log.warning("requests_interrupted", payer=self.payer, error=type(error).__name__)
+                if failed == 1:
+                    log.warning("requests_interrupted", payer=self.payer, error=type(error).__name__)
                 await self.sleep(pause)
 
     async def _stand_by_or_answer(self) -> None:
