@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from carepact.read_commands import NotFound, Usage, known_payer
 from carepact.settings import Settings, acting, connection
 from contracts.events import FileRunRecorded, OperatorAct
 from contracts.events.operations import FILES_MAX
-from formats.detect import READERS, read_file
+from formats.detect import READERS, check_file, read_files
 from formats.reading import Read
 from formats.table import UnknownLayout
 from streams.broadcasts import close_day
@@ -144,21 +144,15 @@ def _files(path: Path) -> list[Path]:
 def probe(files: Iterable[Path], format_: str) -> None:
     """Look at the beginning of every file, so that a wrong one is refused before anything is written."""
     for file in files:
-        with closing(_items(file, format_)) as items:
-            try:
-                next(items, None)
-            except (UnknownLayout, OSError) as refused:
-                raise CannotPublish(str(refused)) from None
+        try:
+            check_file(file, format_)
+        except (UnknownLayout, OSError) as refused:
+            raise CannotPublish(str(refused)) from None
 
 
 def read_all(files: Iterable[Path], format_: str) -> Iterator[Read]:
-    """The items of all files."""
-    for file in files:
-        yield from _items(file, format_)
-
-
-def _items(file: Path, format_: str) -> Any:
-    return read_file(file, format_)
+    """The items of all files, those of one submission together."""
+    return read_files(files, format_)
 
 
 @dataclass(frozen=True)

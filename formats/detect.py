@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
 from gzip import BadGzipFile, GzipFile
-from itertools import chain, islice
-from pathlib import Path
-from typing import BinaryIO
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import desynpuf, ndjson, tuva
+from formats import cclf, desynpuf, ndjson, tuva
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
-READERS: dict[str, Reader] = {"ndjson": ndjson.read, "desynpuf": desynpuf.read, "tuva": tuva.read}
+READERS: dict[str, Reader] = {
+    "ndjson": ndjson.read,
+    "desynpuf": desynpuf.read,
+    "tuva": tuva.read,
+    "cclf": cclf.read,
+}
 """The formats that `--format` takes, besides `auto`."""
 
-HEADED = frozenset({"desynpuf", "tuva"})
-"""Formats whose first line names the columns of all others."""
-
-_GZIP = b"\x1f\x8b"
+_WITH_HEADER = frozenset(("desynpuf", "tuva"))
+"""Formats whose rows cannot be read without the first line of their file."""
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _BOM = b"\xef\xbb\xbf"
 _LIMIT = MAX_FACT_BYTES + 2
 _PEEK = 100
+_MOST_RATIO, _SMALL = 200, 10_000_000
+"""A packed file may become this many times larger, or this many bytes."""
 
 
 class UnknownFormat(UnknownLayout):
@@ -35,8 +42,9 @@ class UnknownFormat(UnknownLayout):
 
     def __init__(self, file: str) -> None:
         super().__init__(
-            f"{file}: the format cannot be told. Looked, in gzip or plain text, for CloudEvents in JSON (ndjson), "
-            "a DE-SynPUF header (desynpuf), a Tuva header (tuva). Name it with --format if you know it."
+            f"{file}: the format cannot be told. Looked, in gzip, zip or plain text, for CloudEvents in JSON (ndjson), "
+            "a DE-SynPUF header (desynpuf), a Tuva header (tuva), fixed-width CMS claim feeds (cclf). "
+            "Name it with --format if you know it."
         )
 
 
@@ -48,6 +56,8 @@ def detect(lines: list[bytes], file: str) -> str:
         return "desynpuf"
     if tuva.kind_of(header) is not None:
         return "tuva"
+    if cclf.kind_of(lines, file) is not None:
+        return "cclf"
     if any(_is_event(line) for line in lines) or first.removeprefix(_BOM).startswith(b"{"):
         return "ndjson"
     raise UnknownFormat(file)
@@ -60,7 +70,7 @@ def _is_event(line: bytes) -> bool:
         return False
 
 
-def lines_of(stream: BinaryIO | GzipFile) -> Iterator[bytes]:
+def lines_of(stream: IO[bytes] | GzipFile) -> Iterator[bytes]:
     """Lines with their ends. Of a line longer than a fact may be, only so much that it is seen to be too long."""
     while line := stream.readline(_LIMIT):
         yield line
@@ -70,47 +80,143 @@ def lines_of(stream: BinaryIO | GzipFile) -> Iterator[bytes]:
 
 
 def read_file(path: Path, format_: str = "auto") -> Iterator[Read]:
-    """Facts and rejects of a file of any format, gzip or plain. An empty file has none.
+    """Facts and rejects of a file of any format; gzip, zip or plain. An empty file has none.
 
-    Raises `UnknownLayout` before the first item when nothing fits. A gzip file that breaks off is a reject at its end.
+    Raises `UnknownLayout` before the first item when nothing fits. A packed file that breaks off is a reject there.
     """
-    file = path.name
-    with ExitStack() as stack:
-        stream: BinaryIO | GzipFile = stack.enter_context(path.open("rb"))
-        packed = stream.read(2) == _GZIP
-        stream.seek(0)
-        if packed:
-            stream = stack.enter_context(GzipFile(fileobj=stream))
-        lines = _Counted(lines_of(stream))
-        try:
-            head = list(islice(lines, _PEEK))
-            if not any(line.strip() for line in head):
-                return
-            chosen = detect(head, file) if format_ == "auto" else format_
-            items = READERS[chosen](chain(head, lines), file)
-            yield from _readable_again(items, chosen, head[0] if chosen in HEADED else b"")
-        except (EOFError, BadGzipFile, zlib.error):
-            place = Place(file, lines.count + 1)
-            yield Reject(place, "unreadable", "a gzip file that is damaged or breaks off", "send the whole file again")
+    return read_files([path], format_)
 
 
-def _readable_again(items: Iterable[Read], format_: str, header: bytes) -> Iterator[Read]:
-    """Rejects with their format, those of a table with its header too: without it no row could be read again."""
-    for item in items:
-        yield replace(item, format=format_, head=header) if isinstance(item, Reject) else item
+def read_files(paths: Iterable[Path], format_: str = "auto") -> Iterator[Read]:
+    """Facts and rejects of files, in their order; the CCLF files of a folder are one submission and come last."""
+    submissions: dict[str, list[_Part]] = {}
+    for path in paths:
+        for part in _parts(path):
+            if isinstance(part, Reject):
+                yield part
+                continue
+            chosen = _format_of(part, format_)
+            if isinstance(chosen, Reject):
+                yield chosen
+            elif chosen == "cclf":
+                submissions.setdefault(part.folder, []).append(part)
+            elif chosen:
+                yield from _read(part, chosen)
+    for parts in submissions.values():
+        broken: list[Reject] = []
+        yield from cclf.read_set((part.file, _lines(part, broken)) for part in parts)
+        yield from broken
 
 
-class _Counted:
-    """An iterator that knows how far it came."""
+def check_file(path: Path, format_: str = "auto") -> None:
+    """Raise `UnknownLayout` when a file is of no known format or not of the one named. Reads its beginning."""
+    for part in _parts(path):
+        if isinstance(part, _Part):
+            chosen = _format_of(part, format_)
+            if isinstance(chosen, str) and chosen != "cclf":
+                with closing(_read(part, chosen)) as items:
+                    next(items, None)
 
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
-        self.count = 0
 
-    def __iter__(self) -> _Counted:
-        return self
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A file, or a file within a zip archive."""
 
-    def __next__(self) -> bytes:
-        line = next(self._lines)
-        self.count += 1
-        return line
+    file: str
+    folder: str
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+    archived: bool = False
+
+
+def _parts(path: Path) -> Iterator[_Part | Reject]:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if start == _ZIP:
+        yield from _archived(path)
+    elif start[:2] == _GZIP:
+        yield _Part(path.name, str(path.parent), lambda: cast("AbstractContextManager[IO[bytes]]", GzipFile(path)))
+    else:
+        yield _Part(path.name, str(path.parent), lambda: path.open("rb"))
+
+
+def _archived(path: Path) -> Iterator[_Part | Reject]:
+    try:
+        with ZipFile(path) as archive:
+            entries = [each for each in archive.infolist() if not each.is_dir()]
+    except (BadZipFile, ValueError, NotImplementedError):
+        yield _broken(path.name, 0, "zip archive")
+        return
+    for entry in entries:
+        name = PurePosixPath(entry.filename)
+        if entry.file_size > max(_SMALL, _MOST_RATIO * entry.compress_size):
+            reason = f"a file of an archive that is more than {_MOST_RATIO} times its packed size"
+            yield Reject(Place(path.name), "too_large", reason, "send the file unpacked", rows=0)
+        elif entry.flag_bits & 1:
+            yield Reject(Place(path.name), "unreadable", "an archive with a password", "send it without", rows=0)
+        else:
+            yield _Part(name.name, f"{path}/{name.parent}", _entry(path, entry), archived=True)
+
+
+def _entry(path: Path, entry: ZipInfo) -> Callable[[], AbstractContextManager[IO[bytes]]]:
+    @contextmanager
+    def opened() -> Iterator[IO[bytes]]:
+        with ZipFile(path) as archive, archive.open(entry) as stream:
+            yield stream
+
+    return opened
+
+
+def _broken(file: str, line: int, what: str, rows: int = 1) -> Reject:
+    reason = f"a {what} that is damaged or breaks off"
+    return Reject(Place(file, line), "unreadable", reason, "send the whole file again", rows=rows)
+
+
+def _lines(part: _Part, broken: list[Reject]) -> Generator[bytes, None, None]:
+    """The lines of a part; that it breaks off is put into `broken`."""
+    count = 0
+    try:
+        with part.open() as stream:
+            for line in lines_of(stream):
+                count += 1
+                yield line
+    except (EOFError, BadGzipFile, BadZipFile, zlib.error):
+        broken.append(_broken(part.file, count + 1, "zip archive" if part.archived else "gzip file"))
+
+
+def _format_of(part: _Part, format_: str) -> str | Reject | None:
+    """The format of a part; None if nothing is in it. What lies in an archive and is of no format is a reject."""
+    broken: list[Reject] = []
+    with closing(_lines(part, broken)) as lines:
+        head = list(islice(lines, _PEEK))
+    if not any(line.strip() for line in head):
+        return broken[0] if broken else None
+    if format_ != "auto":
+        return format_
+    try:
+        return detect(head, part.file)
+    except UnknownFormat as unknown:
+        if not part.archived:
+            raise
+        return Reject(Place(part.file), "unreadable", "a file of no known format in an archive", str(unknown), rows=0)
+
+
+def _read(part: _Part, format_: str) -> Generator[Read, None, None]:
+    broken: list[Reject] = []
+    lines: Iterator[bytes] = _lines(part, broken)
+    header = b""
+    if format_ in _WITH_HEADER:
+        header = next(lines, b"")
+        lines = _after(header, lines)
+    for item in READERS[format_](lines, part.file):
+        yield _readable_again(item, format_, header) if isinstance(item, Reject) else item
+    yield from broken
+
+
+def _after(header: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
+    yield header
+    yield from lines
+
+
+def _readable_again(reject: Reject, format_: str, header: bytes) -> Reject:
+    """A rejected row with its header, without which it could not be read again."""
+    return replace(reject, format=format_, head=reject.head or header)
