@@ -1,25 +1,35 @@
-"""`carepact contract`: the terms in force, and their adoption by the log."""
+"""`carepact contract`: the terms in force, one clause on given figures, what is wrong with a sheet, what changed."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from datetime import UTC, datetime
+import tomllib
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
 from carepact.adopting import adopt_bundled
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound
+from contracts.differences import Side, differences, read_side
 from contracts.errors import NoTermInForce
+from contracts.lint import lint
 from contracts.roster import SHEETS, bundled_sheet, contract_digest
 from contracts.terms import TermSheet
+from contracts.trial import TRIALS, Trial, Unknown, answers, find, read_json
+from contracts.units import money
 
-app = typer.Typer(no_args_is_help=True, help="The terms in force, and their adoption by the log.")
+app = typer.Typer(no_args_is_help=True, help="The terms in force, their clauses, and their adoption.")
+
+DONE_IN_PART = 5
 
 
 @app.command("list")
@@ -83,6 +93,166 @@ def _in_force(contract: str, day: str) -> list[dict[str, Any]]:
             continue
         terms.append({"label": value.label, **value.as_use()})
     return terms
+
+
+class ShowsClauses(TyperCommand):
+    """A command whose help ends with every clause that can be tried, its givens, and an example."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The usual help, then the clauses."""
+        super().format_help(ctx, formatter)
+        typer.echo("\n Clauses, and what each is given:\n")
+        for trial in TRIALS:
+            typer.echo(_shown(trial))
+
+
+def _shown(trial: Trial) -> str:
+    """A clause as the help lists it."""
+    also = f"  (or {', '.join(trial.also)})" if trial.also else ""
+    rows = [f" {trial.contract} {trial.clause}{also}: {trial.says}"]
+    width = max(len(name) for name, _, _ in trial.givens())
+    for name, says, needed in trial.givens():
+        rows.append(f"     {name:<{width}}  {says}{'' if needed else '; may be left out'}")
+    rows.append(f"     {json.dumps(trial.example)}\n")
+    return "\n".join(rows)
+
+
+@app.command("try", cls=ShowsClauses)
+def try_command(
+    contract: Annotated[str, typer.Argument(help="The contract, as `carepact contract list` names it, or `claims`.")],
+    clause: Annotated[str, typer.Argument(help="The clause, as listed below.")],
+    given: Annotated[str, typer.Option(help="A file of one JSON object of givens, or an array of them; - reads it.")],
+    as_json: Json = False,
+) -> None:
+    """Run one clause on given figures, by the code that settles; no platform is needed.
+
+    Amounts come out in cents. A refusal names the field; exit code 5 says that something was refused.
+
+    Example: carepact contract try medicare-eom standardise --given - <<< '{"standardised": "9604.00"}'
+    """
+    with reported():
+        try:
+            trial = find(contract, clause)
+        except Unknown as unknown:
+            if unknown.contract:
+                raise NotFound(str(unknown)) from None
+            raise typer.BadParameter(str(unknown)) from None
+        try:
+            givens = read_json(sys.stdin.read() if given == "-" else _text_of(given))
+        except ValueError as error:
+            raise typer.BadParameter(f"--given is not JSON: {_without_text(error)}") from None
+    result, complete = answers(trial, givens)
+    if as_json:
+        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        for one in result if isinstance(result, list) else [result]:
+            _tell(one)
+    if not complete:
+        raise typer.Exit(DONE_IN_PART)
+
+
+def _text_of(path: str) -> str:
+    file = Path(path)
+    if not file.is_file():
+        raise NotFound(f"there is no file {path}")
+    return file.read_text(encoding="utf-8")
+
+
+def _without_text(error: ValueError) -> str:
+    """What a parser says of the place, without the text it read."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """A result for people: its lines with their terms, then its keys."""
+    if "error" in result:
+        error = result["error"]
+        typer.echo(f"refused ({error['code']}): {error['field']} {error['message']}".replace("  ", " "))
+        return
+    for line in result["lines"]:
+        typer.echo(f"{line['label']}: {line['arithmetic']}")
+        for term in line["terms"]:
+            mark = f"  [{term['status']}]" if term["illustrative"] else ""
+            typer.echo(f"    {term['name']} = {term['value']} from {term['from']} ({term['source']}){mark}")
+    for key, value in result.items():
+        if key != "lines":
+            shown = money(value) if key.endswith("_cents") and isinstance(value, int) else json.dumps(value)
+            typer.echo(f"{key.removesuffix('_cents')}: {shown.strip(chr(34))}")
+
+
+@app.command("lint")
+def lint_command(
+    files: Annotated[list[str], typer.Argument(help="Term sheets in TOML.", metavar="FILE...")],
+    as_json: Json = False,
+) -> None:
+    """What is wrong with a term sheet: file, term, day, problem and remedy. Exit code 1 when there is anything.
+
+    Example: carepact contract lint contracts/eom.toml
+    """
+    with reported():
+        found = [problem for file in files for problem in lint(file, _text_of(file))]
+    if as_json:
+        typer.echo(json.dumps({"problems": [problem.document() for problem in found]}, indent=2, ensure_ascii=False))
+    else:
+        for problem in found:
+            place = " ".join(filter(None, (problem.file + ":", problem.term, problem.day)))
+            typer.echo(f"{place} {problem.problem}; {problem.remedy}")
+        if not found:
+            typer.echo(f"{', '.join(files)}: nothing to say")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command("diff")
+def diff_command(
+    before: Annotated[str, typer.Argument(help="A contract or a file, and if wanted a day: bcbs-sc@2025-12-31.")],
+    after: Annotated[str, typer.Argument(help="Another, or the same on another day.")],
+    as_json: Json = False,
+) -> None:
+    """Each term that changed, and the day from which it did.
+
+    Example: carepact contract diff medicare-eom@2024-12-31 medicare-eom@2025-01-01
+    """
+    with reported():
+        found = differences(_side(before), _side(after))
+    if as_json:
+        document = {"before": before, "after": after, "changes": [change.document() for change in found]}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for change in found:
+        place = f"{change.term} {change.day}".strip()
+        typer.echo(f"{place}: {change.what} {_or_nothing(change.before)} -> {_or_nothing(change.after)}")
+    if not found:
+        typer.echo("no term differs")
+
+
+def _or_nothing(value: str | None) -> str:
+    return "nothing" if value is None else value
+
+
+def _side(named: str) -> Side:
+    """A contract's terms or a file's, looked at on the day named after '@'."""
+    name, day = (named, "") if Path(named).is_file() else _at(named)
+    if name in SHEETS:
+        return Side(bundled_sheet(name)[2]["terms"], day)
+    try:
+        return Side(read_side(_text_of(name)), day)
+    except NotFound:
+        raise NotFound(f"there is no file and no contract {name}; there are {', '.join(SHEETS)}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise typer.BadParameter(f"{name} is not TOML: {error}") from None
+
+
+def _at(named: str) -> tuple[str, str]:
+    name, _, day = named.rpartition("@")
+    if not name:
+        return named, ""
+    try:
+        return name, date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise typer.BadParameter(f"after '@' comes a day, YYYY-MM-DD: {named}") from None
 
 
 @app.command("adopt")

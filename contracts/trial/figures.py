@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?(\d+))?", re.ASCII)
 LONGEST = 64
 MOST, FINEST = Decimal(10) ** 15, -18
 """No figure reaches 10^15 or is finer than 10^-18; beyond is a slip of the pen."""
@@ -78,9 +78,10 @@ def number(value: Any, decimals: bool) -> Decimal:
     if isinstance(value, Decimal) and not decimals:
         raise bad("not_a_number", 'dollars with cents are written as a string, "1234.50"')
     text = str(value)
-    if len(text) <= LONGEST and not NUMBER.fullmatch(text):
+    found = NUMBER.fullmatch(text) if len(text) <= LONGEST else None
+    if found is None and len(text) <= LONGEST:
         raise bad("not_a_number", "is not a number")
-    exact = Decimal(text) if len(text) <= LONGEST else MOST
+    exact = Decimal(text) if found and len(found[4] or "") <= 3 else MOST
     if exact and (exact.adjusted() >= MOST.adjusted() or int(exact.as_tuple().exponent) < FINEST):
         raise bad("out_of_range", "has more digits than any figure of a contract")
     return Decimal(f"{exact:f}") if exact else Decimal(0)
@@ -300,7 +301,8 @@ def read_json(text: str) -> Any:
 
 
 def _decimal(digits: str) -> Any:
-    return Decimal(digits) if len(digits) <= LONGEST and NUMBER.fullmatch(digits) else MOST
+    found = NUMBER.fullmatch(digits) if len(digits) <= LONGEST else None
+    return Decimal(digits) if found and len(found[4] or "") <= 3 else MOST
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""A term sheet is told all that is wrong with it; what changed between two is told by term and day."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from contracts.differences import Side, differences, read_side
+from contracts.lint import lint
+from contracts.roster import SHEETS
+
+BCBS = files("contracts").joinpath("bcbs_sc.toml").read_text(encoding="utf-8")
+
+
+def told(text: str) -> list[tuple[str, str, str]]:
+    """(term, day, problem) of each; every problem names the file and a remedy."""
+    found = lint("sheet.toml", text)
+    assert all(problem.file == "sheet.toml" and problem.remedy for problem in found)
+    return [(problem.term, problem.day, problem.problem) for problem in found]
+
+
+def changed(pattern: str, replacement: str) -> str:
+    text, count = re.subn(pattern, replacement, BCBS, count=1, flags=re.DOTALL)
+    assert count == 1
+    return text
+
+
+@pytest.mark.parametrize("sheet", SHEETS.values())
+def test_bundled_sheets_pass(sheet: str) -> None:
+    assert lint(sheet, files("contracts").joinpath(f"{sheet}.toml").read_text(encoding="utf-8")) == []
+
+
+FEE = r"(\[care_fee\].*?values   = \[)[^\n]*\]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (changed(FEE, r"\1{ from = 2023-07-01, value = 85.00 }, { from = 2023-07-01, value = 90.00 }]"),
+         ("care_fee", "2023-07-01", "overlaps: two values begin on one day")),
+        (changed(FEE, r"\1{ from = 2025-01-01, value = 85.00 }, { from = 2023-07-01, value = 90.00 }]"),
+         ("care_fee", "2023-07-01", "overlaps: values are out of order")),
+        (changed(FEE, r"\1{ from = 2023-07-01, through = 2024-12-31, value = 85 }, { from = 2024-12-01, value = 90 }]"),
+         ("care_fee", "2024-12-01", "overlaps: the value before holds through 2024-12-31")),
+        (changed(FEE, r"\1{ from = 2023-07-01, through = 2024-12-30, value = 85 }, { from = 2025-01-01, value = 90 }]"),
+         ("care_fee", "2024-12-31", "has a gap: no value through 2024-12-31")),
+        (changed(FEE, r"\1{ from = 2023-07-02, value = 85.00 }]"),
+         ("care_fee", "2023-07-01", "has a gap: no value from 2023-07-01 through 2023-07-01")),
+        (changed(FEE, r"\1{ from = 2023-07-01, value = -85.00 }]"),
+         ("care_fee", "2023-07-01", "is negative (USD per member per month)")),
+        (changed(FEE, r"\1{ from = 2023-07-01, value = 'some' }]"),
+         ("care_fee", "2023-07-01", "is not a number of USD per member per month")),
+        (changed(FEE, r"\1{ from = 2023-07-01 }]"), ("care_fee", "2023-07-01", "has a day without a value")),
+        (changed(FEE, r"\1{ value = 85.00 }]"), ("care_fee", "", "has a value without a first day")),
+        (changed(FEE, r"\1]"), ("care_fee", "", "has no values")),
+        (changed(r"value = 0\.25", "value = 25"), ("attribution_share", "2000-01-01", "is a fraction above 1")),
+        (changed(r"value = 0\.25", "value = -0.25"),
+         ("attribution_share", "2000-01-01", "is negative (fraction of visits)")),
+        (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"), ("care_fee", "", "has no source")),
+        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = " "'), ("care_fee", "", "has no unit")),
+        (changed(r'(\[care_fee\].*?)label    = "[^"]*"\n', r"\1"), ("care_fee", "", "has no label")),
+        (changed(r'(\[care_fee\].*?)dated_by = "[^"]*"\n', r"\1"), ("care_fee", "", "has no dated_by")),
+        (changed(r'(\[care_fee\].*?)status   = "illustrative"', r'\1status   = "guessed"'),
+         ("care_fee", "", "has an unknown status")),
+        (changed(r"\[attribution_share\]", "[attribution]"), ("attribution", "", "is an unknown term")),
+        (changed(r"\[savings_share\]", "[savings]"),
+         ("savings_share", "", "is lacking: a clause of bcbs-sc reads it")),
+        (changed(r"\[attribution_share\]", "[meos_payment]"),
+         ("meos_payment", "", "is not used: no clause of bcbs-sc reads it")),
+        (changed(r"\[attribution_share\]", "[attribution]"),
+         ("attribution_share or attribution_rule", "",
+          "attribution is left out: the sheet does not say which practice an episode belongs to")),
+        (changed(r"\[money_basis\]", "[money]"),
+         ("money_basis", "", "money is left out: the sheet does not say what counts as an episode's money")),
+        (changed(r"\[reconciliation_initial_months\]", "[x]"),
+         ("reconciliation_initial_months", "",
+          "first reconciliation is left out: the sheet does not say when a period is first reconciled")),
+        (changed(r"\[run_out\]", "[x]"),
+         ("run_out", "", "run-out is left out: the sheet does not say which late claims a reconciliation sees")),
+        (changed(r"\[ibnr\]", "[x]"),
+         ("ibnr", "",
+          "IBNR is left out: the sheet does not say what is assumed of claims incurred and not yet reported")),
+        (changed(r'rounding = "half_up"', 'rounding = "down"'), ("sheet", "", "has an unknown rounding")),
+        (changed(r'contract = "bcbs-sc"', 'contract = "bcbs"'), ("sheet", "", "names no contract of this build")),
+        (changed(r'file = "car_t"', 'file = "car_tt"'),
+         ("sheet", "", "value set 'cell_therapy' names no file of contracts/value_sets")),
+        (changed(r"value = 2029-12-31", "value = 2022-12-31"),
+         ("initiation_last_on", "2022-12-31", "is before the first day, 2023-07-01")),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(text: str, expected: tuple[str, str, str]) -> None:
+    assert expected in told(text)
+
+
+def test_what_is_not_toml_is_said_so() -> None:
+    assert told("[sheet")[0][2].startswith("is not TOML")
+    assert ("sheet", "", "the sheet has no head") in told("")
+
+
+def test_a_threshold_may_be_above_one() -> None:
+    text = files("contracts").joinpath("eom.toml").read_text(encoding="utf-8")
+    assert lint("eom.toml", text.replace("value = 1.00 }]\n\n[pbp", "value = 1.02 }]\n\n[pbp")) == []
+
+
+def test_differences_name_term_and_day() -> None:
+    before, after = (
+        read_side(BCBS),
+        read_side(changed(r"value = 85\.00 }", "value = 85.00 }, { from = 2026-01-01, value = 90.00 }")),
+    )
+    found = [(d.term, d.day, d.what, d.before, d.after) for d in differences(Side(before), Side(after))]
+    assert found == [("care_fee", "2026-01-01", "value", "85.00", "90.00")]
+    assert differences(Side(after), Side(after)) == []
+
+
+def test_differences_of_what_is_said_and_of_terms_that_come_and_go() -> None:
+    text = changed(r"\[care_fee\]", "[fee]").replace('label    = "Most a practice can earn"', 'label    = "Cap"')
+    found = [
+        (d.term, d.day, d.what, d.before, d.after) for d in differences(Side(read_side(BCBS)), Side(read_side(text)))
+    ]
+    assert found == [
+        ("fee", "", "term added", None, "Enhanced services fee"),
+        ("fee", "2023-07-01", "value", None, "85.00"),
+        ("savings_cap", "", "label", "Most a practice can earn", "Cap"),
+        ("care_fee", "", "term dropped", "Enhanced services fee", None),
+        ("care_fee", "2023-07-01", "value", "85.00", None),
+    ]
+
+
+def test_differences_of_two_days_of_one_sheet() -> None:
+    terms = read_side(files("contracts").joinpath("eom.toml").read_text(encoding="utf-8"))
+    found = differences(Side(terms, "2024-12-31"), Side(terms, "2025-01-01"))
+    assert [(d.term, d.before, d.after) for d in found] == [
+        ("meos_payment", "70.00", "110.00"),
+        ("meos_counted_base", "70.00", "110.00"),
+        ("recoupment_threshold", "0.98", "1.00"),
+    ]
+    assert {d.day for d in found} == {"2025-01-01"}
