@@ -37,8 +37,17 @@ class Incidence:
         return next((week for week, level in self.steps if level >= Fraction(1, 2)), None)
 
     def restricted_mean(self, weeks: int) -> Fraction:
-        """Mean weeks not returned in the first `weeks`: the sum of 1 - F1 over weeks 0 to weeks - 1."""
-        return sum((1 - self.at(week) for week in range(weeks)), Fraction(0))
+        """Mean weeks not returned in the first `weeks`: the sum of 1 - F1 over weeks 0 to weeks - 1.
+
+        A step at week u takes its height off every week from u on: 13 - 0.05 x (9 + 7 + 5 + 3 + 2 x 1) = 11.7.
+        """
+        gone, before = Fraction(0), Fraction(0)
+        for when, level in self.steps:
+            if when >= weeks:
+                break
+            gone += (level - before) * (weeks - when)
+            before = level
+        return weeks - gone
 
 
 def incidence(observations: Iterable[tuple[int, int]]) -> Incidence:

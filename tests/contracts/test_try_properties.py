@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from carepact.generate import PAYERS, write
 from contracts.disclosure import is_small, suppress
 from contracts.events import DayClosed
 from contracts.reads import terms_known, terms_needed
+from contracts.return_to_work import incidence
 from contracts.roster import SHEETS, bundled_sheet
 from contracts.terms import DatedValue, TermSheet
 from contracts.trial import TRIALS, Refused, answer, find, read_json
@@ -307,3 +309,26 @@ def test_a_sheet_holds_what_its_clauses_read_and_nothing_else(
         assert terms_needed(contract) <= held <= terms_known(contract)
         tried = {name for trial in TRIALS if trial.contract == contract for name in trial.reads}
         assert tried <= reads[contract]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 2, 3])), min_size=1, max_size=30), st.integers(0, 70)
+)
+@settings(max_examples=100, deadline=None)
+def test_return_to_work_by_its_definition(observations: list[tuple[int, int]], weeks: int) -> None:
+    """The estimator written out as its formula, week by week, in exact fractions."""
+    surviving, returned, absent = Fraction(1), Fraction(0), Fraction(0)
+    levels = []
+    for week in range(71):
+        at_risk = [cause for when, cause in observations if when >= week]
+        causes = [cause for when, cause in observations if when == week and cause]
+        if causes:
+            returned += surviving * Fraction(causes.count(1), len(at_risk))
+            surviving *= 1 - Fraction(len(causes), len(at_risk))
+        levels.append(returned)
+        absent += 1 - returned if week < weeks else 0
+    found = incidence(observations)
+    assert [found.at(week) for week in range(71)] == levels
+    assert found.restricted_mean(weeks) == absent
+    assert found.median() == next((week for week, level in enumerate(levels) if level >= Fraction(1, 2)), None)
+    assert 0 <= returned <= 1
