@@ -123,13 +123,20 @@ class Kafka:
         partial = self._home.kafka / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         self._write_properties(partial)
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = new_cluster_id()
         await storage_format(
             self._class_path, self._properties, cluster_id, self._home.secret(PLATFORM), self._home.kafka
         )
         write_whole(self._home.kafka / "version", jars.VERSION.encode())
         partial.replace(self._data)
         self._write_properties(self._data)
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka writes them: none begins with a dash, which its own formatter would take for an option."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made
 
 
 async def storage_format(

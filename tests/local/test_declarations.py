@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from pydantic import ValidationError
 
 from carepact.local import compose
 from carepact.local.errors import NotStarted, Refused
-from carepact.settings import Settings, connection
+from carepact.local.kafka import new_cluster_id
+from carepact.settings import Settings, connection, open_key_store
+from streams.keys import WrappingKeys
 from streams.roster import Roster
 from streams.topics import FOR_EVER, Topic, inbox_topic, log_topic, principals, topics
 
@@ -105,6 +108,37 @@ def test_the_properties_of_compose_are_those_of_the_declaration() -> None:
         assert found == text, "run python -m carepact.local.compose"
 
 
+def test_compose_has_every_secret_that_it_mounts(tmp_path: Path) -> None:
+    compose.write(tmp_path)
+    text = (compose.FOLDER.parent / "compose.yaml").read_text(encoding="utf-8")
+    mounted = set(re.findall(r"\./compose/secrets/([a-z_-]+)", text))
+    assert mounted <= {file.name for file in (tmp_path / "secrets").iterdir()}
+    assert {"postgres-keys", "wrapping-key"} <= mounted
+    before = (tmp_path / "secrets" / "wrapping-key").read_text()
+    compose.write(tmp_path)
+    assert (tmp_path / "secrets" / "wrapping-key").read_text() == before
+    WrappingKeys.found(tmp_path / "secrets" / "wrapping-key", {}, make=False)
+
+
+def test_the_key_store_is_a_file_or_a_database_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(home=tmp_path).key_store == tmp_path / "keys.sqlite3"
+    monkeypatch.setenv("CAREPACT_KEYS", "/srv/keys.sqlite3")
+    assert (Settings().key_store, Settings().keys_database) == (Path("/srv/keys.sqlite3"), None)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "postgres-keys").write_text("p/w")
+    monkeypatch.setenv("CAREPACT_KEYS", "postgresql://carepact_keys@keys:5432/carepact_keys")
+    settings = Settings(home=tmp_path)
+    assert settings.keys_database == "postgresql://carepact_keys:p%2Fw@keys:5432/carepact_keys"
+    monkeypatch.setenv("CAREPACT_KEYS", "postgresql://me:pw@db/carepact")
+    assert "pw" not in repr(Settings(home=tmp_path))
+    with pytest.raises(Refused, match="one of its own"):
+        open_key_store(Settings(home=tmp_path, postgres="postgresql://agent:x@db:5432/carepact"))
+
+
 def test_passwords_stand_in_no_properties() -> None:
     for text in compose.properties().values():
         assert text.count("password=") == text.count('password="${secret:')
+
+
+def test_no_cluster_id_looks_like_an_option() -> None:
+    assert not [made for made in (new_cluster_id() for _ in range(2_000)) if made.startswith("-") or len(made) != 22]
