@@ -106,8 +106,9 @@ async def status(settings: Settings) -> dict[str, Any]:
     home = settings.home_folder
     said = home.state() if home.holder() else {}
     begun = settings.kafka is not None or "kafka_ports" in home.choices()
-    asked = ends(settings), stored(settings), taken_in(settings)
-    at, found, taken = await asyncio.gather(*asked) if begun else (None, None, None)
+    at, found, taken = (
+        await asyncio.gather(ends(settings), stored(settings), taken_in(settings)) if begun else (None, None, None)
+    )
     known = at is not None and found is not None and taken is not None
     lag = behind(settings, at or {}, found or {}, taken or {}) if known else {}
     logs = [topic for topic in watched(settings) if topic.kind == "log"]
