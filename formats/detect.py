@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import cclf, desynpuf, ndjson, tuva
+from formats import cclf, desynpuf, ndjson, rif, tuva
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
@@ -24,10 +24,11 @@ READERS: dict[str, Reader] = {
     "desynpuf": desynpuf.read,
     "tuva": tuva.read,
     "cclf": cclf.read,
+    "rif": rif.read,
 }
 """The formats that `--format` takes, besides `auto`."""
 
-_WITH_HEADER = frozenset(("desynpuf", "tuva"))
+_WITH_HEADER = frozenset(("desynpuf", "tuva", "rif"))
 """Formats whose rows cannot be read without the first line of their file."""
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _BOM = b"\xef\xbb\xbf"
@@ -43,8 +44,8 @@ class UnknownFormat(UnknownLayout):
     def __init__(self, file: str) -> None:
         super().__init__(
             f"{file}: the format cannot be told. Looked, in gzip, zip or plain text, for CloudEvents in JSON (ndjson), "
-            "a DE-SynPUF header (desynpuf), a Tuva header (tuva), fixed-width CMS claim feeds (cclf). "
-            "Name it with --format if you know it."
+            "a DE-SynPUF header (desynpuf), a Tuva header (tuva), fixed-width CMS claim feeds (cclf), a RIF header "
+            "(rif). Name it with --format if you know it."
         )
 
 
@@ -56,6 +57,8 @@ def detect(lines: list[bytes], file: str) -> str:
         return "desynpuf"
     if tuva.kind_of(header) is not None:
         return "tuva"
+    if rif.kind_of(rif.header_of(first)) is not None:
+        return "rif"
     if cclf.kind_of(lines, file) is not None:
         return "cclf"
     if any(_is_event(line) for line in lines) or first.removeprefix(_BOM).startswith(b"{"):
