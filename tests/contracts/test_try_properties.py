@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carepact.generate import PAYERS, write
@@ -23,6 +22,7 @@ from contracts.return_to_work import incidence
 from contracts.roster import SHEETS, bundled_sheet
 from contracts.terms import DatedValue, TermSheet
 from contracts.trial import TRIALS, Refused, answer, find, read_json
+from tests.contracts.test_properties import both
 from tests.contracts.test_try import cases, written
 from tests.oracle.core import CONTRACTS, Core
 
@@ -45,8 +45,7 @@ def reconciled(day: str, ra: str, benchmark: str, actual: str, aqs: str, gaf: st
     return answer(find(EOM, "reconciliation"), given_)
 
 
-@given(days, st.sampled_from(["RA1", "RA2"]), money, money, score, st.sampled_from(["0.9", "1"]))
-@settings(max_examples=200, deadline=None)
+@both(300, days, st.sampled_from(["RA1", "RA2"]), money, money, score, st.sampled_from(["0.9", "1"]))
 def test_nothing_moves_beyond_the_stops(day: str, ra: str, benchmark: str, actual: str, aqs: str, gaf: str) -> None:
     """Geography comes after the stop, so a factor above one may lift a payment over it; at one and below none can."""
     result = reconciled(day, ra, benchmark, actual, aqs, gaf)
@@ -56,8 +55,7 @@ def test_nothing_moves_beyond_the_stops(day: str, ra: str, benchmark: str, actua
     assert result["pbp_cents"] == 0 or result["pbr_cents"] == 0
 
 
-@given(days, st.sampled_from(["RA1", "RA2"]), money, money, score, score)
-@settings(max_examples=200, deadline=None)
+@both(300, days, st.sampled_from(["RA1", "RA2"]), money, money, score, score)
 def test_more_quality_never_pays_less_nor_owes_more(
     day: str, ra: str, benchmark: str, actual: str, one: str, other: str
 ) -> None:
@@ -212,8 +210,7 @@ def test_no_small_cell_can_be_worked_out_and_no_more_is_hidden_than_that_needs(c
                 assert released.total == (None if is_small(total) else total)
 
 
-@given(st.lists(st.integers(0, 60), min_size=4, max_size=6), st.integers(0, 40))
-@settings(max_examples=100, deadline=None)
+@both(300, st.lists(st.integers(0, 60), min_size=4, max_size=6), st.integers(0, 40))
 def test_hiding_is_least_in_wider_tables(counts: list[int], beyond: int) -> None:
     table = {f"c{i}": count for i, count in enumerate(counts)}
     total = sum(counts)
@@ -311,10 +308,11 @@ def test_a_sheet_holds_what_its_clauses_read_and_nothing_else(
         assert tried <= reads[contract]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 2, 3])), min_size=1, max_size=30), st.integers(0, 70)
+@both(
+    300,
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 2, 3])), min_size=1, max_size=30),
+    st.integers(0, 70),
 )
-@settings(max_examples=100, deadline=None)
 def test_return_to_work_by_its_definition(observations: list[tuple[int, int]], weeks: int) -> None:
     """The estimator written out as its formula, week by week, in exact fractions."""
     surviving, returned, absent = Fraction(1), Fraction(0), Fraction(0)
