@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from carepact import __version__
-from carepact.settings import Settings, acting, connection
+from carepact.settings import Settings, acting, connection, open_key_store
 from contracts.events import ContractAdopted, ContractAdoptionRequested, TermsAdopted
 from contracts.roster import bundled_sheet, contract_digest
 from streams.broadcasts import adopt
 from streams.door import Door
-from streams.keys import SqliteKeyStore
 from streams.log_writer import LogWriter
 from streams.operations import state
 from streams.roster import Payer
@@ -49,7 +48,7 @@ async def adopt_bundled(
     roster = settings.load_roster()
     reach = connection(settings, OPERATOR)
     declared = {topic.name: topic for topic in topics(roster, settings.log_partitions)}
-    keys = SqliteKeyStore(settings.key_store)
+    keys = open_key_store(settings)
     written: dict[str, int] = {}
     try:
         async with LogWriter(reach, "carepact.adopt") as writer:

@@ -19,10 +19,9 @@ import typer
 from aiokafka.errors import KafkaError
 
 from carepact.logging import to_stderr
-from carepact.settings import Settings, connection
+from carepact.settings import Settings, connection, open_key_store
 from streams.broadcasts import close_day
 from streams.door import Door
-from streams.keys import SqliteKeyStore
 from streams.log_writer import LogWriter
 from streams.roster import Payer
 from streams.topics import OPERATOR, log_topic, topics
@@ -78,7 +77,7 @@ async def close_passed(
     if not due:
         return
     declared = {topic.name: topic for topic in topics(settings.load_roster(), settings.log_partitions)}
-    keys = SqliteKeyStore(settings.key_store)
+    keys = open_key_store(settings)
     try:
         async with LogWriter(connection(settings, OPERATOR), "carepact.calendar") as writer:
             for payer, day in due.items():

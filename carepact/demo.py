@@ -25,14 +25,13 @@ from carepact.local.errors import PlatformError
 from carepact.local.platform import LocalPlatform
 from carepact.local.waiting import wait
 from carepact.platform_commands import Json, reported
-from carepact.settings import Settings, connection
+from carepact.settings import Settings, connection, open_key_store
 from carepact.telling import dollars, tell_payment
 from formats.detect import read_file
 from projections.explain import explain_payment
 from projections.payer_panel import Panel, payer_panel, payment_worth_explaining
 from streams.broadcasts import close_day
 from streams.door import Door
-from streams.keys import SqliteKeyStore
 from streams.log_writer import LogWriter
 from streams.publishing import Publisher
 from streams.rejects import RejectBook
@@ -142,7 +141,7 @@ def _last_day(months: int) -> date:
 async def _publish(settings: Settings, files: Path, through: date) -> dict[str, dict[str, Any]]:
     roster = settings.load_roster()
     declared = {topic.name: topic for topic in topics(roster, settings.log_partitions)}
-    keys = SqliteKeyStore(settings.key_store)
+    keys = open_key_store(settings)
     read: dict[str, dict[str, Any]] = {}
     try:
         async with LogWriter(connection(settings, OPERATOR), "carepact.demo") as writer:

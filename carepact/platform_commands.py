@@ -24,6 +24,7 @@ from carepact.local.status import all_up, status
 from carepact.local.waiting import wait
 from carepact.logging import to_stderr
 from carepact.settings import Settings
+from streams.keys import KeyStoreAway, KeyStoreError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -157,8 +158,8 @@ def reported(descriptor: int | None = None) -> Iterator[None]:
     """Turn what the platform refuses into one line on standard error and its exit code."""
     try:
         yield
-    except (PlatformError, ValidationError) as error:
-        code = error.exit_code if isinstance(error, PlatformError) else 3
+    except (PlatformError, ValidationError, KeyStoreError) as error:
+        code = error.exit_code if isinstance(error, PlatformError) else 75 if isinstance(error, KeyStoreAway) else 3
         message = str(error)
         running.tell(descriptor, code, message)
         say(f"carepact: {message}")

@@ -22,7 +22,7 @@ from carepact.local.errors import PlatformError, TryAgain
 from carepact.logging import to_stderr
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound, Usage, known_payer
-from carepact.settings import Settings, acting, connection
+from carepact.settings import Settings, acting, connection, open_key_store
 from contracts.events import FileRunRecorded, OperatorAct
 from contracts.events.operations import FILES_MAX
 from formats.detect import READERS, check_file, read_files
@@ -31,7 +31,7 @@ from formats.table import UnknownLayout
 from streams.broadcasts import close_day
 from streams.connections import Connections
 from streams.door import Door, Submission
-from streams.keys import KeyStore, KeyStoreError, SqliteKeyStore
+from streams.keys import KeyStore, KeyStoreAway, KeyStoreError
 from streams.log_writer import LogWriter, NoSuchTopic, PartitionsDiffer
 from streams.operations import state, submitted
 from streams.publishing import Published, Publisher, StandsStill, settle, until_projected
@@ -188,7 +188,7 @@ async def way_in(settings: Settings, payer: str, plan: str = "", shift_years: in
     reach: Connections = connection(settings, OPERATOR)
     roster = settings.load_roster()
     log = next(each for each in topics(roster, settings.log_partitions) if each.name == log_topic(payer))
-    keys = SqliteKeyStore(settings.key_store)
+    keys = open_key_store(settings)
     try:
         async with LogWriter(reach, "carepact.publish") as writer:
             partitions = await writer.partitions(log)
@@ -257,6 +257,8 @@ def refusals() -> Iterator[None]:
     with reported():
         try:
             yield
+        except KeyStoreAway as error:
+            raise TryAgain(f"{error}; what was sent may be sent again") from None
         except (KafkaError, TimeoutError) as error:
             raise TryAgain(f"Kafka does not answer ({type(error).__name__}); what was sent may be sent again") from None
         except (KeyStoreError, NoSuchTopic, PartitionsDiffer, StandsStill) as refused:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from carepact.local.errors import NotStarted, Refused
 from carepact.local.home import Home
 from carepact.local.postgres import AGENT, OWNER, READER, Postgres
 from streams.connections import Connections
+from streams.keys import SqliteKeyStore, WrappedKeyStore
+from streams.postgres_keys import PostgresKeyStore
 from streams.roster import Roster
 from streams.topics import AGENTS, OPERATOR, PLATFORM
 
@@ -38,7 +40,8 @@ class Settings(BaseSettings):
     kafka_tls: bool = False
     kafka_ca_file: Path | None = None
     postgres: SecretStr | None = None  # a data source name that replaces the local database
-    keys: Path | None = None  # the key store; a home has its own
+    keys: SecretStr | None = None  # the key store, a file or a database of its own; a home has its own
+    wrapping_key_file: Path | None = None  # of a key store in a database; one in a file has it beside
     maven: str | None = None  # a mirror in place of Maven Central
     kafka_jars: Path | None = None  # a folder that has the broker's jars
     partitions: Annotated[int | None, Field(ge=1, le=1000)] = None  # of each log, when it is made
@@ -49,10 +52,31 @@ class Settings(BaseSettings):
         """The home as the folder it is."""
         return Home(self.home)
 
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _as_text(cls, keys: object) -> object:
+        return str(keys) if isinstance(keys, Path) else keys
+
+    @property
+    def keys_database(self) -> str | None:
+        """The database that `CAREPACT_KEYS` names, with the password of the home if it names a user without one."""
+        named = self.keys.get_secret_value() if self.keys else ""
+        if not named.startswith(("postgresql://", "postgres://")):
+            return None
+        parts = urlsplit(named)
+        file = self.home_folder.secrets / "postgres-keys"
+        if not parts.username or parts.password or not file.exists():
+            return named
+        password = quote(file.read_text(encoding="ascii").strip(), safe="")
+        user, _, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))
+
     @property
     def key_store(self) -> Path:
-        """Where the key store is: `CAREPACT_KEYS`, or a file of the home."""
-        return self.keys.expanduser() if self.keys else self.home_folder.path / "keys.sqlite3"
+        """The file of a key store that is one: `CAREPACT_KEYS`, or a file of the home."""
+        assert self.keys_database is None, "the key store is a database"
+        named = Path(self.keys.get_secret_value()) if self.keys else self.home_folder.path / "keys.sqlite3"
+        return named.expanduser()
 
     @property
     def log_partitions(self) -> int:
@@ -89,6 +113,24 @@ def connection(settings: Settings, principal: str = AGENTS) -> Connections:
         ca_file=settings.kafka_ca_file,
         dsn=dsn,
     )
+
+
+def open_key_store(settings: Settings) -> WrappedKeyStore:
+    """The key store that the settings name, made if it is not there. Close it after use."""
+    if (dsn := settings.keys_database) is None:
+        return SqliteKeyStore(settings.key_store)
+    if settings.postgres and _place(dsn) == _place(settings.postgres.get_secret_value()):
+        raise Refused(
+            "CAREPACT_KEYS and CAREPACT_POSTGRES name the same database; the key store needs one of its own, with a "
+            "backup of its own: restoring the other must bring no destroyed key back"
+        )
+    file = settings.wrapping_key_file or settings.home_folder.secrets / "wrapping-key"
+    return PostgresKeyStore(dsn, file.expanduser())
+
+
+def _place(dsn: str) -> tuple[object, ...]:
+    parts = urlsplit(dsn)
+    return parts.hostname, parts.port or 5432, parts.path, "" if parts.hostname else parts.query
 
 
 def acting() -> str:

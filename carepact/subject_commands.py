@@ -12,9 +12,10 @@ import typer
 from carepact.platform_commands import Home, Json, settings_of
 from carepact.publish_commands import refusals, way_in
 from carepact.read_commands import Usage, known_payer
+from carepact.settings import open_key_store
 from contracts.events import MemberLinkRequested
 from contracts.events.base import Identifier
-from streams.keys import SqliteKeyStore
+from streams.keys import KeyStore
 from streams.linking import Linked, link, token_of
 
 app = typer.Typer(no_args_is_help=True, help="One person: identifiers that turn out to be the same.")
@@ -46,7 +47,7 @@ def link_command(
     async def run() -> Linked:
         settings = settings_of(home)
         known_payer(settings, payer)
-        keys = SqliteKeyStore(settings.key_store)
+        keys = open_key_store(settings)
         try:
             one, other = (_token(keys, payer, plan, text) for text in (survivor, retired))
             if one == other:
@@ -67,7 +68,7 @@ def link_command(
     typer.echo(f"{linked.retired} is now {linked.survivor}: {there}")
 
 
-def _token(keys: SqliteKeyStore, payer: str, plan: str, text: str) -> str:
+def _token(keys: KeyStore, payer: str, plan: str, text: str) -> str:
     kind, colon, value = text.partition(":")
     if not colon:
         return text

@@ -19,13 +19,13 @@ from aiokafka import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from carepact.logging import to_stderr
-from carepact.settings import Settings, connection
+from carepact.settings import Settings, connection, open_key_store
 from projections.store import open_pool
 from streams.agents import is_transient
 from streams.app import Built, build
 from streams.connections import Connections
 from streams.intake import Intake
-from streams.keys import SqliteKeyStore
+from streams.keys import WrappedKeyStore
 from streams.operations import OperationProjector
 from streams.rejects import RejectProjector
 from streams.relay import Relay
@@ -69,29 +69,44 @@ async def run(settings: Settings, index: int, **options: Any) -> int:
     if not await _until(_postgres_answers, connections, stopped, "postgres_away"):
         return 0
     pool = await open_pool(connections.postgres, size=2 * len(roster.payers) + 2)
-    keys = _key_store(settings)
+    keys = _Keys(settings)
     try:
         return await _serve(
             roster, connections, pool, index, stopped, _ways_in(settings, connections, keys, index), options
         )
     finally:
-        if keys is not None:
-            keys.close()
+        keys.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(pool.close(), 5)
 
 
-def _key_store(settings: Settings) -> SqliteKeyStore | None:
-    """The key store, if it is here: one made by a worker on another machine would give other tokens."""
-    if settings.key_store.exists():
-        return SqliteKeyStore(settings.key_store)
-    log.warning("no_intake_here", reason="no key store", remedy="set CAREPACT_KEYS to the one that publishes")
-    return None
+class _Keys:
+    """The key store, opened by who needs it first: folding goes on though it is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: WrappedKeyStore | None = None
+
+    def here(self) -> bool:
+        """Whether there is one: a file made by a worker on another machine would give other tokens."""
+        if self._settings.keys_database or self._settings.key_store.exists():
+            return True
+        log.warning("no_intake_here", reason="no key store", remedy="set CAREPACT_KEYS to the one that publishes")
+        return False
+
+    def open(self) -> WrappedKeyStore:
+        """The store, the same at each call."""
+        if self._store is None:
+            self._store = open_key_store(self._settings)
+        return self._store
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._store is not None:
+            self._store.close()
 
 
-def _ways_in(
-    settings: Settings, connections: Connections, keys: SqliteKeyStore | None, index: int
-) -> list[mode.ServiceT]:
+def _ways_in(settings: Settings, connections: Connections, keys: _Keys, index: int) -> list[mode.ServiceT]:
     """What takes in payers' own writes, and what brings rejects and operations into their tables.
 
     The groups share the topics out.
@@ -100,8 +115,8 @@ def _ways_in(
     beside: list[mode.ServiceT] = [
         projector(connections, roster, _owner(index)) for projector in (RejectProjector, OperationProjector)
     ]
-    if keys is not None:
-        beside.append(Intake(connections, roster, topics(roster, settings.log_partitions), keys))
+    if keys.here():
+        beside.append(Intake(connections, roster, topics(roster, settings.log_partitions), keys.open))
     return beside
 
 

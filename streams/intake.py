@@ -41,14 +41,17 @@ def intake_group(roster: Roster) -> str:
 
 
 class Intake(Restarting):
-    """Serves every inbox of a roster; several may run, and the group shares the partitions out."""
+    """Serves every inbox of a roster; several may run, and the group shares the partitions out.
+
+    `open_keys` is called at each start, and may give the same store: nothing else waits for one that is away.
+    """
 
     def __init__(
         self,
         connections: Connections,
         roster: Roster,
         declared: Sequence[Topic],
-        keys: KeyStore,
+        open_keys: Callable[[], KeyStore],
         batch_records: int = BATCH_RECORDS,
         **service: Any,
     ) -> None:
@@ -58,7 +61,7 @@ class Intake(Restarting):
         self._group = intake_group(roster)
         self._logs = {topic.payer: topic for topic in declared if topic.kind == "log"}
         self._inboxes = {topic.name: topic for topic in declared if topic.kind == "inbox"}
-        self._keys = keys
+        self._open_keys = open_keys
         self._batch_records = batch_records
         self._doors: dict[str, Door] = {}
         self._books: dict[str, RejectBook] = {}
@@ -126,11 +129,12 @@ class Intake(Restarting):
 
     async def _open(self, writer: LogWriter) -> None:
         """A door for each inbox; the partitions of its log must be as declared."""
+        keys = await asyncio.to_thread(self._open_keys)
         for name, inbox in self._inboxes.items():
             payer = self._roster.payer(inbox.payer)
             partitions = await writer.partitions(self._logs[inbox.payer])
-            self._doors[name] = Door(payer, self._keys, partitions, self._plan(inbox))
-            self._books[inbox.payer] = RejectBook(inbox.payer, self._keys)
+            self._doors[name] = Door(payer, keys, partitions, self._plan(inbox))
+            self._books[inbox.payer] = RejectBook(inbox.payer, keys)
 
     def _plan(self, inbox: Topic) -> str:
         return inbox.tenant if inbox.tenant != inbox.payer else ""

@@ -1,9 +1,10 @@
 """The key store: who a token stands for, and the keys that seal what names a person (seams 20-22).
 
-It is a third durable store beside Kafka and PostgreSQL, and has its own backup. For each payer it holds a pseudonym
-key, a content key and a key for rejects, which never change, and for each member one data key. All are wrapped
-(AES-256-GCM) by a wrapping key that lies beside the store or comes by `CAREPACT_WRAPPING_KEY`; only that one is
-rotated. Destroying a member's key leaves a tombstone: no later call, and no backup put back, brings the key to life.
+It is a third durable store beside Kafka and PostgreSQL, and has its own backup: one SQLite file, or a database of its
+own (streams/postgres_keys.py). For each payer it holds a pseudonym key, a content key and a key for rejects, which
+never change, and for each member one data key. All are wrapped (AES-256-GCM) by a wrapping key that lies beside the
+store or comes by `CAREPACT_WRAPPING_KEY`; only that one is rotated. Destroying a member's key leaves a tombstone: no
+later call, and no backup put back, brings the key to life.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import hmac
 import os
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -69,6 +71,10 @@ CREATE TABLE link (                      -- tokens that turned out to be one per
 
 class KeyStoreError(Exception):
     """The key store cannot be used; the message says what is missing or differs."""
+
+
+class KeyStoreAway(KeyStoreError, OSError):
+    """The key store does not answer; trying again may help."""
 
 
 class KeyDestroyed(KeyStoreError):
@@ -126,6 +132,9 @@ class KeyStore(Protocol):
     def destroyed(self, payer: str) -> tuple[str, ...]:
         """The tokens of a payer whose keys were destroyed."""
 
+    def close(self) -> None:
+        """Let go of the store; it cannot be used any more."""
+
 
 def identifier_digest(pseudonym_key: bytes, plan: str, identifier: Identifier) -> bytes:
     """The keyed digest of an identifier under a plan. An MBI is the same with or without its dashes."""
@@ -155,10 +164,17 @@ class WrappingKeys:
     @classmethod
     def beside(cls, store: Path, environ: Mapping[str, str] = os.environ) -> WrappingKeys:
         """Those of the environment; else those in the file beside the store, which is made when there is none."""
+        return cls.found(store.with_name(store.name + ".wrapping"), environ)
+
+    @classmethod
+    def found(cls, file: Path, environ: Mapping[str, str] = os.environ, *, make: bool = True) -> WrappingKeys:
+        """Those of the environment; else those in the file, which is made when there is none, if it may be."""
         if given := environ.get(WRAPPING_KEY_VARIABLE):
             return cls(_decode(given.split(",")))
-        file = store.with_name(store.name + ".wrapping")
         if not file.exists():
+            if not make:
+                raise KeyStoreError(f"there is no wrapping key: neither {WRAPPING_KEY_VARIABLE} nor {file}")
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write_once(file, [os.urandom(KEY_BYTES)])
         return cls(_decode(file.read_text(encoding="ascii").split()), file)
 
@@ -208,31 +224,47 @@ class WrappingKeys:
         return WrappingKeys(keys, self.file)
 
 
-class SqliteKeyStore:
-    """A key store in one SQLite file, which several processes and several homes may share.
+class WrappedKeyStore(ABC):
+    """What every key store does with its tables, whatever keeps them. Statements number their values: `$1`, `$2`."""
 
-    Write-ahead log with full synchronisation: what a call has made is on disk when it returns.
-    """
+    _GENERATION: ClassVar[str]
+    _NEXT_GENERATION: ClassVar[str]
 
-    def __init__(self, path: Path, wrapping: WrappingKeys | None = None) -> None:
-        self.path = path
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make_private(path)
-        self._wrapping = wrapping or WrappingKeys.beside(path)
+    def __init__(self, name: str, wrapping: WrappingKeys) -> None:
+        self.name = name
+        self._wrapping = wrapping
         self._lock = threading.RLock()
-        self._db = _connect(path)
-        self._lay_out()
         self._payers: dict[str, PayerKeys] = {}
 
+    @abstractmethod
     def close(self) -> None:
-        """Close the file; the store cannot be used any more."""
-        with self._lock:
-            self._db.close()
+        """Let go of the store; it cannot be used any more."""
+
+    @abstractmethod
+    def backup(self, target: Path) -> None:
+        """Copy the store, as of one moment, to a new SQLite file. The wrapping key is not in it: keep it elsewhere."""
+
+    @abstractmethod
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]: ...
+
+    @abstractmethod
+    def _run(self, sql: str, *values: Any) -> None: ...
+
+    @abstractmethod
+    def _run_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None: ...
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[bytes]:
+        """A write transaction, one at a time for the whole store; yields the id of the key to wrap with."""
+
+    @abstractmethod
+    def _forget_bytes(self) -> None:
+        """Have no copy of what was just destroyed lie about, as far as the store can."""
 
     def generation(self) -> int:
         """See `KeyStore.generation`."""
         with self._lock:
-            return int(self._meta("generation"))
+            return int(self._rows(self._GENERATION)[0][0])
 
     def payer_keys(self, payer: str) -> PayerKeys:
         """See `KeyStore.payer_keys`."""
@@ -243,7 +275,7 @@ class SqliteKeyStore:
                     with self._writing() as wrap_with:
                         for purpose in _PURPOSES:
                             made = self._wrapping.wrap(wrap_with, os.urandom(KEY_BYTES), f"{payer}|{purpose}")
-                            self._db.execute("INSERT OR IGNORE INTO payer_key VALUES (?, ?, ?)", (payer, purpose, made))
+                            self._run(_INSERT_PAYER_KEY, payer, purpose, made)
                     found = self._read_payer(payer)
                 self._payers[payer] = PayerKeys(**found)
             return self._payers[payer]
@@ -262,45 +294,50 @@ class SqliteKeyStore:
     def data_key(self, payer: str, token: str) -> bytes:
         """See `KeyStore.data_key`."""
         with self._lock:
-            row = self._one("SELECT wrapped FROM subject_key WHERE payer = ? AND token = ?", payer, token)
-            if row is None:
+            rows = self._rows("SELECT wrapped FROM subject_key WHERE payer = $1 AND token = $2", payer, token)
+            if not rows:
                 raise UnknownSubject(payer, token)
-            if row[0] is None:
+            if rows[0][0] is None:
                 raise KeyDestroyed(payer, token)
-            return self._unwrap(row[0], f"{payer}|{token}")
+            return self._unwrap(rows[0][0], f"{payer}|{token}")
 
     def link(self, payer: str, survivor: str, retired: str) -> None:
         """See `KeyStore.link`. `KeyStoreError` when a token is unknown, or `survivor` was itself retired."""
         with self._lock, self._writing():
-            known = "SELECT 1 FROM subject_key WHERE payer = ? AND token = ?"
             for token in (survivor, retired):
-                if self._one(known, payer, token) is None:
+                if not self._rows("SELECT 1 FROM subject_key WHERE payer = $1 AND token = $2", payer, token):
                     raise UnknownSubject(payer, token)
-            if survivor == retired or self._one("SELECT 1 FROM link WHERE payer = ? AND retired = ?", payer, survivor):
+            gone = self._rows("SELECT 1 FROM link WHERE payer = $1 AND retired = $2", payer, survivor)
+            if survivor == retired or gone:
                 raise KeyStoreError(f"{payer}: {survivor} cannot take the place of {retired}: it was itself retired")
-            self._db.execute("INSERT OR REPLACE INTO link VALUES (?, ?, ?)", (payer, retired, survivor))
-            self._db.execute(
-                "UPDATE link SET survivor = ? WHERE payer = ? AND survivor = ?", (survivor, payer, retired)
-            )
-            self._db.execute("UPDATE alias SET token = ? WHERE payer = ? AND token = ?", (survivor, payer, retired))
-            self._next_generation()
+            self._run(
+                "INSERT INTO link VALUES ($1, $2, $3) "
+                "ON CONFLICT (payer, retired) DO UPDATE SET survivor = excluded.survivor",
+                payer, retired, survivor,
+            )  # fmt: skip
+            self._run("UPDATE link SET survivor = $1 WHERE payer = $2 AND survivor = $3", survivor, payer, retired)
+            self._run("UPDATE alias SET token = $1 WHERE payer = $2 AND token = $3", survivor, payer, retired)
+            self._run(self._NEXT_GENERATION)
 
     def destroy(self, payer: str, token: str) -> tuple[str, ...]:
         """See `KeyStore.destroy`. A token not yet known gets its tombstone too: a backup may bring its key later."""
         with self._lock:
             with self._writing():
-                linked = self._db.execute("SELECT retired FROM link WHERE payer = ? AND survivor = ?", (payer, token))
+                linked = self._rows("SELECT retired FROM link WHERE payer = $1 AND survivor = $2", payer, token)
                 tokens = (token, *sorted(row[0] for row in linked))
-                for each in tokens:
-                    self._db.execute("INSERT OR REPLACE INTO subject_key VALUES (?, ?, NULL)", (payer, each))
-                self._next_generation()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._run_many(
+                    "INSERT INTO subject_key VALUES ($1, $2, NULL) "
+                    "ON CONFLICT (payer, token) DO UPDATE SET wrapped = NULL",
+                    [(payer, each) for each in tokens],
+                )
+                self._run(self._NEXT_GENERATION)
+            self._forget_bytes()
             return tokens
 
     def destroyed(self, payer: str) -> tuple[str, ...]:
         """See `KeyStore.destroyed`."""
         with self._lock:
-            rows = self._db.execute("SELECT token FROM subject_key WHERE payer = ? AND wrapped IS NULL", (payer,))
+            rows = self._rows("SELECT token FROM subject_key WHERE payer = $1 AND wrapped IS NULL", payer)
             return tuple(sorted(row[0] for row in rows))
 
     def rotate_wrapping_key(self) -> None:
@@ -315,19 +352,9 @@ class SqliteKeyStore:
                 newest = self._wrapping.newest
                 for table, name in (("payer_key", "purpose"), ("subject_key", "token")):
                     self._rewrap(table, name, newest)
-                self._db.execute("UPDATE meta SET value = ? WHERE name = 'wrapping'", (newest,))
+                self._run("UPDATE meta SET value = $1 WHERE name = 'wrapping'", newest)
             if self._wrapping.file is not None:
                 self._wrapping = self._wrapping.without_old()
-
-    def backup(self, target: Path) -> None:
-        """Copy the store, as of one moment, to a new file. The wrapping key is not in it: keep that elsewhere."""
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        copy = sqlite3.connect(target)
-        try:
-            with self._lock:
-                self._db.backup(copy)
-        finally:
-            copy.close()
 
     def restore(self, source: Path) -> None:
         """Take in what a backup has and this store has not. A tombstone in either stays one.
@@ -339,67 +366,48 @@ class SqliteKeyStore:
         try:
             with self._lock, self._writing():
                 for payer, purpose, wrapped in other.execute("SELECT payer, purpose, wrapped FROM payer_key"):
-                    self._db.execute("INSERT OR IGNORE INTO payer_key VALUES (?, ?, ?)", (payer, purpose, wrapped))
+                    self._run(_INSERT_PAYER_KEY, payer, purpose, wrapped)
                     self._same_key(payer, purpose, wrapped)
-                self._db.executemany(
-                    "INSERT INTO subject_key VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET wrapped = NULL "
-                    "WHERE excluded.wrapped IS NULL",
+                self._run_many(
+                    "INSERT INTO subject_key VALUES ($1, $2, $3) "
+                    "ON CONFLICT (payer, token) DO UPDATE SET wrapped = NULL WHERE excluded.wrapped IS NULL",
                     other.execute("SELECT payer, token, wrapped FROM subject_key"),
                 )
                 for table, columns in (("alias", "payer, identifier, token"), ("link", "payer, retired, survivor")):
                     rows = other.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - names of our own tables
-                    self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
-                self._db.execute(
+                    self._run_many(f"INSERT INTO {table} VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", rows)  # noqa: S608
+                self._run(
                     "UPDATE alias SET token = link.survivor FROM link "
                     "WHERE link.payer = alias.payer AND link.retired = alias.token"
                 )
-                self._next_generation()
+                self._run(self._NEXT_GENERATION)
         finally:
             other.close()
         self._payers.clear()
 
     def _rewrap(self, table: str, name: str, newest: bytes) -> None:
         select = f"SELECT payer, {name}, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608 - our own tables
-        update = f"UPDATE {table} SET wrapped = ? WHERE payer = ? AND {name} = ?"  # noqa: S608
-        for payer, of, wrapped in self._db.execute(select).fetchall():
+        update = f"UPDATE {table} SET wrapped = $1 WHERE payer = $2 AND {name} = $3"  # noqa: S608
+        rows = []
+        for payer, of, wrapped in self._rows(select):
             key = self._unwrap(wrapped, f"{payer}|{of}")
-            self._db.execute(update, (self._wrapping.wrap(newest, key, f"{payer}|{of}"), payer, of))
+            rows.append((self._wrapping.wrap(newest, key, f"{payer}|{of}"), payer, of))
+        self._run_many(update, rows)
 
     def _same_key(self, payer: str, purpose: str, wrapped: bytes) -> None:
-        row = self._one("SELECT wrapped FROM payer_key WHERE payer = ? AND purpose = ?", payer, purpose)
-        assert row is not None
-        if self._unwrap(row[0], f"{payer}|{purpose}") != self._unwrap(wrapped, f"{payer}|{purpose}"):
+        rows = self._rows("SELECT wrapped FROM payer_key WHERE payer = $1 AND purpose = $2", payer, purpose)
+        if self._unwrap(rows[0][0], f"{payer}|{purpose}") != self._unwrap(wrapped, f"{payer}|{purpose}"):
             raise KeyStoreError(f"the backup is of another store: its {purpose} key of {payer} differs")
-
-    def _lay_out(self) -> None:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                layout = self._db.execute("PRAGMA user_version").fetchone()[0]
-                if layout == 0:
-                    for statement in _TABLES.split(";\n"):
-                        self._db.execute(statement)
-                    self._db.execute("INSERT INTO meta VALUES ('generation', 1)")
-                    self._db.execute("INSERT INTO meta VALUES ('wrapping', ?)", (self._wrapping.newest,))
-                    self._db.execute(f"PRAGMA user_version = {LAYOUT}")
-                elif layout != LAYOUT:
-                    raise KeyStoreError(f"{self.path.name}: layout {layout}, this version reads layout {LAYOUT}")
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                self._db.close()
-                raise
-            self._wrapping_in_use()
 
     def _wrapping_in_use(self) -> bytes:
         """The id of the key to wrap with; another process may have rotated it, then the file has the new one."""
-        in_use = bytes(self._meta("wrapping"))
+        in_use = bytes(self._rows("SELECT value FROM meta WHERE name = 'wrapping'")[0][0])
         if in_use not in self._wrapping:
             self._wrapping = self._wrapping.reread()
         if in_use not in self._wrapping:
             raise KeyStoreError(
-                f"{self.path.name} was wrapped by key {in_use.hex()}, which is neither in {WRAPPING_KEY_VARIABLE} "
-                f"nor in the file beside the store"
+                f"{self.name} was wrapped by key {in_use.hex()}, which is neither in {WRAPPING_KEY_VARIABLE} "
+                f"nor in the file of wrapping keys"
             )
         return in_use
 
@@ -409,18 +417,19 @@ class SqliteKeyStore:
         return self._wrapping.unwrap(wrapped, purpose)
 
     def _read_payer(self, payer: str) -> dict[str, bytes]:
-        rows = self._db.execute("SELECT purpose, wrapped FROM payer_key WHERE payer = ?", (payer,)).fetchall()
+        rows = self._rows("SELECT purpose, wrapped FROM payer_key WHERE payer = $1", payer)
         return {purpose: self._unwrap(wrapped, f"{payer}|{purpose}") for purpose, wrapped in rows}
 
     def _find(self, payer: str, digests: Sequence[bytes]) -> dict[bytes, Subject]:
         found: dict[bytes, Subject] = {}
         for start in range(0, len(digests), _LOOKUP):
             part = digests[start : start + _LOOKUP]
-            rows = self._db.execute(
+            rows = self._rows(
                 "SELECT identifier, token, wrapped FROM alias JOIN subject_key USING (payer, token) "  # noqa: S608
-                f"WHERE payer = ? AND identifier IN ({','.join('?' * len(part))})",
-                (payer, *part),
-            ).fetchall()
+                f"WHERE payer = $1 AND identifier IN ({', '.join(f'${n + 2}' for n in range(len(part)))})",
+                payer,
+                *part,
+            )
             for digest, token, wrapped in rows:
                 key = None if wrapped is None else self._unwrap(wrapped, f"{payer}|{token}")
                 found[digest] = Subject(token, key)
@@ -429,21 +438,67 @@ class SqliteKeyStore:
     def _make(self, payer: str, digests: Sequence[bytes], wrap_with: bytes) -> None:
         """Members for identifiers that have none. A tombstone that is there already stays."""
         tokens = [member_token(digest) for digest in digests]
-        self._db.executemany(
-            "INSERT OR IGNORE INTO alias VALUES (?, ?, ?)",
+        self._run_many(
+            "INSERT INTO alias VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             [(payer, digest, token) for digest, token in zip(digests, tokens, strict=True)],
         )
-        self._db.executemany(
-            "INSERT OR IGNORE INTO subject_key VALUES (?, ?, ?)",
+        self._run_many(
+            "INSERT INTO subject_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             [
                 (payer, token, self._wrapping.wrap(wrap_with, os.urandom(KEY_BYTES), f"{payer}|{token}"))
                 for token in tokens
             ],
         )
 
+
+_INSERT_PAYER_KEY = "INSERT INTO payer_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+
+
+class SqliteKeyStore(WrappedKeyStore):
+    """A key store in one SQLite file, which several processes and several homes may share.
+
+    Write-ahead log with full synchronisation: what a call has made is on disk when it returns.
+    """
+
+    _GENERATION = "SELECT value FROM meta WHERE name = 'generation'"
+    _NEXT_GENERATION = "UPDATE meta SET value = value + 1 WHERE name = 'generation'"
+
+    def __init__(self, path: Path, wrapping: WrappingKeys | None = None) -> None:
+        self.path = path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(path)
+        super().__init__(path.name, wrapping or WrappingKeys.beside(path))
+        self._db = _connect(path)
+        self._lay_out()
+
+    def close(self) -> None:
+        """See `WrappedKeyStore.close`."""
+        with self._lock:
+            self._db.close()
+
+    def backup(self, target: Path) -> None:
+        """See `WrappedKeyStore.backup`."""
+        copy = new_backup(target)
+        try:
+            with self._lock:
+                self._db.backup(copy)
+        finally:
+            copy.close()
+
+    def _forget_bytes(self) -> None:
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._db.execute(sql.replace("$", "?"), values).fetchall()
+
+    def _run(self, sql: str, *values: Any) -> None:
+        self._db.execute(sql.replace("$", "?"), values)
+
+    def _run_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._db.executemany(sql.replace("$", "?"), rows)
+
     @contextmanager
     def _writing(self) -> Iterator[bytes]:
-        """A write transaction; yields the id of the key to wrap with."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._wrapping_in_use()
@@ -453,18 +508,36 @@ class SqliteKeyStore:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _next_generation(self) -> None:
-        self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
+    def _lay_out(self) -> None:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                layout = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if layout == 0:
+                    make_tables(self._db, generation=1, wrapping=self._wrapping.newest)
+                elif layout != LAYOUT:
+                    raise KeyStoreError(f"{self.path.name}: layout {layout}, this version reads layout {LAYOUT}")
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                self._db.close()
+                raise
+            self._wrapping_in_use()
 
-    def _meta(self, name: str) -> bytes:
-        row = self._one("SELECT value FROM meta WHERE name = ?", name)
-        assert row is not None, f"the store has no {name}"
-        value: bytes = row[0]
-        return value
 
-    def _one(self, sql: str, *values: str) -> tuple[bytes] | None:
-        row: tuple[bytes] | None = self._db.execute(sql, values).fetchone()
-        return row
+def make_tables(db: sqlite3.Connection, generation: int, wrapping: bytes) -> None:
+    """The tables of a store that has nothing yet."""
+    for statement in _TABLES.split(";\n"):
+        db.execute(statement)
+    db.execute("INSERT INTO meta VALUES ('generation', ?)", (generation,))
+    db.execute("INSERT INTO meta VALUES ('wrapping', ?)", (wrapping,))
+    db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def new_backup(target: Path) -> sqlite3.Connection:
+    """An empty file that only its owner may read; `FileExistsError` when there is one."""
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    return sqlite3.connect(target)
 
 
 def _make_private(path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Writes what `compose.yaml` mounts: the properties of its three brokers, and the passwords they start with.
+"""Writes what `compose.yaml` mounts: the properties of its three brokers, the passwords they start with, and the key
+that wraps the keys of the key store.
 
     python -m carepact.local.compose
 
-The properties are in version control; a test says when they are old. The passwords are made at the first run, on the
-machine that runs compose, and stay there.
+The properties are in version control; a test says when they are old. Passwords and key are made at the first run, on
+the machine that runs compose, and stay there. The wrapping key belongs in no backup that has the key store.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from carepact.local.kafka_properties import CONTROLLER, PLATFORM, Node, render
 from carepact.local.postgres import AGENT, OWNER, READER, SUPER
+from streams.keys import WrappingKeys
 from streams.roster import Roster
 from streams.topics import principals
 
@@ -31,10 +33,12 @@ def write(folder: Path = FOLDER) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     kept = folder / "secrets"
     kept.mkdir(mode=0o700, exist_ok=True)
-    databases = [f"postgres-{role}" for role in (SUPER, OWNER, AGENT, READER)]
+    databases = [f"postgres-{role}" for role in (SUPER, OWNER, AGENT, READER, "keys")]
     for name in (PLATFORM, CONTROLLER, *principals(Roster.load()), *databases):
         if not (file := kept / name).exists():
             file.write_text(secrets.token_urlsafe(24), encoding="ascii")
+    WrappingKeys.found(kept / "wrapping-key", {})
+    (kept / "wrapping-key").chmod(0o644)  # as the others: the folder is closed, and a container's user reads it
 
 
 if __name__ == "__main__":

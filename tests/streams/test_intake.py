@@ -46,7 +46,7 @@ class Dying(Intake):
     """An intake that dies at a step of its n-th batch."""
 
     def __init__(self, ways: Ways, step: str = "", left: int = 0) -> None:
-        super().__init__(ways.connections, ways.roster, ways.topics, ways.keys, batch_records=7)
+        super().__init__(ways.connections, ways.roster, ways.topics, lambda: ways.keys, batch_records=7)
         self._step, self._left = step, left
 
     def _die(self, step: str) -> None:
@@ -117,7 +117,7 @@ async def test_what_a_payer_writes_lands_in_its_log_and_leaves_the_inbox(platfor
     bad = [b"not json", b"", ndjson(DayClosed(through_on=claim(MEMBERS[0], "x").from_on), "d"), ndjson(
         claim(MEMBERS[0], "A9"), "p", payer="acme")]  # fmt: skip
     await send(platform, tenant, [*good, *bad])
-    async with running(Intake(ways.connections, ways.roster, ways.topics, ways.keys)):
+    async with running(Intake(ways.connections, ways.roster, ways.topics, lambda: ways.keys)):
         await until(lambda: _is(left_in(ways, inbox_topic(tenant)), 0))
     facts = await ways.facts()
     assert len(facts) == len({fact["id"] for fact in facts}) == len(good)
@@ -163,7 +163,7 @@ async def test_an_employers_inbox_takes_its_own_plans_facts_only(platform: Local
     )  # fmt: skip
     own, named, foreign = ndjson(event, "1"), ndjson(event, "2", plan=plan), ndjson(event, "3", plan=other)
     await send(platform, plan, [own, named, foreign])
-    async with running(Intake(ways.connections, ways.roster, ways.topics, ways.keys)):
+    async with running(Intake(ways.connections, ways.roster, ways.topics, lambda: ways.keys)):
         await until(lambda: _is(left_in(ways, inbox_topic(plan)), 0))
     topic = f"carepact.{employers.name}"
     log = [orjson.loads(record.value) for record in await records_of(ways.connections, f"{topic}.events.v1")]
@@ -174,7 +174,7 @@ async def test_an_employers_inbox_takes_its_own_plans_facts_only(platform: Local
 
 async def test_it_runs_as_a_service_and_two_share_the_inboxes(platform: LocalPlatform, ways: Ways) -> None:
     tenant = ways.payer.name
-    services = [Intake(ways.connections, ways.roster, ways.topics, ways.keys) for _ in range(2)]
+    services = [Intake(ways.connections, ways.roster, ways.topics, lambda: ways.keys) for _ in range(2)]
     for service in services:
         await service.start()
     try:

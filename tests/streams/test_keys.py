@@ -6,25 +6,72 @@ import base64
 import multiprocessing
 import os
 import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
+import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carepact.local.database import create_database
+from carepact.local.platform import LocalPlatform
 from contracts.events.base import Identifier
 from streams.keys import (
     KeyDestroyed,
+    KeyStoreAway,
     KeyStoreError,
     SqliteKeyStore,
     UnknownSubject,
+    WrappedKeyStore,
     WrappingKeys,
     identifier_digest,
     member_token,
 )
+from streams.postgres_keys import PostgresKeyStore
 
 PAYER = "medicare"
 JANE, JOHN, ANN = (bytes([n]) * 32 for n in (1, 2, 3))
+
+
+Open = Callable[[], WrappedKeyStore]
+
+
+@pytest_asyncio.fixture
+async def keys_database(platform: LocalPlatform, space: str) -> AsyncIterator[str]:
+    """The owner's address of a new database without tables."""
+    name = f"{space}_keys"
+    await create_database(platform.dsn(), name)
+    yield platform.dsn(database=name)
+    await platform.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.platform)])
+def again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens one and the same store as often as asked: in a file, or on a database of its own."""
+    dsn = request.getfixturevalue("keys_database") if request.param == "postgres" else ""
+    file, opened = tmp_path / "keys.sqlite3", list[WrappedKeyStore]()
+
+    def open_() -> WrappedKeyStore:
+        opened.append(PostgresKeyStore(dsn, wrapping_file(file)) if dsn else SqliteKeyStore(file))
+        return opened[-1]
+
+    yield open_
+    for store in opened:
+        store.close()
+
+
+def wrapping_file(store: Path) -> Path:
+    return store.with_name(store.name + ".wrapping")
+
+
+@pytest.fixture
+def either(again: Open) -> WrappedKeyStore:
+    """A store of either kind."""
+    return again()
 
 
 @pytest.fixture
@@ -32,20 +79,19 @@ def store(tmp_path: Path) -> SqliteKeyStore:
     return SqliteKeyStore(tmp_path / "keys.sqlite3")
 
 
-def test_a_member_keeps_token_and_key(store: SqliteKeyStore, tmp_path: Path) -> None:
-    first = store.subjects(PAYER, [JANE, JOHN, JANE])
-    again = SqliteKeyStore(tmp_path / "keys.sqlite3").subjects(PAYER, [JOHN, JANE])
-    assert first == again
+def test_a_member_keeps_token_and_key(again: Open) -> None:
+    first = again().subjects(PAYER, [JANE, JOHN, JANE])
+    assert first == again().subjects(PAYER, [JOHN, JANE])
     assert first[JANE].token == member_token(JANE)
     assert first[JANE].key != first[JOHN].key
-    assert store.data_key(PAYER, member_token(JANE)) == first[JANE].key
+    assert again().data_key(PAYER, member_token(JANE)) == first[JANE].key
 
 
-def test_payers_share_no_key(store: SqliteKeyStore) -> None:
-    assert store.payer_keys(PAYER) == store.payer_keys(PAYER)
-    keys = [store.payer_keys(payer) for payer in (PAYER, "bcbs-sc")]
+def test_payers_share_no_key(either: WrappedKeyStore) -> None:
+    assert either.payer_keys(PAYER) == either.payer_keys(PAYER)
+    keys = [either.payer_keys(payer) for payer in (PAYER, "bcbs-sc")]
     assert len({k for each in keys for k in (each.pseudonym, each.content, each.rejects)}) == 6
-    assert store.subjects(PAYER, [JANE])[JANE].key != store.subjects("bcbs-sc", [JANE])[JANE].key
+    assert either.subjects(PAYER, [JANE])[JANE].key != either.subjects("bcbs-sc", [JANE])[JANE].key
 
 
 def test_the_files_are_their_owners_only(store: SqliteKeyStore, tmp_path: Path) -> None:
@@ -62,17 +108,17 @@ def test_no_key_lies_open_in_the_files(store: SqliteKeyStore, tmp_path: Path) ->
     assert content not in held
 
 
-def test_a_destroyed_key_is_refused_by_name(store: SqliteKeyStore) -> None:
-    token = store.subjects(PAYER, [JANE])[JANE].token
-    before = store.generation()
-    assert store.destroy(PAYER, token) == (token,)
-    assert store.generation() > before
+def test_a_destroyed_key_is_refused_by_name(either: WrappedKeyStore) -> None:
+    token = either.subjects(PAYER, [JANE])[JANE].token
+    before = either.generation()
+    assert either.destroy(PAYER, token) == (token,)
+    assert either.generation() > before
     with pytest.raises(KeyDestroyed, match=token):
-        store.data_key(PAYER, token)
-    assert store.subjects(PAYER, [JANE])[JANE].key is None
-    assert store.destroyed(PAYER) == (token,)
-    store.destroy(PAYER, token)
-    assert store.destroyed(PAYER) == (token,)
+        either.data_key(PAYER, token)
+    assert either.subjects(PAYER, [JANE])[JANE].key is None
+    assert either.destroyed(PAYER) == (token,)
+    either.destroy(PAYER, token)
+    assert either.destroyed(PAYER) == (token,)
 
 
 def test_a_destroyed_key_leaves_no_trace_in_the_files(store: SqliteKeyStore, tmp_path: Path) -> None:
@@ -82,25 +128,25 @@ def test_a_destroyed_key_leaves_no_trace_in_the_files(store: SqliteKeyStore, tmp
     assert all(wrapped not in file.read_bytes() for file in tmp_path.iterdir())
 
 
-def test_an_unknown_member_has_no_key(store: SqliteKeyStore) -> None:
+def test_an_unknown_member_has_no_key(either: WrappedKeyStore) -> None:
     with pytest.raises(UnknownSubject):
-        store.data_key(PAYER, "nobody")
+        either.data_key(PAYER, "nobody")
 
 
-def test_a_backup_brings_no_destroyed_key_back(store: SqliteKeyStore, tmp_path: Path) -> None:
-    kept = store.subjects(PAYER, [JANE, JOHN])
-    store.backup(tmp_path / "backup")
-    store.destroy(PAYER, kept[JANE].token)
-    store.restore(tmp_path / "backup")
+def test_a_backup_brings_no_destroyed_key_back(either: WrappedKeyStore, tmp_path: Path) -> None:
+    kept = either.subjects(PAYER, [JANE, JOHN])
+    either.backup(tmp_path / "backup")
+    either.destroy(PAYER, kept[JANE].token)
+    either.restore(tmp_path / "backup")
     with pytest.raises(KeyDestroyed):
-        store.data_key(PAYER, kept[JANE].token)
-    assert store.subjects(PAYER, [JOHN])[JOHN] == kept[JOHN]
+        either.data_key(PAYER, kept[JANE].token)
+    assert either.subjects(PAYER, [JOHN])[JOHN] == kept[JOHN]
 
 
-def test_a_lost_store_is_put_back_without_those_erased_since(store: SqliteKeyStore, tmp_path: Path) -> None:
-    kept, payer = store.subjects(PAYER, [JANE, JOHN]), store.payer_keys(PAYER)
-    store.backup(tmp_path / "backup")
-    new = SqliteKeyStore(tmp_path / "new.sqlite3", store._wrapping)
+def test_a_lost_store_is_put_back_without_those_erased_since(either: WrappedKeyStore, tmp_path: Path) -> None:
+    kept, payer = either.subjects(PAYER, [JANE, JOHN]), either.payer_keys(PAYER)
+    either.backup(tmp_path / "backup")
+    new = SqliteKeyStore(tmp_path / "new.sqlite3", either._wrapping)
     new.destroy(PAYER, kept[JANE].token)  # as the log's SubjectErased facts say
     new.restore(tmp_path / "backup")
     assert new.subjects(PAYER, [JANE])[JANE].key is None
@@ -108,38 +154,38 @@ def test_a_lost_store_is_put_back_without_those_erased_since(store: SqliteKeySto
     assert new.payer_keys(PAYER) == payer
 
 
-def test_the_backup_of_another_store_is_refused(store: SqliteKeyStore, tmp_path: Path) -> None:
-    other = SqliteKeyStore(tmp_path / "other", store._wrapping)
+def test_the_backup_of_another_store_is_refused(either: WrappedKeyStore, tmp_path: Path) -> None:
+    other = SqliteKeyStore(tmp_path / "other", either._wrapping)
     other.payer_keys(PAYER)
-    store.payer_keys(PAYER)
+    either.payer_keys(PAYER)
     other.backup(tmp_path / "backup")
     with pytest.raises(KeyStoreError, match="another store"):
-        store.restore(tmp_path / "backup")
+        either.restore(tmp_path / "backup")
 
 
-def test_linked_identifiers_mean_the_first_token(store: SqliteKeyStore) -> None:
-    made = store.subjects(PAYER, [JANE, JOHN, ANN])
-    before = store.generation()
-    store.link(PAYER, survivor=made[JANE].token, retired=made[JOHN].token)
-    assert store.generation() > before
-    assert store.subjects(PAYER, [JOHN])[JOHN] == made[JANE]
-    assert store.data_key(PAYER, made[JOHN].token) == made[JOHN].key, "what it sealed can still be read"
-    store.link(PAYER, survivor=made[ANN].token, retired=made[JANE].token)
-    assert {each.token for each in store.subjects(PAYER, [JANE, JOHN, ANN]).values()} == {made[ANN].token}
+def test_linked_identifiers_mean_the_first_token(either: WrappedKeyStore) -> None:
+    made = either.subjects(PAYER, [JANE, JOHN, ANN])
+    before = either.generation()
+    either.link(PAYER, survivor=made[JANE].token, retired=made[JOHN].token)
+    assert either.generation() > before
+    assert either.subjects(PAYER, [JOHN])[JOHN] == made[JANE]
+    assert either.data_key(PAYER, made[JOHN].token) == made[JOHN].key, "what it sealed can still be read"
+    either.link(PAYER, survivor=made[ANN].token, retired=made[JANE].token)
+    assert {each.token for each in either.subjects(PAYER, [JANE, JOHN, ANN]).values()} == {made[ANN].token}
     with pytest.raises(KeyStoreError, match="retired"):
-        store.link(PAYER, survivor=made[JANE].token, retired=made[ANN].token)
+        either.link(PAYER, survivor=made[JANE].token, retired=made[ANN].token)
 
 
-def test_erasing_a_person_destroys_the_keys_of_all_their_tokens(store: SqliteKeyStore) -> None:
-    made = store.subjects(PAYER, [JANE, JOHN])
-    store.link(PAYER, survivor=made[JANE].token, retired=made[JOHN].token)
-    assert set(store.destroy(PAYER, made[JANE].token)) == {made[JANE].token, made[JOHN].token}
+def test_erasing_a_person_destroys_the_keys_of_all_their_tokens(either: WrappedKeyStore) -> None:
+    made = either.subjects(PAYER, [JANE, JOHN])
+    either.link(PAYER, survivor=made[JANE].token, retired=made[JOHN].token)
+    assert set(either.destroy(PAYER, made[JANE].token)) == {made[JANE].token, made[JOHN].token}
     with pytest.raises(KeyDestroyed):
-        store.data_key(PAYER, made[JOHN].token)
+        either.data_key(PAYER, made[JOHN].token)
 
 
-def test_rotation_wraps_anew_and_changes_no_key(store: SqliteKeyStore, tmp_path: Path) -> None:
-    elsewhere = SqliteKeyStore(tmp_path / "keys.sqlite3")
+def test_rotation_wraps_anew_and_changes_no_key(again: Open, tmp_path: Path) -> None:
+    store, elsewhere = again(), again()
     kept, payer = store.subjects(PAYER, [JANE, JOHN]), store.payer_keys(PAYER)
     store.destroy(PAYER, kept[JOHN].token)
     old = (tmp_path / "keys.sqlite3.wrapping").read_text()
@@ -147,17 +193,18 @@ def test_rotation_wraps_anew_and_changes_no_key(store: SqliteKeyStore, tmp_path:
     new = (tmp_path / "keys.sqlite3.wrapping").read_text()
     assert len(new.split()) == 1
     assert new != old
-    for reader in (store, elsewhere, SqliteKeyStore(tmp_path / "keys.sqlite3")):
+    for reader in (store, elsewhere, again()):
         assert reader.subjects(PAYER, [JANE])[JANE] == kept[JANE]
         assert reader.payer_keys(PAYER) == payer
         assert reader.destroyed(PAYER) == (kept[JOHN].token,)
     assert elsewhere.subjects(PAYER, [ANN]) == store.subjects(PAYER, [ANN]), "made under the new wrapping key"
 
 
-def test_rotation_that_was_cut_off_is_done_again(store: SqliteKeyStore, tmp_path: Path) -> None:
+def test_rotation_that_was_cut_off_is_done_again(again: Open) -> None:
+    store = again()
     kept = store.subjects(PAYER, [JANE])
     store._wrapping.renewed()  # the file has both keys; the process dies here
-    after = SqliteKeyStore(tmp_path / "keys.sqlite3")
+    after = again()
     assert after.subjects(PAYER, [JANE]) == kept
     after.rotate_wrapping_key()
     assert after.subjects(PAYER, [JANE]) == kept
@@ -199,10 +246,39 @@ def test_a_key_opens_for_its_own_purpose_only(tmp_path: Path) -> None:
         wrapping.unwrap(wrapped, "medicare|john")
 
 
-def _race(path: Path, start: object, answers: object) -> None:
-    start.wait()  # type: ignore[attr-defined]
+@pytest.mark.platform
+def test_a_lost_connection_is_made_again_and_a_lost_server_is_named(keys_database: str, tmp_path: Path) -> None:
+    store, other = (PostgresKeyStore(keys_database, tmp_path / "wrapping") for _ in range(2))
+    before = store.subjects(PAYER, [JANE])
+    cut_off = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    other._rows(cut_off)
+    assert store.subjects(PAYER, [JANE]) == before
+    with pytest.raises(KeyStoreAway), store._writing():
+        store._run("DELETE FROM alias")
+        other._rows(cut_off)
+        store._run("DELETE FROM subject_key")
+    assert store.subjects(PAYER, [JOHN, JANE])[JANE] == before[JANE], "what had begun is undone"
+    store.close()
+    other.close()
+    with pytest.raises(KeyStoreAway, match="does not answer"):
+        PostgresKeyStore("postgresql://nobody@127.0.0.1:9/keys", tmp_path / "wrapping")
+
+
+@pytest.mark.platform
+def test_a_store_that_is_there_makes_no_wrapping_key(keys_database: str, tmp_path: Path) -> None:
+    PostgresKeyStore(keys_database, tmp_path / "wrapping").close()
+    with pytest.raises(KeyStoreError, match="there is no wrapping key"):
+        PostgresKeyStore(keys_database, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def _race(path: Path, start: Any, answers: Any) -> None:
+    start.wait()
     store = SqliteKeyStore(path)
-    answers.put((store.payer_keys(PAYER), store.subjects(PAYER, [JANE, JOHN, ANN])))  # type: ignore[attr-defined]
+    answers.put((store.payer_keys(PAYER), store.subjects(PAYER, [JANE, JOHN, ANN])))
 
 
 def test_processes_that_begin_together_make_one_key(tmp_path: Path) -> None:
@@ -214,6 +290,23 @@ def test_processes_that_begin_together_make_one_key(tmp_path: Path) -> None:
     found = [answers.get(timeout=60) for _ in racers]
     for racer in racers:
         racer.join()
+    assert all(each == found[0] for each in found)
+
+
+@pytest.mark.platform
+def test_machines_that_begin_together_make_one_key(keys_database: str, tmp_path: Path) -> None:
+    start = Barrier(4)
+
+    def begin(_: int) -> Any:
+        start.wait()
+        store = PostgresKeyStore(keys_database, tmp_path / "wrapping")
+        try:
+            return store.payer_keys(PAYER), store.subjects(PAYER, [JANE, JOHN, ANN])
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(4) as machines:
+        found = list(machines.map(begin, range(4)))
     assert all(each == found[0] for each in found)
 
 
