@@ -299,7 +299,7 @@ class PartitionReplay:
             self._add("episode", [held])
         for row in rows.episodes:
             if row[EPISODE_TO_OFFSET] is None:
-                self._versions[row[EPISODE_ID]] = row
+                self._versions[row[EPISODE_ID]] = list(row)
             else:
                 self._add("episode", [row])
         self._add("episode_spend", rows.spends)

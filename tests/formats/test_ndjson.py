@@ -10,7 +10,7 @@ import pytest
 from contracts.envelope import MAX_FACT_BYTES
 from contracts.events import ProfessionalClaimReceived
 from formats import ndjson
-from formats.reading import ReadFact, Reject
+from formats.reading import Place, ReadFact, Reject
 
 PERSON = {"identifier": {"kind": "mbi", "value": "1EG4TE5MK73"}, "family_name": "Canary-Zebrafinch"}
 LINE = {"line": 1, "service_on": "2024-02-05", "code": "J9271", "allowed_cents": 1250, "paid_cents": 1000}
@@ -52,7 +52,7 @@ def rejected(line: bytes) -> Reject:
     return item
 
 
-def test_a_claim_is_read_as_sent():
+def test_a_claim_is_read_as_sent() -> None:
     item = one(event(plan="lowcountry-retail", payer="employers"))
     assert isinstance(item, ReadFact)
     assert isinstance(item.event, ProfessionalClaimReceived)
@@ -67,18 +67,18 @@ def test_a_claim_is_read_as_sent():
     assert item.rows == 1
 
 
-def test_without_an_id_the_record_is_named_by_the_senders_own_terms():
+def test_without_an_id_the_record_is_named_by_the_senders_own_terms() -> None:
     item = one(event(id=...))
     assert isinstance(item, ReadFact)
     assert item.producer_id is None
     assert item.natural_key == "ndjson|ProfessionalClaimReceived|c-1|original|2024-03-01|2024-02-05"
 
 
-def test_extensions_of_the_sender_are_left_behind():
+def test_extensions_of_the_sender_are_left_behind() -> None:
     assert isinstance(one(event(traceparent="00-aa-bb-01", datacontenttype="application/json")), ReadFact)
 
 
-def test_lines_are_counted_with_the_empty_ones_and_a_bad_one_hides_no_other():
+def test_lines_are_counted_with_the_empty_ones_and_a_bad_one_hides_no_other() -> None:
     items = list(ndjson.read([b"\xef\xbb\xbf" + event() + b"\n", b"\n", b"{oops\n", event(id="e-2")], "claims.ndjson"))
     assert [(i.place.line, isinstance(i, Reject)) for i in items] == [(1, False), (3, True), (4, False)]
 
@@ -122,7 +122,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_rejected_with_its_place(case: str):
+def test_what_is_wrong_is_rejected_with_its_place(case: str) -> None:
     line, code, field = BAD[case]
     item = rejected(line)
     assert (item.code, item.place.field, item.place.line, item.place.file) == (code, field, 1, "claims.ndjson")
@@ -130,20 +130,20 @@ def test_what_is_wrong_is_rejected_with_its_place(case: str):
     assert item.raw.rstrip() == line
 
 
-def test_a_line_above_the_limit_is_rejected_and_not_kept_whole():
+def test_a_line_above_the_limit_is_rejected_and_not_kept_whole() -> None:
     item = rejected(event(claim(patient_control_number="x" * MAX_FACT_BYTES)))
     assert item.code == "too_large"
     assert len(item.raw) == MAX_FACT_BYTES
 
 
-def test_a_line_at_the_limit_is_read():
+def test_a_line_at_the_limit_is_read() -> None:
     line = event()
     padded = line[:-1] + b" " * (MAX_FACT_BYTES - len(line)) + line[-1:]
     assert len(padded) == MAX_FACT_BYTES
     assert isinstance(one(padded), ReadFact)
 
 
-def test_one_event_by_itself_is_read_as_a_line_is():
-    item = ndjson.read_one(b"{oops", ndjson.Place("carepact.medicare.inbox.v1", 7))
+def test_one_event_by_itself_is_read_as_a_line_is() -> None:
+    item = ndjson.read_one(b"{oops", Place("carepact.medicare.inbox.v1", 7))
     assert isinstance(item, Reject)
     assert str(item.place) == "carepact.medicare.inbox.v1:7"

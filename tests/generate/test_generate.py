@@ -29,7 +29,7 @@ def digest(lines: list[bytes]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process():
+def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     here = digest([line for _, line in generate(120, seed=11)])
     program = (
         "import hashlib; from carepact.generate import generate;"
@@ -42,17 +42,17 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process():
     assert there.stdout.strip() == here
 
 
-def test_another_seed_gives_other_bytes():
+def test_another_seed_gives_other_bytes() -> None:
     assert digest([x for _, x in generate(40, seed=1)]) != digest([x for _, x in generate(40, seed=2)])
 
 
-def test_a_member_is_the_same_whoever_else_is_asked_for():
+def test_a_member_is_the_same_whoever_else_is_asked_for() -> None:
     alone = [line for _, line in generate(60, seed=4, payers=("bcbs-sc",))]
     together = [line for payer, line in generate(60, seed=4) if payer == "bcbs-sc"]
     assert alone == together
 
 
-def test_events_come_in_the_order_in_which_they_became_known():
+def test_events_come_in_the_order_in_which_they_became_known() -> None:
     times: dict[str, list[str]] = {}
     seen: set[str] = set()
     for payer, line in generate(120, seed=7):
@@ -63,7 +63,7 @@ def test_events_come_in_the_order_in_which_they_became_known():
     assert all(found == sorted(found) for found in times.values())
 
 
-def test_every_event_is_one_of_the_catalogue(tmp_path: Path):
+def test_every_event_is_one_of_the_catalogue(tmp_path: Path) -> None:
     write(tmp_path, 240, seed=7)
     types: Counter[str] = Counter()
     for path in sorted(tmp_path.iterdir()):
@@ -74,7 +74,7 @@ def test_every_event_is_one_of_the_catalogue(tmp_path: Path):
     assert len(types) >= 15
 
 
-def test_no_fact_is_known_before_it_happened():
+def test_no_fact_is_known_before_it_happened() -> None:
     for _, line in generate(120, seed=7):
         event = orjson.loads(line)
         data = event["data"]
@@ -83,12 +83,12 @@ def test_no_fact_is_known_before_it_happened():
             assert datetime.fromisoformat(event["time"]).astimezone(UTC).date().isoformat() >= happened
 
 
-def test_employers_name_a_plan_and_the_others_none():
+def test_employers_name_a_plan_and_the_others_none() -> None:
     for payer, line in generate(40, seed=7):
         assert ("plan" in orjson.loads(line)) == (payer == "employers")
 
 
-def test_the_drugs_are_of_the_value_sets():
+def test_the_drugs_are_of_the_value_sets() -> None:
     def codes(name: str) -> set[str]:
         with (VALUE_SETS / f"{name}.csv").open() as file:
             return {row["code"] for row in csv.DictReader(file)}
@@ -101,7 +101,7 @@ def test_the_drugs_are_of_the_value_sets():
     assert not any(ndc[:9] in ndc9 for ndc, _, _ in CHRONIC_FILLS)
 
 
-def test_the_benchmark_has_exactly_the_events_asked_for():
+def test_the_benchmark_has_exactly_the_events_asked_for() -> None:
     lines = list(bench_events(members=50, events=3_007, seed=7))
     assert len(lines) == 3_007
     events = [orjson.loads(line) for line in lines]
@@ -112,7 +112,7 @@ def test_the_benchmark_has_exactly_the_events_asked_for():
     assert digest(again) == digest(lines)
 
 
-def test_at_least_one_in_twenty_events_of_the_benchmark_is_replaced_void_or_late():
+def test_at_least_one_in_twenty_events_of_the_benchmark_is_replaced_void_or_late() -> None:
     events = [orjson.loads(line) for line in bench_events(members=100, events=6_000, seed=7)]
     share = 0
     for event in events:
@@ -124,7 +124,7 @@ def test_at_least_one_in_twenty_events_of_the_benchmark_is_replaced_void_or_late
     assert share >= 300
 
 
-def test_bad_lines_are_one_of_each_kind(tmp_path: Path):
+def test_bad_lines_are_one_of_each_kind(tmp_path: Path) -> None:
     write(tmp_path, 60, seed=7, bad_lines=True)
     for payer in PAYERS:
         path = tmp_path / f"{payer}.ndjson"
@@ -142,7 +142,7 @@ def app() -> typer.Typer:
     return made
 
 
-def test_the_command_prints_one_document(app: typer.Typer, tmp_path: Path):
+def test_the_command_prints_one_document(app: typer.Typer, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--members", "40", "--seed", "3", "--out", str(tmp_path), "--json"])
     assert result.exit_code == 0
     document = orjson.loads(result.stdout)
@@ -150,6 +150,6 @@ def test_the_command_prints_one_document(app: typer.Typer, tmp_path: Path):
     assert document["files"]["medicare.ndjson"] == len((tmp_path / "medicare.ndjson").read_bytes().splitlines())
 
 
-def test_an_unknown_payer_is_a_usage_error(app: typer.Typer, tmp_path: Path):
+def test_an_unknown_payer_is_a_usage_error(app: typer.Typer, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--payer", "nobody", "--out", str(tmp_path)])
     assert result.exit_code == 2

@@ -31,7 +31,7 @@ def folded(population: tuple[Path, Made]) -> dict[str, Folded]:
     return {payer: fold(payer, out / f"{payer}.ndjson", out / "practices.ndjson", CLOSED) for payer in PAYERS}
 
 
-def test_the_oracle_imports_nothing_of_the_product():
+def test_the_oracle_imports_nothing_of_the_product() -> None:
     tree = ast.parse(Path(__file__).with_name("fold.py").read_text())
     imports = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imports |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
@@ -46,14 +46,14 @@ REASONS = (
 )  # fmt: skip
 
 
-def test_every_reason_and_exclusion_of_the_model_occurs(folded: dict[str, Folded]):
+def test_every_reason_and_exclusion_of_the_model_occurs(folded: dict[str, Folded]) -> None:
     counts = folded["medicare"].reasons()
     print(dict(counts))
     assert [reason for reason in REASONS if not counts[reason]] == []
 
 
 @pytest.mark.parametrize("payer", ["bcbs-sc", "employers"])
-def test_every_reason_of_a_care_fee_occurs(folded: dict[str, Folded], payer: str):
+def test_every_reason_of_a_care_fee_occurs(folded: dict[str, Folded], payer: str) -> None:
     counts = folded[payer].reasons()
     print(payer, dict(counts))
     expected = ("included", "plan", "other_primary", "no_em_visit", "before_contract", "after_contract")
@@ -70,7 +70,7 @@ SHOWN = (
 )  # fmt: skip
 
 
-def test_every_row_of_the_claims_table_and_every_limit_of_the_payment_occurs(folded: dict[str, Folded]):
+def test_every_row_of_the_claims_table_and_every_limit_of_the_payment_occurs(folded: dict[str, Folded]) -> None:
     seen = folded["medicare"].saw
     print(dict(seen), folded["medicare"].duplicates)
     assert [case for case in SHOWN if not seen[case]] == []
@@ -86,13 +86,15 @@ FLIPS = (
 )  # fmt: skip
 
 
-def test_every_change_of_mind_occurs(population: tuple[Path, Made]):
+def test_every_change_of_mind_occurs(population: tuple[Path, Made]) -> None:
     _, made = population
     print(dict(made.shows))
     assert [flip for flip in FLIPS if not made.shows[flip]] == []
 
 
-def test_a_member_with_an_episode_has_at_least_fifty_events(population: tuple[Path, Made], folded: dict[str, Folded]):
+def test_a_member_with_an_episode_has_at_least_fifty_events(
+    population: tuple[Path, Made], folded: dict[str, Folded]
+) -> None:
     out, _ = population
     for payer, result in folded.items():
         events = Counter(e["data"]["person"]["identifier"]["value"] for e in read(out / f"{payer}.ndjson"))
@@ -100,12 +102,14 @@ def test_a_member_with_an_episode_has_at_least_fifty_events(population: tuple[Pa
 
 
 @pytest.mark.parametrize("payer", PAYERS)
-def test_the_contract_core_comes_to_the_same(population: tuple[Path, Made], folded: dict[str, Folded], payer: str):
+def test_the_contract_core_comes_to_the_same(
+    population: tuple[Path, Made], folded: dict[str, Folded], payer: str
+) -> None:
     out, _ = population
     agree(payer, out, folded[payer])
 
 
-def test_the_contract_core_comes_to_the_same_on_the_benchmark(tmp_path: Path):
+def test_the_contract_core_comes_to_the_same_on_the_benchmark(tmp_path: Path) -> None:
     (tmp_path / "practices.ndjson").write_bytes(b"\n".join(broadcasts()) + b"\n")
     (tmp_path / "medicare.ndjson").write_bytes(b"\n".join(bench_events(50, 3_000, seed=3)) + b"\n")
     agree("medicare", tmp_path, fold("medicare", tmp_path / "medicare.ndjson", tmp_path / "practices.ndjson", CLOSED))
