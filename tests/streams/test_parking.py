@@ -12,7 +12,7 @@ from carepact.local.platform import LocalPlatform
 from contracts.envelope import Fact
 from contracts.events import DayClosed
 from streams.folding import Cached
-from streams.parking import NotParked, release
+from streams.parking import NotParked, Released, release
 from streams.reading import log_reader
 from streams.roster import Roster
 from streams.topics import log_topic
@@ -84,7 +84,21 @@ async def test_a_released_member_is_as_if_never_parked(
         assert len(members) >= 3
         again = await release(agent._pool, platform.connections(), payer, members[0], raising(poisoned))
         assert again.parked_at is not None
-        for member in members:
+        told: list[int] = []
+
+        async def tell(released: Released) -> None:
+            told.append(released.facts)
+            if len(told) == 1:
+                raise ConnectionError
+
+        with pytest.raises(ConnectionError):
+            await release(agent._pool, platform.connections(), payer, members[0], tell=tell)
+        assert members[0] in [row[2] for row in (await rows(agent._pool))["parked_member"]], (
+            "what is not told is undone"
+        )
+        assert (await release(agent._pool, platform.connections(), payer, members[0], tell=tell)).parked_at is None
+        assert told[0] == told[1] > 0
+        for member in members[1:]:
             assert (await release(agent._pool, platform.connections(), payer, member)).parked_at is None
         poisoned.clear()
         for batch in batches[-3:]:
