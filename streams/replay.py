@@ -305,8 +305,8 @@ class PartitionReplay:
         self._add("episode_spend", rows.spends)
         self._add("payment", rows.payments)
         self._add("ledger_line", rows.ledger)
-        for row in rows.outbox:
-            self.payments[id_bytes(row[OUTBOX_ID])] = brief(row[OUTBOX_VALUE])
+        for sent in rows.outbox:
+            self.payments[id_bytes(sent[OUTBOX_ID])] = brief(sent[OUTBOX_VALUE])
 
     def _add(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
         table = TABLES[name]
