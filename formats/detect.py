@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from gzip import BadGzipFile, GzipFile
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -15,7 +17,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import cclf, desynpuf, ndjson, rif, tuva
+from formats import cclf, desynpuf, fhir_eob, ndjson, rif, tuva
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
@@ -25,15 +27,20 @@ READERS: dict[str, Reader] = {
     "tuva": tuva.read,
     "cclf": cclf.read,
     "rif": rif.read,
+    "fhir": fhir_eob.read,
 }
 """The formats that `--format` takes, besides `auto`."""
 
 _WITH_HEADER = frozenset(("desynpuf", "tuva", "rif"))
 """Formats whose rows cannot be read without the first line of their file."""
+_IN_CHUNKS = frozenset(("fhir",))
+"""Formats that are not lines, or whose lines may be longer than a fact."""
+_CHUNK = 65_536
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _BOM = b"\xef\xbb\xbf"
 _LIMIT = MAX_FACT_BYTES + 2
 _PEEK = 100
+_RESOURCE = re.compile(rb'"resourceType"\s*:\s*"[A-Z][A-Za-z]{2,40}"')
 _MOST_RATIO, _SMALL = 200, 10_000_000
 """A packed file may become this many times larger, or this many bytes."""
 
@@ -45,7 +52,7 @@ class UnknownFormat(UnknownLayout):
         super().__init__(
             f"{file}: the format cannot be told. Looked, in gzip, zip or plain text, for CloudEvents in JSON (ndjson), "
             "a DE-SynPUF header (desynpuf), a Tuva header (tuva), fixed-width CMS claim feeds (cclf), a RIF header "
-            "(rif). Name it with --format if you know it."
+            "(rif), FHIR resources (fhir). Name it with --format if you know it."
         )
 
 
@@ -61,9 +68,18 @@ def detect(lines: list[bytes], file: str) -> str:
         return "rif"
     if cclf.kind_of(lines, file) is not None:
         return "cclf"
-    if any(_is_event(line) for line in lines) or first.removeprefix(_BOM).startswith(b"{"):
+    events = any(_is_event(line) for line in lines)
+    if not events and _is_fhir(lines):
+        return "fhir"
+    if events or first.removeprefix(_BOM).startswith(b"{"):
         return "ndjson"
     raise UnknownFormat(file)
+
+
+def _is_fhir(lines: list[bytes]) -> bool:
+    """Whether this is a JSON object that names a resourceType, or one over several lines, as no event is."""
+    start = b"".join(lines).removeprefix(_BOM).lstrip()
+    return start.startswith((b"{\n", b"{\r")) or (start.startswith(b"{") and bool(_RESOURCE.search(start)))
 
 
 def _is_event(line: bytes) -> bool:
@@ -174,12 +190,12 @@ def _broken(file: str, line: int, what: str, rows: int = 1) -> Reject:
     return Reject(Place(file, line), "unreadable", reason, "send the whole file again", rows=rows)
 
 
-def _lines(part: _Part, broken: list[Reject]) -> Generator[bytes, None, None]:
-    """The lines of a part; that it breaks off is put into `broken`."""
+def _lines(part: _Part, broken: list[Reject], chunks: bool = False) -> Generator[bytes, None, None]:
+    """The lines of a part, or chunks of it; that it breaks off is put into `broken`."""
     count = 0
     try:
         with part.open() as stream:
-            for line in lines_of(stream):
+            for line in iter(partial(stream.read, _CHUNK), b"") if chunks else lines_of(stream):
                 count += 1
                 yield line
     except (EOFError, BadGzipFile, BadZipFile, zlib.error):
@@ -205,7 +221,7 @@ def _format_of(part: _Part, format_: str) -> str | Reject | None:
 
 def _read(part: _Part, format_: str) -> Generator[Read, None, None]:
     broken: list[Reject] = []
-    lines: Iterator[bytes] = _lines(part, broken)
+    lines: Iterator[bytes] = _lines(part, broken, format_ in _IN_CHUNKS)
     header = b""
     if format_ in _WITH_HEADER:
         header = next(lines, b"")

@@ -11,8 +11,8 @@ Drug events likewise, and by ADJSTMT_DLTN_CD: A replaces, D voids. Claim types 6
 Medicare Advantage and are refused by name.
 
 Coverage stands month by month for the reference year: buy-in (Parts A and B), HMO (Medicare Advantage), Part D
-contract, dual status, ESRD. An UPDATE also says in which months there was none. A month without a sign says nothing. Members are
-named by BENE_ID. A HCPCS code of another form, as facility files have, is left out; diagnoses must be well formed.
+contract, dual status, ESRD. An UPDATE also says in which months there was none. A month without a sign says nothing.
+Members are named by BENE_ID. A HCPCS code of another form, as facility files have, is left out.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def net(read: list[ReadFact]) -> int:
     return total
 
 
-def test_cms_own_example_is_260_and_707(tmp_path: Path):
+def test_cms_own_example_is_260_and_707(tmp_path: Path) -> None:
     read = facts(list(read_files(submission(tmp_path, C1=PART_A, C5=PART_B))))
     part_a = [item for item in read if isinstance(item.event, InstitutionalClaimReceived)]
     part_b = [item for item in read if isinstance(item.event, ProfessionalClaimReceived)]
@@ -119,7 +119,7 @@ def test_cms_own_example_is_260_and_707(tmp_path: Path):
     assert sum(item.rows for item in read) == 16
 
 
-def test_a_claim_is_put_together_from_four_files(tmp_path: Path):
+def test_a_claim_is_put_together_from_four_files(tmp_path: Path) -> None:
     details = {"CUR_CLM_UNIQ_ID": "7", "BENE_MBI_ID": MBI}
     revenue = record(
         "2", **details, CLM_LINE_NUM="1", CLM_LINE_FROM_DT="2024-08-21", CLM_LINE_HCPCS_CD="J9271",
@@ -144,7 +144,7 @@ def test_a_claim_is_put_together_from_four_files(tmp_path: Path):
     assert MBI not in f"{claim.family}{item.natural_key}"
 
 
-def test_denials_and_days_that_are_none(tmp_path: Path):
+def test_denials_and_days_that_are_none(tmp_path: Path) -> None:
     denied = header("1", "2024-07-01", "2024-07-08", "200.00", "0", "9999-12-31", CLM_MDCR_NPMT_RSN_CD="N")
     lines = [
         physician("11", "1", "10.00", "0", "2024-08-01", CLM_LINE_FROM_DT="1000-01-01"),
@@ -160,7 +160,7 @@ def test_denials_and_days_that_are_none(tmp_path: Path):
     assert second.denied  # type: ignore[attr-defined]
 
 
-def test_former_identifiers_become_the_present_one(tmp_path: Path):
+def test_former_identifiers_become_the_present_one(tmp_path: Path) -> None:
     old, newest = "1AA1AA1AA11", "3CC3CC3CC33"
     chain = [
         record("9", HICN_MBI_XREF_IND="M", CRNT_NUM="2BB2BB2BB22", PRVS_NUM=old, PRVS_ID_EFCTV_DT="2020-01-01"),
@@ -171,7 +171,7 @@ def test_former_identifiers_become_the_present_one(tmp_path: Path):
     assert {item.event.person.identifier.value for item in read} == {newest}  # type: ignore[attr-defined]
 
 
-def test_a_beneficiary_is_described_and_covered_as_far_as_the_file_says(tmp_path: Path):
+def test_a_beneficiary_is_described_and_covered_as_far_as_the_file_says(tmp_path: Path) -> None:
     line = record(
         "8", BENE_MBI_ID=MBI, BENE_DOB="1950-02-03", BENE_SEX_CD="2", BENE_DUAL_STUS_CD="02", BENE_MDCR_STUS_CD="11",
         BENE_ENTLMT_BUYIN_IND="3", BENE_PART_A_ENRLMT_BGN_DT="2015-02-01", BENE_PART_B_ENRLMT_BGN_DT="2015-03-01",
@@ -197,7 +197,7 @@ def test_a_beneficiary_is_described_and_covered_as_far_as_the_file_says(tmp_path
     assert (described.rows, sum(s.rows for s in spans)) == (1, 0)
 
 
-def test_what_is_wrong_is_rejected_at_its_record_and_can_be_read_again(tmp_path: Path):
+def test_what_is_wrong_is_rejected_at_its_record_and_can_be_read_again(tmp_path: Path) -> None:
     bad = physician("11", "2", "10.00", "0", "2024-08-01", CLM_LINE_CVRD_PD_AMT="Canary")
     lines = [physician("11", "1", "10.00", "0", "2024-08-01"), bad, physician("12", "1", "5.00", "0", "2024-08-01")]
     reject, fact = list(read_files(submission(tmp_path, C5=lines)))
@@ -211,14 +211,14 @@ def test_what_is_wrong_is_rejected_at_its_record_and_can_be_read_again(tmp_path:
     assert again.rows == 2
 
 
-def test_a_record_without_its_claim_is_rejected(tmp_path: Path):
+def test_a_record_without_its_claim_is_rejected(tmp_path: Path) -> None:
     lonely = record("4", CUR_CLM_UNIQ_ID="99", BENE_MBI_ID=MBI, CLM_DGNS_CD="C3490")
     (reject,) = list(read_files(submission(tmp_path, C4=[lonely])))
     assert isinstance(reject, Reject)
     assert (reject.code, reject.rows) == ("no_claim", 1)
 
 
-def test_what_the_receipt_promises_and_did_not_come_is_named(tmp_path: Path):
+def test_what_the_receipt_promises_and_did_not_come_is_named(tmp_path: Path) -> None:
     receipt = [
         b"File Number  |File Description    |Total Records Count |Record Length\n",
         b"CCLF1  |Part A Claims Header File                  |          2|  437\n",
@@ -226,16 +226,14 @@ def test_what_the_receipt_promises_and_did_not_come_is_named(tmp_path: Path):
         b"CCLF7  |Part D File                                |          0|  195\n",
     ]
     paths = submission(tmp_path, C0=receipt, C1=PART_A[:2], C5=PART_B)
-    (reject,) = [item for item in read_files(paths) if isinstance(item, Reject)] or [None]
-    assert reject is None
+    assert [item for item in read_files(paths) if isinstance(item, Reject)] == []
     paths = submission(tmp_path, C0=receipt, C1=PART_A[:1], C5=PART_B)
     (reject,) = [item for item in read_files(paths) if isinstance(item, Reject)]
-    assert reject is not None
     assert (reject.code, reject.rows, reject.place.line) == ("receipt", 0, 2)
     assert "should have 2 records and has 1" in reject.reason
 
 
-def test_an_archive_is_read_as_the_files_in_it(tmp_path: Path):
+def test_an_archive_is_read_as_the_files_in_it(tmp_path: Path) -> None:
     packed = tmp_path / "T.BCD.A0001.ZCY18.D181120.T1000000"
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("T.BCD.A0001.ZC1Y18.D181120.T1000009", b"".join(PART_A))
@@ -253,11 +251,11 @@ def take(paths: list[Path]) -> tuple[list[ReadFact], list[Reject]]:
 
 
 @samples
-def test_the_full_random_set_is_taken_in_to_the_cent():
+def test_the_full_random_set_is_taken_in_to_the_cent() -> None:
     paths = sorted((DATA / "jhurrell-random-v38").iterdir())
     rows = sum(1 for path in paths if ".ZC0" not in path.name for _ in path.open("rb"))
     read, rejects = take(paths)
-    assert sum(i.rows for i in (*read, *rejects)) == rows
+    assert sum(i.rows for i in read) + sum(i.rows for i in rejects) == rows
     assert [r for r in rejects if r.code != "receipt"] == []
     part_a = [i.event for i in read if isinstance(i.event, InstitutionalClaimReceived)]
     assert (len(part_a), sum(c.paid_cents for c in part_a)) == (300, 148_128_256)
@@ -278,16 +276,16 @@ def test_the_full_random_set_is_taken_in_to_the_cent():
 @pytest.mark.parametrize(
     ("cohort", "members"), [("improved/dev", 35), ("improved/small", 90), ("test/dev", 40), ("test/small", 2_490)]
 )
-def test_cohorts_have_as_many_members_as_stated(cohort: str, members: int):
+def test_cohorts_have_as_many_members_as_stated(cohort: str, members: int) -> None:
     folder = DATA / "bcda-open/files/synthetic" / cohort
     read, rejects = take(sorted(folder.iterdir()))
     assert len({i.natural_key for i in read if i.natural_key.startswith("cclf|described")}) == members
     assert Counter(r.code for r in rejects).keys() <= {"receipt"}
-    assert sum(i.rows for i in (*read, *rejects)) == members + 2
+    assert sum(i.rows for i in read) + sum(i.rows for i in rejects) == members + 2
 
 
 @samples
-def test_archives_are_read_or_refused_by_name_without_a_crash():
+def test_archives_are_read_or_refused_by_name_without_a_crash() -> None:
     for path in sorted((DATA / "bcda-open/archives").rglob("*")):
         if path.is_file() and path.parent.name != "csv":
             read, rejects = take([path])

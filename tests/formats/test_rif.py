@@ -36,7 +36,7 @@ CARRIER = {
 
 
 def table(*rows: dict[str, str]) -> list[bytes]:
-    return [("|".join(row) + "\n").encode() for row in (rows[0].keys(), *(row.values() for row in rows))]
+    return [("|".join(row) + "\n").encode() for row in (list(rows[0]), *(list(row.values()) for row in rows))]
 
 
 def carrier(*changes: dict[str, str]) -> list[Read]:
@@ -48,7 +48,7 @@ def events(items: list[Read]) -> list[Any]:
     return [i.event for i in items if isinstance(i, ReadFact)]
 
 
-def test_rows_of_a_claim_are_one_claim_wherever_they_stand():
+def test_rows_of_a_claim_are_one_claim_wherever_they_stand() -> None:
     first, second = carrier({}, {"CLM_ID": "-10"}, {"LINE_NUM": "2"})
     assert isinstance(second, ReadFact)
     assert isinstance(second.event, ProfessionalClaimReceived)
@@ -59,7 +59,7 @@ def test_rows_of_a_claim_are_one_claim_wherever_they_stand():
     assert second.event.effective_on == date(2024, 6, 4)
 
 
-def test_an_update_replaces_and_what_is_not_final_counts_nothing():
+def test_an_update_replaces_and_what_is_not_final_counts_nothing() -> None:
     original, updated = events(carrier({}, {"DML_IND": "UPDATE", "LINE_NCH_PMT_AMT": "30"}))
     assert (original.action, original.replaces) == ("original", None)
     assert (updated.action, updated.replaces, updated.denied) == ("replacement", "-9", False)
@@ -67,7 +67,7 @@ def test_an_update_replaces_and_what_is_not_final_counts_nothing():
     assert (gone.action, gone.replaces, gone.denied) == ("replacement", "-9", True)
 
 
-def test_the_row_that_is_wrong_is_named_and_the_claim_can_be_read_again():
+def test_the_row_that_is_wrong_is_named_and_the_claim_can_be_read_again() -> None:
     (item,) = carrier({}, {"LINE_NUM": "2", "LINE_NCH_PMT_AMT": "Canary"})
     assert isinstance(item, Reject)
     assert (item.code, item.place.line, item.place.field, item.rows) == ("not_money", 3, "LINE_NCH_PMT_AMT", 2)
@@ -77,13 +77,13 @@ def test_the_row_that_is_wrong_is_named_and_the_claim_can_be_read_again():
     assert len(again.lines) == 2
 
 
-def test_medicare_advantage_is_refused_by_name():
+def test_medicare_advantage_is_refused_by_name() -> None:
     (item,) = carrier({"NCH_CLM_TYPE_CD": "62"})
     assert isinstance(item, Reject)
     assert item.code == "not_fee_for_service"
 
 
-def test_icd9_is_translated_and_kept():
+def test_icd9_is_translated_and_kept() -> None:
     (claim,) = events(
         carrier(
             {"PRNCPAL_DGNS_CD": "1749", "ICD_DGNS_CD1": "1749", "PRNCPAL_DGNS_VRSN_CD": "9",
@@ -93,7 +93,7 @@ def test_icd9_is_translated_and_kept():
     assert (claim.diagnoses, claim.source_diagnoses, claim.lines[0].diagnoses) == (("C509",), ("1749",), ("C509",))
 
 
-def test_months_become_spans_and_an_update_says_where_there_is_none():
+def test_months_become_spans_and_an_update_says_where_there_is_none() -> None:
     months = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEPT", "OCT", "NOV", "DEC")
     row = {
         "DML_IND": "INSERT", "BENE_ID": "7", "STATE_CODE": "42", "BENE_ZIP_CD": "29401", "BENE_BIRTH_DT": "17-Jan-1942",
@@ -137,12 +137,12 @@ def take(pattern: str) -> tuple[list[ReadFact], list[Reject], int]:
                 read.append(item)
             else:
                 rejects.append(item)
-    assert sum(i.rows for i in (*read, *rejects)) == rows
+    assert sum(i.rows for i in read) + sum(i.rows for i in rejects) == rows
     return read, rejects, rows
 
 
 @samples
-def test_claims_of_the_synthetic_three_are_paid_once():
+def test_claims_of_the_synthetic_three_are_paid_once() -> None:
     professional, facility = 0, 0
     claims = set()
     for pattern in ("carrier", "dme", "hha", "hospice", "inpatient", "outpatient", "snf"):
@@ -159,7 +159,7 @@ def test_claims_of_the_synthetic_three_are_paid_once():
 
 
 @samples
-def test_drug_events_of_the_synthetic_three():
+def test_drug_events_of_the_synthetic_three() -> None:
     read, rejects, rows = take("bfd-synthea-open/pde.csv")
     fills = [i.event for i in read if isinstance(i.event, PharmacyClaimReceived)]
     assert (rows, len(fills), rejects) == (18, 18, [])
@@ -168,7 +168,7 @@ def test_drug_events_of_the_synthetic_three():
 
 
 @samples
-def test_beneficiaries_of_the_synthetic_three():
+def test_beneficiaries_of_the_synthetic_three() -> None:
     read, rejects, rows = take("bfd-synthea-open/beneficiary_*.csv")
     assert (rows, rejects) == (36, [])
     spans = [i.event for i in read if isinstance(i.event, EnrollmentChanged)]
@@ -176,7 +176,7 @@ def test_beneficiaries_of_the_synthetic_three():
 
 
 @samples
-def test_the_handmade_files_are_taken_in_or_refused_with_their_place():
+def test_the_handmade_files_are_taken_in_or_refused_with_their_place() -> None:
     read, rejects, _ = take("bfd-static/*")
     assert Counter((r.code, r.place.file) for r in rejects) == {
         ("unreadable", "sample-u-bcarrier.txt"): 1,
@@ -188,7 +188,7 @@ def test_the_handmade_files_are_taken_in_or_refused_with_their_place():
 
 
 @samples
-def test_a_rif_file_is_told_by_its_header():
+def test_a_rif_file_is_told_by_its_header() -> None:
     for path in DATA.rglob("*"):
         if path.is_file() and "export" not in path.name:
             assert detect(path.read_bytes().splitlines()[:3], path.name) == "rif"
