@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
-import structlog
 from aiokafka import TopicPartition
 from typer.testing import CliRunner
 
 from carepact.__main__ import app
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import AGENT, READER
+from carepact.logging import to_stderr
 from contracts.events import ClaimLine, ContractAdopted, Person, ProfessionalClaimReceived, TermsAdopted
 from contracts.events.base import Identifier
 from contracts.roster import bundled_sheet, contract_digest
@@ -132,7 +132,9 @@ def commands(
         try:
             return CliRunner().invoke(app, [str(word) for word in words])
         finally:
-            structlog.reset_defaults()  # or the next line logged goes to the command's standard error
+            to_stderr()  # or the next line logged goes to the command's own, which is closed
+
+    to_stderr()  # what a worker in this process logs meanwhile is no output of the command
 
     return lambda *words: asyncio.to_thread(run, *words)
 
