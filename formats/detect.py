@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import cclf, desynpuf, fhir_eob, ndjson, rif, tuva
+from formats import cclf, desynpuf, fhir_eob, ndjson, rif, tuva, x12
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
@@ -28,12 +28,13 @@ READERS: dict[str, Reader] = {
     "cclf": cclf.read,
     "rif": rif.read,
     "fhir": fhir_eob.read,
+    "x12": x12.read,
 }
 """The formats that `--format` takes, besides `auto`."""
 
 _WITH_HEADER = frozenset(("desynpuf", "tuva", "rif"))
 """Formats whose rows cannot be read without the first line of their file."""
-_IN_CHUNKS = frozenset(("fhir",))
+_IN_CHUNKS = frozenset(("fhir", "x12"))
 """Formats that are not lines, or whose lines may be longer than a fact."""
 _CHUNK = 65_536
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -52,13 +53,15 @@ class UnknownFormat(UnknownLayout):
         super().__init__(
             f"{file}: the format cannot be told. Looked, in gzip, zip or plain text, for CloudEvents in JSON (ndjson), "
             "a DE-SynPUF header (desynpuf), a Tuva header (tuva), fixed-width CMS claim feeds (cclf), a RIF header "
-            "(rif), FHIR resources (fhir). Name it with --format if you know it."
+            "(rif), FHIR resources (fhir), an X12 interchange (x12). Name it with --format if you know it."
         )
 
 
 def detect(lines: list[bytes], file: str) -> str:
     """The format that these first lines of a file are of. A bad line among events does not hide them."""
     first = next((line for line in lines if line.strip()), b"")
+    if x12.looks_like(first):
+        return "x12"
     header = header_of(first)
     if desynpuf.maker(header, file) is not None:
         return "desynpuf"
