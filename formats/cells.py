@@ -25,7 +25,7 @@ class BadCell(Exception):
 
 def day(row: Row, column: str) -> date | None:
     """YYYYMMDD or YYYY-MM-DD; None when empty."""
-    text = row[column].strip()
+    text = row.get(column, "").strip()
     if not text:
         return None
     if _COMPACT.fullmatch(text) or _ISO.fullmatch(text):
@@ -48,7 +48,7 @@ def cents(row: Row, column: str) -> int | None:
 
     1018.0999999999999 is 1018.10 as a sender's binary floats print it and is read so; 12.345 is no amount of cents.
     """
-    text = row[column].strip()
+    text = row.get(column, "").strip()
     if not text:
         return None
     if _AMOUNT.fullmatch(text):
@@ -60,7 +60,7 @@ def cents(row: Row, column: str) -> int | None:
 
 def number(row: Row, column: str) -> Decimal | None:
     """A count with at most four decimals; None when empty."""
-    text = row[column].strip()
+    text = row.get(column, "").strip()
     if not text:
         return None
     if not _NUMBER.fullmatch(text):
@@ -80,7 +80,7 @@ def whole(row: Row, column: str) -> int | None:
 
 def text(row: Row, column: str) -> str | None:
     """Text without its outer blanks; None when empty."""
-    return row[column].strip() or None
+    return row.get(column, "").strip() or None
 
 
 def many(row: Row, stem: str, count: int) -> list[str]:

@@ -111,3 +111,8 @@ def test_a_bad_first_line_hides_no_events(tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson"
     path.write_bytes(b'garbage\n{"specversion":"1.0","source":"x","type":"carepact.Nothing.v1","data":{}}\n')
     assert [r.code for r in read_file(path) if isinstance(r, Reject)] == ["unreadable", "unknown_type"]
+
+
+def test_a_column_that_is_not_there_is_an_empty_one() -> None:
+    assert cells.day({}, "paid_date") is None
+    assert cells.text({}, "state") is None
