@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -25,7 +26,7 @@ from formats.reading import Place, Read, Reject
 from formats.schema_errors import first_error
 
 SOURCE = "x12"
-MAX_TRANSACTION = 64 * 1024 * 1024
+MAX_TRANSACTION = 32 * 1024 * 1024
 """Bytes of one transaction set; the guides ask for at most 5,000 claims."""
 _MAX_SEGMENT = 65_536
 _ISA = 106
@@ -35,7 +36,7 @@ _NAMES = {
     "276": "claim status inquiries", "277": "claim status answers", "278": "service reviews", "997": "acknowledgements",
     "999": "acknowledgements", "TA1": "acknowledgements", "837D": "dental claims",
 }  # fmt: skip
-_CLM05 = re.compile(r"[0-9A-Z]{1,2}([^0-9A-Za-z ])[AB]\1[0-9]")
+_CLM05 = re.compile(rb"[0-9A-Z]{1,2}([^0-9A-Za-z ])[AB]\1[0-9]")
 
 
 class Segment(NamedTuple):
@@ -55,11 +56,18 @@ class Transaction:
 
     kind: str
     guide: str
-    segments: list[Segment]
+    body: list[bytes]
+    started: int
     component: str
     file: str
     around: tuple[bytes, bytes, bytes, bytes]
     """Terminator, ISA, GS, element separator."""
+
+    def segments(self) -> Iterator[Segment]:
+        """What stands after ST, with SE; cut as it is asked for, since a set may be large."""
+        separator = self.around[3].decode()
+        for number, text in enumerate(islice(self.body, 1, None), self.started + 1):
+            yield Segment(number, text.decode().split(separator))
 
     def composite(self, text: str) -> list[str]:
         """The components of an element."""
@@ -68,8 +76,8 @@ class Transaction:
     def alone(self, segments: list[Segment]) -> bytes:
         """An interchange of these segments of the set (without ST and SE), to be kept and read again."""
         end, isa, gs, separator = self.around
-        glue = separator.decode("latin-1")
-        start = self.segments[0].elements
+        glue = separator.decode()
+        start = self.body[0].decode().split(glue)
         chosen = [start, *(s.elements for s in segments), ["SE", str(len(segments) + 2), start[2]]]
         gs_control, isa_control = gs.split(separator)[6], isa.split(separator)[13]
         body = [glue.join(elements).encode() for elements in chosen]
@@ -220,14 +228,11 @@ class _Reader:
             remedy = "send 005010 X222, X223, X298, X299 (837) or X220 (834)"
             yield self._whole("not_read", f"a transaction {what} that is not read", remedy)
             return
-        try:
-            texts = [text.decode().split(self.separator.decode()) for text in body]
-        except UnicodeDecodeError:
+        if not all(map(_is_text, body)):
             yield self._whole("unreadable", "a transaction set that is not UTF-8", "send UTF-8")
             return
-        segments = [Segment(self.started + i, each) for i, each in enumerate(texts)]
         declared = self.isa[104:105].decode("latin-1")
-        used = _component(segments, declared)
+        used = _component(body, self.separator, declared)
         if used != declared:
             yield self._told(
                 f"composites that use {used!r} and not the separator ISA16 declares; read so", "declare it in ISA16",
@@ -235,7 +240,7 @@ class _Reader:
             )  # fmt: skip
         around = (self.end, self.isa, self.gs, self.separator)
         self.body = None
-        yield from make(Transaction(kind, guide, segments, used, self.file, around))
+        yield from make(Transaction(kind, guide, body, self.started, used, self.file, around))
 
     def _whole(self, code: str, reason: str, remedy: str) -> Reject:
         """The open transaction set, refused."""
@@ -257,9 +262,20 @@ class _Reader:
         )
 
 
-def _component(segments: list[Segment], declared: str) -> str:
+def _is_text(segment: bytes) -> bool:
+    if segment.isascii():
+        return True
+    try:
+        segment.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _component(body: list[bytes], separator: bytes, declared: str) -> str:
     """The separator of components: the declared one, unless every CLM05 is put together by one other."""
-    found = {m[1] for s in segments if s.elements[0] == "CLM" and (m := _CLM05.match(s(5)))}
+    claims = (text.split(separator) for text in body if text.startswith(b"CLM"))
+    found = {m[1].decode() for each in claims if len(each) > 5 and (m := _CLM05.match(each[5]))}
     return found.pop() if len(found) == 1 else declared
 
 

@@ -34,7 +34,7 @@ def read(transaction: Transaction) -> Iterator[Read]:
     """The members of one transaction set."""
     header: list[Segment] = []
     member: list[Segment] = []
-    for segment in transaction.segments[1:]:
+    for segment in transaction.segments():
         name = segment.elements[0]
         if name in ("INS", "SE") and member:
             yield from _one(transaction, header, member)

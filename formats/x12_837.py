@@ -90,7 +90,7 @@ def read(transaction: Transaction) -> Iterator[Read]:
     context = _Context()
     submitted_on: Segment | None = None
     claim: list[Segment] = []
-    for segment in transaction.segments[1:]:
+    for segment in transaction.segments():
         name = segment.elements[0]
         if name in ("HL", "CLM", "SE") and claim:
             yield _one(transaction, context, claim, submitted_on)
@@ -130,6 +130,7 @@ class _Claim:
         self.at = self.clm = segments[0]
         first_line = next((i for i, s in enumerate(segments) if s.elements[0] == "LX"), len(segments))
         self.head = segments[1:first_line]
+        self.rendering = self._npi(self.head)
         self.lines: list[list[Segment]] = []
         for segment in segments[first_line:]:
             if segment.elements[0] == "LX":
@@ -252,7 +253,7 @@ class _Claim:
 
     def _line(self, segments: list[Segment], sent: list[str], old: bool, place: str) -> dict[str, Any]:
         """A service line; `service_on` may be empty, and is the claim's then."""
-        line: dict[str, Any] = {"line": len(self.lines), "service_on": None, "rendering_npi": self._npi(self.head)}
+        line: dict[str, Any] = {"line": len(self.lines), "service_on": None, "rendering_npi": self.rendering}
         line["line"] = next(i for i, each in enumerate(self.lines, 1) if each is segments)
         of_payer = 0
         for segment in segments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from contracts.events import Person
 from contracts.events.base import Identifier
@@ -22,14 +23,20 @@ def day(segment: Segment, at: int, last: bool = False) -> date | None:
     text = segment(at)
     if not text:
         return None
-    text = text.split("-")[-1 if last else 0][:8]
     try:
-        if _DAY.fullmatch(text):
-            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        return _day(text, last)
     except ValueError:
         pass
     field = f"{segment.elements[0]}{at:02}"
     raise BadCell("not_a_date", field, "a date that is not a date", "send an existing day as CCYYMMDD")
+
+
+@lru_cache(maxsize=20_000)
+def _day(text: str, last: bool) -> date:
+    text = text.split("-")[-1 if last else 0][:8]
+    if not _DAY.fullmatch(text):
+        raise ValueError
+    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def cents(segment: Segment, at: int) -> int | None:
