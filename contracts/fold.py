@@ -13,15 +13,14 @@ The caller's part, for each record in log order:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from contracts.envelope import Fact
 from contracts.outcome import Outcome
 from contracts.parts import Adoption, Member
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """The parts a fact may touch: these claim families, and months and episodes from `since` ('YYYY-MM') on.
 
     The head is always needed. `since` '9999-12' means none; '' means all.

@@ -133,7 +133,8 @@ def decode_record(
         raise UnknownType(f"this build knows no event type {envelope.type[:80]!r}") from None
     if (key or b"") != member.encode():
         raise Unreadable("subject: the record's key names another member")
-    if not _is_id(envelope.id) or not _is_id(envelope.factid or envelope.id):
+    fact_id = envelope.factid
+    if not _is_id(envelope.id) or (fact_id and not _is_id(fact_id)):
         raise Unreadable("id: not a UUID")
     raw = envelope.data
     try:
@@ -142,7 +143,7 @@ def decode_record(
         raise Unreadable(f"data of {envelope.type}: {_without_content(error)}") from None
     return Fact(
         event_id=envelope.id,
-        fact_id=envelope.factid or envelope.id,
+        fact_id=fact_id or envelope.id,
         type=kind,
         member=member,
         plan=envelope.plan,

@@ -70,6 +70,19 @@ class Cached:
     wanted: str = NONE  # the earliest month that this batch asked for
     claims: set[int] | None = None
 
+    def has(self, needs: Needs) -> bool:
+        """Whether all that is asked for is in memory; notes that it is wanted there."""
+        self.wanted = min(self.wanted, needs.since)
+        member = self.member
+        if needs.since < member.since:
+            return False
+        for family in needs.families:
+            if family not in member.loaded_families:
+                if self.claims is None or hash(family) in self.claims:
+                    return False
+                member.loaded_families.add(family)
+        return True
+
 
 @dataclass(slots=True)
 class Budget:
@@ -330,13 +343,20 @@ class Folder:
     async def _load_for(self, facts: Sequence[Fact], store: PartStore) -> None:
         """Load for all facts by one query. A fact whose needs cannot be told yet is loaded at its turn."""
         asked = []
+        folds, members = self._folds, self._members
         for fact in facts:
             if fact.member:
                 try:
-                    asked.append((fact.member, fact.partition, self._folds[fact.partition].needs(fact)))
+                    needs = folds[fact.partition].needs(fact)
                 except Exception:  # noqa: S112 - asked again at the fact's turn, where it is said
                     continue
-        await self._load(asked, store)
+                cached = members.get(fact.member)
+                if cached is None or not cached.has(needs):
+                    asked.append((fact.member, fact.partition, needs))
+                else:
+                    members.move_to_end(fact.member)
+        if asked:
+            await self._load(asked, store)
 
     async def _load(self, asked: Sequence[tuple[str, int, Needs]], store: PartStore) -> None:
         wants: list[Want] = []
