@@ -45,13 +45,20 @@ from formats.states import BY_SSA, LETTERS
 from formats.table import UnknownLayout, refusal
 
 SOURCE = "rif"
-_MARKS = (
-    ("drug_event", {"PDE_ID", "SRVC_DT", "TOT_RX_CST_AMT"}),
-    ("facility", {"CLM_ID", "REV_CNTR", "CLM_PMT_AMT"}),
-    ("professional", {"CLM_ID", "LINE_NUM", "LINE_NCH_PMT_AMT"}),
-    ("beneficiary", {"RFRNC_YR", "BENE_BIRTH_DT", "MDCR_ENTLMT_BUYIN_1_IND"}),
-    ("history", {"BENE_ID", "BENE_BIRTH_DT", "MBI_NUM"}),
-)
+_CLAIM = "DML_IND FINAL_ACTION BENE_ID CLM_ID NCH_CLM_TYPE_CD CLM_FROM_DT CLM_THRU_DT"
+_NEEDED = {
+    "drug_event": "DML_IND FINAL_ACTION PDE_ID BENE_ID SRVC_DT ADJSTMT_DLTN_CD PROD_SRVC_ID QTY_DSPNSD_NUM "
+    "DAYS_SUPLY_NUM CVRD_D_PLAN_PD_AMT NCVRD_PLAN_PD_AMT TOT_RX_CST_AMT PTNT_PAY_AMT LICS_AMT GDC_ABV_OOPT_AMT",
+    "facility": f"{_CLAIM} CLM_PMT_AMT CLM_MDCR_NON_PMT_RSN_CD CLM_FAC_TYPE_CD CLM_SRVC_CLSFCTN_TYPE_CD CLM_FREQ_CD "
+    "CLM_LINE_NUM REV_CNTR REV_CNTR_UNIT_CNT REV_CNTR_TOT_CHRG_AMT REV_CNTR_NCVRD_CHRG_AMT",
+    "professional": f"{_CLAIM} CARR_CLM_PMT_DNL_CD TAX_NUM LINE_NUM LINE_ICD_DGNS_CD LINE_ICD_DGNS_VRSN_CD "
+    "LINE_SRVC_CNT LINE_SBMTD_CHRG_AMT LINE_ALOWD_CHRG_AMT LINE_NCH_PMT_AMT LINE_PRCSG_IND_CD",
+    "beneficiary": "DML_IND BENE_ID RFRNC_YR BENE_BIRTH_DT BENE_SEX_IDENT_CD STATE_CODE BENE_ZIP_CD BENE_SRNM_NAME "
+    "BENE_GVN_NAME",
+    "history": "DML_IND BENE_ID BENE_BIRTH_DT MBI_NUM EFCTV_BGN_DT EFCTV_END_DT",
+}
+"""The columns by which a file is known, and without which none of it could be read."""
+_MARKS = {kind: frozenset(names.split()) for kind, names in _NEEDED.items()}
 _SETTINGS = {
     "10": "home_health", "20": "skilled_nursing", "30": "skilled_nursing", "40": "outpatient", "50": "hospice",
     "60": "inpatient", "61": "inpatient",
@@ -85,9 +92,7 @@ def header_of(line: bytes) -> list[str]:
 def kind_of(header: list[str]) -> str | None:
     """Which file this is the header of; None if of none."""
     names = set(header)
-    if "DML_IND" not in names:
-        return None
-    return next((kind for kind, needed in _MARKS if needed <= names), None)
+    return next((kind for kind, needed in _MARKS.items() if needed <= names), None)
 
 
 def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:

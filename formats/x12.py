@@ -103,6 +103,13 @@ def looks_like(start: bytes) -> bool:
     return text.startswith(b"ISA") and len(text) > 3 and not text[3:4].isalnum()
 
 
+def _is_isa(held: bytes) -> bool:
+    """Sixteen elements of fixed width, the separator of elements where it has to be, and a sign that ends it."""
+    separator, end = held[3:4], held[105:106]
+    apart = held[103:104] == separator and held[:105].count(separator) == 16 and end not in held[:105]
+    return looks_like(held) and apart and not end.isalnum()
+
+
 def read(chunks: Iterable[bytes], file: str) -> Iterator[Read]:
     """Facts and rejects in the order of the file."""
     return _Reader(file).read(chunks)
@@ -130,7 +137,7 @@ class _Reader:
                     held = held.removeprefix(b"\xef\xbb\xbf").lstrip()
                     if len(held) < _ISA:
                         break
-                    if not looks_like(held) or held[3:4] != held[103:104] or held[105:106].isalnum():
+                    if not _is_isa(held):
                         yield self._lost("an interchange without an ISA of 106 characters", held)
                         return
                     self.separator, self.end = held[3:4], held[105:106]
