@@ -21,6 +21,7 @@ from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf
+from projections.returns import returns
 from streams.reconciling import Asked, ask, until_answered
 from streams.topics import OPERATOR
 
@@ -89,6 +90,23 @@ def payments_command(
         known_payer(settings, payer)
         of = str(identifier(episode)) if episode else None
         await write_lines(payments(database, payer, member, of, kind, point(as_of, payer)))
+
+    run(home, read)
+
+
+@app.command("returns")
+def returns_command(
+    payer: Payer = None, member: Member = None, as_of: At = None, home: Home = None, as_json: Json = False
+) -> None:
+    """Every return to work known, one JSON object a line: status, days, competing cause; for operators only.
+
+    Example: carepact returns --payer employers
+    """
+    del as_json
+
+    async def read(database: Any, settings: Settings) -> None:
+        known_payer(settings, payer)
+        await write_lines(returns(database, payer, member, point(as_of, payer)))
 
     run(home, read)
 

@@ -10,6 +10,7 @@ from contracts.episode import Calendar, Window
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import FOREVER
+from contracts.work import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,16 @@ class Clauses(Protocol):
 
     def due_on(self, episode: Episode, closed_through: str) -> str:
         """The next day whose close changes something for the episode."""
+
+
+class FollowsWork(Clauses, Protocol):
+    """A contract that follows returns to work."""
+
+    def follow(self, member: Member, episode: Episode, before: str, closed_through: str) -> tuple[bool, Standing]:
+        """Whether the episode's person is followed, and what is known of the return.
+
+        `before` is the day the episode before it began, or ''.
+        """
 
 
 def opening_facts(window: Window) -> list[tuple[Ref, str]]:

@@ -11,24 +11,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts import coverage
+from contracts import coverage, employment
 from contracts.claims import receive
-from contracts.clauses import Clauses, Due, Judgement
+from contracts.clauses import Clauses, Due, FollowsWork, Judgement
 from contracts.envelope import Fact, episode_id, payment_id
 from contracts.episode import Calendar, cancer_type, chain, shifts, spend_of, window_of
 from contracts.errors import BadSheet, ContractError
 from contracts.events import TermsAdopted
 from contracts.evidence import CodeSets, days_of, move, of_claim
 from contracts.fold import Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
-from contracts.outcome import EpisodeVersion, Outcome, Payment, SpendChange
-from contracts.parts import Adoption, Episode, Family, Member, Owed, Ref, Sheet, Span, Unit
+from contracts.outcome import EpisodeVersion, Outcome, Payment, ReturnToWork, SpendChange
+from contracts.parts import EMPLOYMENT, Adoption, Episode, Family, Followed, Member, Owed, Ref, Sheet, Span, Unit
 from contracts.terms import TermSheet, digest_of
 from contracts.units import FOREVER, add_days, money, month_before
+from contracts.work import BONUS, Standing
 
 NONE, ALL = "9999-12", ""
 EPISODE_MONTHS, LOOKBACK_DAYS, LOOKBACK_MONTHS = 6, 59, 2
-REACH_MONTHS = EPISODE_MONTHS + LOOKBACK_MONTHS
-"""A day belongs to an episode that began up to six months before, whose first fill looks back two months more."""
+WORK_LOOKBACK_MONTHS = 4
+"""A day belongs to an episode that began up to six months before, whose first fill looks back two months more, and
+whose person's hours of work, if they are followed, four."""
 
 CLAIMS = frozenset(
     f"carepact.{name}.v1"
@@ -46,6 +48,12 @@ CAUSES = {
     "carepact.TermsAdopted.v1": "terms_adopted",
     "carepact.ContractAdopted.v1": "contract_adopted",
     "carepact.PracticeParticipationChanged.v1": "participation_changed",
+    "carepact.WorkScheduleSet.v1": "schedule_set",
+    "carepact.HoursWorked.v1": "hours_worked",
+    "carepact.LeaveChanged.v1": "leave_changed",
+    "carepact.DisabilityClaimChanged.v1": "disability_claim_changed",
+    "carepact.ReturnToWorkReported.v1": "return_reported",
+    "carepact.EmploymentChanged.v1": "employment_changed",
 }
 
 
@@ -54,6 +62,7 @@ class Touched:
     """What a fact touched: days of evidence, days of spending, billed services, days of coverage, or everything.
 
     `chain_from` is the first day from which episodes may begin on other days than before; '' when none does.
+    `work_from` is the start of the first episode whose person's work was touched, those after it as well.
     """
 
     days: set[str] = field(default_factory=set)
@@ -61,6 +70,7 @@ class Touched:
     services: bool = False
     coverage: tuple[str, str] | None = None
     chain_from: str = ""
+    work_from: str = FOREVER
     everything: bool = False
 
     @property
@@ -82,12 +92,13 @@ class Rules:
     terms: TermSheet
     clauses: Clauses
     codes: CodeSets
+    follower: FollowsWork | None
 
 
 _compiled: dict[tuple[Any, str], tuple[TermSheet, Clauses, CodeSets]] = {}
 
 
-def _compile(make: Any, sheet: Sheet) -> Rules:
+def _compile(make: Any, sheet: Sheet, follows_work: bool) -> Rules:
     """The rules of a sheet; partitions that adopted the same content share what is compiled from it."""
     found = _compiled.get((make, sheet.digest))
     if found is None:
@@ -100,20 +111,16 @@ def _compile(make: Any, sheet: Sheet) -> Rules:
                 terms.contract, "part_d_lookback_days", f"is more than {LOOKBACK_DAYS}, which the fold loads"
             )
         found = _compiled[make, sheet.digest] = (terms, clauses, CodeSets(terms))
-    return Rules(sheet, *found)
-
-
-def _whole_from(member: Member) -> str:
-    """The first month of which an episode's evidence is all loaded, with what its first fill looks back to."""
-    if member.since in (ALL, NONE):
-        return member.since
-    return month_before(f"{member.since}-01", -LOOKBACK_MONTHS)
+    follower: Any = found[1] if follows_work else None
+    return Rules(sheet, *found, follower)
 
 
 class ContractFold:
     """One contract over one partition of one payer's log; see `contracts.fold.Fold`."""
 
-    def __init__(self, payer: str, contract: str, build_digest: str, make: Any, adoption: Adoption) -> None:
+    def __init__(
+        self, payer: str, contract: str, build_digest: str, make: Any, adoption: Adoption, follows_work: bool = False
+    ) -> None:
         self.payer = payer
         self.contract = contract
         self.adoption = adoption
@@ -121,6 +128,9 @@ class ContractFold:
         self._make = make
         self._rules: dict[str, Rules] = {}
         self._everyone = False
+        self.follows_work = follows_work
+        self._lookback_months = WORK_LOOKBACK_MONTHS if follows_work else LOOKBACK_MONTHS
+        self._reach_months = EPISODE_MONTHS + self._lookback_months
 
     # -- broadcasts ------------------------------------------------------------------------------------------------
 
@@ -172,7 +182,7 @@ class ContractFold:
             return None
         sheet = Sheet(data.sheet_version, data.digest, ref, data.content)
         try:
-            _compile(self._make, sheet)
+            _compile(self._make, sheet, self.follows_work)
         except (ContractError, KeyError, ValueError) as error:
             reason = error if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
             raise OtherBuild(f"{self.payer}: this build cannot read terms {data.sheet_version}: {reason}") from error
@@ -196,27 +206,35 @@ class ContractFold:
                     f"({self.adoption.contract_digest[:12]}), this worker has {self._digest[:12]}; "
                     "start that build, or adopt this one"
                 )
-            rules = self._rules[plan] = _compile(self._make, sheet)
+            rules = self._rules[plan] = _compile(self._make, sheet, self.follows_work)
         return rules
 
     # -- what to load ----------------------------------------------------------------------------------------------
 
     def needs(self, fact: Fact) -> Needs:
-        """A claim's family and the months its days may reach; all that coverage may reach."""
+        """A claim's family and the months its days may reach; all that coverage may reach; the month of hours."""
         kind = fact.type
         if kind in CLAIMS:
-            return Needs((fact.data.family,), month_before(_first_day(fact), REACH_MONTHS))
+            return Needs((fact.data.family,), month_before(_first_day(fact), self._reach_months))
         if kind == "carepact.EnrollmentChanged.v1":
-            return Needs(since=month_before(fact.data.from_on.isoformat(), REACH_MONTHS))
+            return Needs(since=month_before(fact.data.from_on.isoformat(), self._reach_months))
         if kind in ("carepact.MemberDescribed.v1", "carepact.MemberRetired.v1"):
             return Needs(since=ALL)
+        if self.follows_work and kind in employment.WORK:
+            return Needs(since=employment.since(fact))
         return Needs()
 
     def sweep_since(self, member: Member) -> str:
         """The months of the earliest episode that waits for time; all of them when everyone is touched."""
         if self._everyone:
             return ALL
-        return month_before(min(member.head.due), REACH_MONTHS) if member.head.due else NONE
+        return month_before(min(member.head.due), self._reach_months) if member.head.due else NONE
+
+    def _whole_from(self, member: Member) -> str:
+        """The first month of which an episode's evidence is all loaded, with what it looks back to."""
+        if member.since in (ALL, NONE):
+            return member.since
+        return month_before(f"{member.since}-01", -self._lookback_months)
 
     def due_on(self, member: Member) -> str:
         """The next day on which time alone changes something for this member."""
@@ -232,6 +250,8 @@ class ContractFold:
 
     def revisit(self, member: Member, fact: Fact) -> Outcome:
         """A broadcast touched the member: decide all loaded episodes again."""
+        if self._everyone:
+            member.traces.clear()  # they were made by the terms as they stood
         return self.decide(member, fact, self._rules_for(member.head.plan), Touched(everything=True))
 
     def evolve(self, member: Member, fact: Fact, rules: Rules) -> Touched | None:
@@ -252,21 +272,43 @@ class ContractFold:
                 # A service on an episode's first day asks what held on the day before (hospice).
                 return Touched(coverage=(span.start, add_days(span.through, 1))) if head.episodes else None
             case "carepact.MemberDescribed.v1":
+                born = head.birth_year
                 head.birth_year = data.birth_year or head.birth_year
                 head.sex = data.sex or head.sex
                 head.state = data.state or head.state
                 member.dirty.add(("head", ""))
                 died_on = data.died_on.isoformat() if data.died_on else ""
                 if died_on == head.died_on or not died_on:
-                    return None
+                    aged = self.follows_work and born != head.birth_year
+                    return Touched(everything=True) if aged and head.episodes else None
                 head.died_on, head.died_ref = died_on, _ref(fact)
+                member.traces.clear()
                 return Touched(everything=True) if head.episodes else None
             case "carepact.MemberRetired.v1":
                 head.retired = True
                 member.dirty.add(("head", ""))
                 return Touched(everything=True)
+            case kind if self.follows_work and kind in employment.WORK:
+                return self._evolve_work(member, fact)
             case _:
                 return None
+
+    def _evolve_work(self, member: Member, fact: Fact) -> Touched | None:
+        """A record of work: it touches the episodes that watch its days, and those after them."""
+        days = employment.days_touched(member, fact)
+        if days is None:
+            return None
+        touched = Touched()
+        for start in member.head.episodes:
+            first, last = employment.watched(start)
+            if first <= days[1] and days[0] <= last:
+                touched.work_from = start
+                if (since := month_before(start, self._lookback_months)) < member.since:
+                    raise NeedsEarlier(since)
+                break
+        employment.receive(member, fact)
+        member.traces.clear()
+        return touched if touched.work_from != FOREVER else None
 
     def _evolve_claim(self, member: Member, fact: Fact, rules: Rules) -> Touched:
         record = of_claim(fact, rules.codes, rules.clauses.services, rules.clauses.medicare)
@@ -275,7 +317,7 @@ class ContractFold:
             family = member.families[fact.data.family] = Family()
         else:
             days = [day for old in family.records for day in days_of(old.units)]
-            if days and (since := month_before(min(days), REACH_MONTHS)) < member.since:
+            if days and (since := month_before(min(days), self._reach_months)) < member.since:
                 raise NeedsEarlier(since)
         member.dirty.add(("claim", fact.data.family))
         gone, come = receive(family, record)
@@ -320,25 +362,52 @@ class ContractFold:
         """The difference between what the evidence supports now and what stands."""
         outcome = Outcome()
         opened: list[str] = []
+        rest = touched.work_from
         if touched.chain_from or touched.everything:
+            before = list(member.head.episodes)
             opened = self._rechain(member, fact, rules, touched, outcome)
+            if rules.follower is not None:
+                rest = min(rest, _first_moved(before, member.head.episodes))
         if touched.everything or touched.coverage:
-            first, last = touched.coverage or ("", FOREVER)
-            whole_from = _whole_from(member)
-            for start in member.head.episodes:
-                if start[:7] >= whole_from and start <= last and rules.clauses.calendar.ends_on(start) >= first:
-                    self._judge(member, fact, rules, member.episodes[start], touched, outcome)
-            return outcome
+            return self._decide_all(member, fact, rules, touched, rest, outcome)
         first, last = touched.reach
         for start in member.head.episodes:
+            award = _award(member, start)
             if start in opened:
                 self._judge(member, fact, rules, member.episodes[start], touched, outcome)
-            elif start <= last and rules.clauses.calendar.ends_on(start) >= first:
-                self._touch(member, fact, rules, member.episodes[start], touched, outcome)
+            elif start >= rest or (start <= last and rules.clauses.calendar.ends_on(start) >= first):
+                self._touch(member, fact, rules, member.episodes[start], touched, outcome, start >= rest)
+            if _award(member, start) != award:
+                rest = min(rest, start)
+        return outcome
+
+    def _decide_all(
+        self, member: Member, fact: Fact, rules: Rules, touched: Touched, rest: str, outcome: Outcome
+    ) -> Outcome:
+        """All episodes whose evidence is loaded, or those that the days of coverage reach.
+
+        One award for a person in twelve months: where one changes, the episodes after it are judged again.
+        """
+        first, last = touched.coverage or ("", FOREVER)
+        whole_from = self._whole_from(member)
+        for start in member.head.episodes:
+            award = _award(member, start)
+            reached = start <= last and rules.clauses.calendar.ends_on(start) >= first
+            if start >= rest or (start[:7] >= whole_from and reached):
+                self._judge(member, fact, rules, member.episodes[start], touched, outcome)
+            if _award(member, start) != award:
+                rest = min(rest, start)
         return outcome
 
     def _touch(
-        self, member: Member, fact: Fact, rules: Rules, episode: Episode, touched: Touched, outcome: Outcome
+        self,
+        member: Member,
+        fact: Fact,
+        rules: Rules,
+        episode: Episode,
+        touched: Touched,
+        outcome: Outcome,
+        judge: bool,
     ) -> None:
         """Spending within the episode is added to it; evidence within it has it judged again."""
         start, end = episode.started_on, episode.ends_on
@@ -348,7 +417,7 @@ class ContractFold:
                 episode.spend[i] += amount
         if spent:
             member.dirty.add(("episode", start))
-        if any(start <= day <= end for day in touched.days):
+        if judge or any(start <= day <= end for day in touched.days):
             self._judge(member, fact, rules, episode, touched, outcome)
         elif spent:
             self._expenditure(member, fact, episode, rules.clauses.expenditure_cents(episode), outcome)
@@ -357,7 +426,7 @@ class ContractFold:
         """Find the episodes again from the first that could have changed; close those gone, make those new."""
         head, calendar = member.head, rules.clauses.calendar
         if touched.everything:
-            before = [s for s in head.episodes if s[:7] < _whole_from(member)]
+            before = [s for s in head.episodes if s[:7] < self._whole_from(member)]
         else:
             before = [s for s in head.episodes if calendar.ends_on(s) < touched.chain_from]
         after = calendar.ends_on(before[-1]) if before else ""
@@ -392,6 +461,9 @@ class ContractFold:
         member.head.due.pop(episode.started_on, None)
         member.windows.pop(episode.started_on, None)
         self._settle(member, fact, rules, episode, [], outcome)
+        if rules.follower is not None:
+            self._follow(member, fact, episode, False, Standing(), outcome)
+            self._awarded(member, episode.started_on, [])
         judgement = Judgement("cancelled", "member_retired" if member.head.retired else "trigger_moved")
         self._version(member, fact, episode, judgement, episode.cancer_type, episode.practice, outcome)
         episode.spend = [0, 0, 0, 0]
@@ -406,11 +478,51 @@ class ContractFold:
         cancer = cancer_type(member, window, clauses.calendar.lookback_days)
         judgement = clauses.judge(member, window, cancer)
         self._version(member, fact, episode, judgement, cancer, clauses.practice(window), outcome)
-        if touched.everything or touched.coverage or touched.services or episode.version != version:
+        follower, until = rules.follower, FOREVER
+        if follower is not None:
+            before = _before(member.head.episodes, episode.started_on)
+            eligible, standing = follower.follow(member, episode, before, self.adoption.closed_through)
+            self._follow(member, fact, episode, eligible, standing, outcome)
+            until = standing.next_on or FOREVER
+        if touched.everything or touched.coverage or touched.services or episode.version != version or follower:
             due = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
             self._settle(member, fact, rules, episode, due, outcome)
-            self._wait(member, episode.started_on, clauses.due_on(episode, self.adoption.closed_through))
+            if follower is not None:
+                self._awarded(member, episode.started_on, due)
+            until = min(until, clauses.due_on(episode, self.adoption.closed_through) or FOREVER)
+            self._wait(member, episode.started_on, "" if until == FOREVER else until)
         self._expenditure(member, fact, episode, clauses.expenditure_cents(episode), outcome)
+
+    def _follow(
+        self, member: Member, fact: Fact, episode: Episode, eligible: bool, standing: Standing, outcome: Outcome
+    ) -> None:
+        """A new version of an episode's return to work, when it is not as it stood. One never followed has none."""
+        start, said = episode.started_on, standing.said()
+        followed = member.employment.followed.get(start)
+        if followed is None:
+            if not eligible:
+                return
+            followed = member.employment.followed[start] = Followed()
+        elif (followed.eligible, followed.said) == (eligible, said):
+            return
+        member.dirty.add(EMPLOYMENT)
+        followed.version += 1
+        followed.eligible, followed.said = eligible, said
+        outcome.returns.append(
+            ReturnToWork(
+                episode.episode_id, followed.version, member.token, member.head.plan, self.contract, fact.offset,
+                fact.fact_id, eligible, *said,
+            )
+        )  # fmt: skip
+
+    @staticmethod
+    def _awarded(member: Member, start: str, due: list[Due]) -> None:
+        """Note the day for which an episode's person was awarded, or that there is no award."""
+        followed = member.employment.followed.get(start)
+        on = next((d.effective_on for d in due if d.kind == BONUS), "")
+        if followed is not None and followed.award_on != on:
+            followed.award_on = on
+            member.dirty.add(EMPLOYMENT)
 
     @staticmethod
     def _wait(member: Member, start: str, until: str) -> None:
@@ -618,6 +730,22 @@ class ContractFold:
 def performance_period(start: str) -> int:
     """The half-year of initiation, counted from 2023-07-01 = 1 (EOM 1.1); 0 before it."""
     return max(0, (int(start[:4]) - 2023) * 2 + (1 if start[5:7] >= "07" else 0))
+
+
+def _before(starts: list[str], start: str) -> str:
+    """The start of the episode before one, or ''."""
+    return max((s for s in starts if s < start), default="")
+
+
+def _first_moved(before: list[str], after: list[str]) -> str:
+    """The first episode of `after` that stands where another, or none, stood before."""
+    return next((s for i, s in enumerate(after) if i >= len(before) or before[i] != s), FOREVER)
+
+
+def _award(member: Member, start: str) -> str:
+    """The day for which an episode's person was awarded."""
+    followed = member.employment.followed.get(start)
+    return followed.award_on if followed is not None else ""
 
 
 def _same(owed: Owed, due: Due) -> bool:

@@ -23,7 +23,8 @@ from contracts.parts import Adoption, Member
 class Needs(NamedTuple):
     """The parts a fact may touch: these claim families, and months and episodes from `since` ('YYYY-MM') on.
 
-    The head is always needed. `since` '9999-12' means none; '' means all.
+    The head is always needed, and so is the employment of a member whose contract follows work.
+    `since` '9999-12' means none; '' means all.
     """
 
     families: tuple[str, ...] = ()
@@ -59,6 +60,8 @@ class Fold(Protocol):
     """One payer's contract over one partition. Made by `contracts.roster.fold_for(contract, payer, adoption)`."""
 
     adoption: Adoption
+    follows_work: bool
+    """Whether members have the parts of employment and work (`contracts.parts`)."""
 
     def adopt(self, fact: Fact) -> Sweep | None:
         """Record a broadcast in `adoption`; name the members it touches."""

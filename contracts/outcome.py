@@ -44,6 +44,34 @@ class SpendChange:
 
 
 @dataclass(slots=True)
+class ReturnToWork:
+    """One row of the append-only table of returns to work: an episode's person, as known; days '' where there is none.
+
+    `cause`: 1 returned, 2 died, 3 long-term disability or exit, 0 none yet or censored.
+    """
+
+    episode_id: str
+    version: int
+    member: str
+    plan: str
+    contract: str
+    offset: int
+    cause_event: str
+    eligible: bool
+    status: str
+    cause: int
+    absence_on: str
+    partial_on: str
+    returned_on: str
+    confirmed_on: str
+    held_days: int
+    lapsed_on: str
+    ended_on: str
+    duty: str
+    conflict: bool
+
+
+@dataclass(slots=True)
 class Payment:
     """A determination or the exact negative of one. `event` has the fields of `PaymentDetermined`."""
 
@@ -82,12 +110,14 @@ class Outcome:
 
     episodes: list[EpisodeVersion] = field(default_factory=list)
     spends: list[SpendChange] = field(default_factory=list)
+    returns: list[ReturnToWork] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
 
     def add(self, other: Outcome) -> None:
         """Append what another fact decided."""
         self.episodes += other.episodes
         self.spends += other.spends
+        self.returns += other.returns
         self.payments += other.payments
 
 

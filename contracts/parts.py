@@ -142,8 +142,64 @@ class Episode:
     owed: dict[str, Owed] = field(default_factory=dict)
 
 
-PART_TYPES: dict[str, type[Any]] = {"head": Head, "month": Month, "claim": Family, "episode": Episode}
-"""The stored kinds. Keys: head '', month 'YYYY-MM', claim the family, episode its start day 'YYYY-MM-DD'."""
+@dataclass(slots=True)
+class WorkMonth:
+    """Hours of one calendar month, each record as its highest version.
+
+    hours: record id -> [version, day, hours in ten-thousandths, pay code, ref]
+    """
+
+    hours: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Followed:
+    """One episode's return to work as last decided (`contracts.work.Standing`), and the day of the award in force."""
+
+    version: int = 0
+    eligible: bool = False
+    said: list[Any] = field(default_factory=list)
+    award_on: str = ""
+
+
+@dataclass(slots=True)
+class Employment:
+    """What employers and their administrators say of a person, each record as its highest version; hours are apart.
+
+    schedules: id -> [version, from day, weekly hours in ten-thousandths, ref]
+    leaves: id -> [version, status, continuity, from day, through day, ref]
+    claims: id -> [version, plan type, status, disability day, benefit day, approved through, ref]
+    reports: id -> [version, source, day, duty status, restricted, ref]
+    statuses: id -> [version, status, from day, reason, ref]
+    corrected: id -> [version, day] of hours that came in a version above the first, so that an older one is known
+    followed: an episode's start day -> its return to work
+    """
+
+    schedules: dict[str, list[Any]] = field(default_factory=dict)
+    leaves: dict[str, list[Any]] = field(default_factory=dict)
+    claims: dict[str, list[Any]] = field(default_factory=dict)
+    reports: dict[str, list[Any]] = field(default_factory=dict)
+    statuses: dict[str, list[Any]] = field(default_factory=dict)
+    corrected: dict[str, list[Any]] = field(default_factory=dict)
+    followed: dict[str, Followed] = field(default_factory=dict)
+
+
+PART_TYPES: dict[str, type[Any]] = {
+    "head": Head,
+    "month": Month,
+    "claim": Family,
+    "episode": Episode,
+    "employment": Employment,
+    "work": WorkMonth,
+}
+"""The stored kinds. Keys: head and employment '', month and work 'YYYY-MM', claim the family, episode its start day.
+
+Employment and work are of members whose contract follows returns to work, and of no others.
+"""
+
+HEAD, EMPLOYMENT = ("head", ""), ("employment", "")
+WHOLE = frozenset({HEAD, EMPLOYMENT})
+"""Parts of which a member has one; they are loaded with the member."""
 
 
 class Member:
@@ -151,11 +207,13 @@ class Member:
 
     `since` is the first month whose months and episodes are loaded ('' = all of them, '9999-12' = none).
     `dirty` names the parts to be written: (kind, key). `windows` are the evidence of the episodes last decided, by
-    their start, so that the next fact need not gather it again; they are not stored.
+    their start, so that the next fact need not gather it again, and `traces` the evidence of returns to work; they are
+    not stored.
     """
 
     __slots__ = (
         "dirty",
+        "employment",
         "episodes",
         "families",
         "head",
@@ -165,7 +223,9 @@ class Member:
         "payer",
         "since",
         "token",
+        "traces",
         "windows",
+        "work",
     )
 
     def __init__(self, payer: str, partition: int, token: str) -> None:
@@ -173,6 +233,8 @@ class Member:
         self.partition = partition
         self.token = token
         self.head = Head()
+        self.employment = Employment()
+        self.work: dict[str, WorkMonth] = {}
         self.months: dict[str, Month] = {}
         self.families: dict[str, Family] = {}
         self.episodes: dict[str, Episode] = {}
@@ -180,6 +242,7 @@ class Member:
         self.loaded_families: set[str] = set()
         self.dirty: set[tuple[str, str]] = set()
         self.windows: dict[str, Any] = {}
+        self.traces: dict[str, Any] = {}
 
     def place(self, kind: str, key: str, part: Any) -> None:
         """Put a loaded part where the fold looks for it."""
@@ -192,6 +255,10 @@ class Member:
                 self.families[key] = part
             case "episode":
                 self.episodes[key] = part
+            case "employment":
+                self.employment = part
+            case "work":
+                self.work[key] = part
             case _:
                 raise AssertionError(f"no part of kind {kind}")
 
@@ -204,6 +271,10 @@ class Member:
                 return self.months[key]
             case "claim":
                 return self.families[key]
+            case "employment":
+                return self.employment
+            case "work":
+                return self.work[key]
             case _:
                 return self.episodes[key]
 

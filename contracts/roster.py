@@ -20,6 +20,15 @@ MAKERS: dict[str, Any] = {
     bcbs_sc.CONTRACT: bcbs_sc.clauses,
     employers.CONTRACT: employers.clauses,
 }
+FOLLOW_WORK = frozenset({employers.CONTRACT})
+OWN = {
+    bcbs_sc.CONTRACT: ("care_fee",),
+    employers.CONTRACT: (
+        "care_fee", "employer_terms", "employment", "exact", "return_to_work", "savings", "work",
+    ),
+}  # fmt: skip
+"""Modules that decide for one contract beside its own."""
+
 SHARED = ("claims", "clauses", "coverage", "decision", "episode", "evidence", "terms", "units")
 """Modules whose code decides for every contract, and so is part of each one's digest."""
 
@@ -34,7 +43,7 @@ def bundled_sheet(contract: str) -> tuple[str, str, dict[str, Any]]:
 def contract_digest(contract: str) -> str:
     """SHA-256 over the source of the modules that decide for a contract; what `ContractAdopted` names."""
     own = SHEETS[contract]
-    modules = sorted({*SHARED, own, *(("care_fee",) if own in ("bcbs_sc", "employers") else ())})
+    modules = sorted({*SHARED, own, *OWN.get(contract, ())})
     digest = hashlib.sha256()
     for name in modules:
         digest.update(f"{name}\n".encode())
@@ -44,4 +53,5 @@ def contract_digest(contract: str) -> str:
 
 def fold_for(contract: str, payer: str, adoption: Adoption) -> Fold:
     """The fold of one partition of `payer`'s log under `contract`, from what the partition has adopted."""
-    return ContractFold(payer, contract, contract_digest(contract), MAKERS[contract], adoption)
+    digest = contract_digest(contract)
+    return ContractFold(payer, contract, digest, MAKERS[contract], adoption, contract in FOLLOW_WORK)

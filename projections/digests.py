@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, STATE_PART, Row
+from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, RETURN_TO_WORK, STATE_PART, Row
 from projections.store import FACT, REJECT
 
 OFFSETS_PER_BUCKET = 256
@@ -78,6 +78,7 @@ COMPARED = (
     Compared("due", ("payer", "partition", "member", "due_on"), ("member",)),
     Compared("episode", EPISODE, ("episode_id", "version"), "from_offset"),
     Compared("episode_spend", EPISODE_SPEND, ("episode_id", "log_offset"), "log_offset"),
+    Compared("return_to_work", RETURN_TO_WORK, ("episode_id", "version"), "from_offset"),
     Compared("payment", PAYMENT, ("payment_id",), "log_offset"),
     Compared("ledger_line", LEDGER_LINE, ("payment_id", "line"), "log_offset"),
 )

@@ -34,7 +34,33 @@ EPISODE = (
     "closed",
 )
 EPISODE_TO_OFFSET = EPISODE.index("to_offset")
+"""Also of RETURN_TO_WORK: rows of both begin alike."""
+
 EPISODE_SPEND = ("payer", "partition", "episode_id", "log_offset", "delta_cents", "total_cents")
+RETURN_TO_WORK = (
+    "payer",
+    "plan",
+    "contract",
+    "episode_id",
+    "version",
+    "member",
+    "partition",
+    "from_offset",
+    "to_offset",
+    "cause_event_id",
+    "eligible",
+    "status",
+    "competing_cause",
+    "absence_on",
+    "partial_on",
+    "returned_on",
+    "confirmed_on",
+    "held_days",
+    "lapsed_on",
+    "ended_on",
+    "duty",
+    "conflict",
+)
 PAYMENT = (
     "payer",
     "plan",
@@ -68,12 +94,15 @@ Want = tuple[str, str, str, str]
 class Rows:
     """What some facts of one payer made. `closes` are (episode_id, version, to_offset) of rows written before.
 
-    An episode's row is a list until its version is superseded or written, since `to_offset` may still be filled in.
+    An episode's row is a list until its version is superseded or written, since `to_offset` may still be filled in; so
+    is a return's to work, whose rows written before are closed by `return_closes`.
     """
 
     episodes: list[list[Any]] = field(default_factory=list)
     closes: list[tuple[str, int, int]] = field(default_factory=list)
     spends: list[Row] = field(default_factory=list)
+    returns: list[list[Any]] = field(default_factory=list)
+    return_closes: list[tuple[str, int, int]] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
     ledger: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)

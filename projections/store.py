@@ -21,6 +21,7 @@ from projections.rows import (
     LEDGER_LINE,
     OUTBOX,
     PAYMENT,
+    RETURN_TO_WORK,
     STATE_PART,
     Row,
     Rows,
@@ -301,9 +302,11 @@ class LiveParts:
         await self._change_parts(rows.changed_parts)
         await self._set_due(rows.due)
         await self._set_adoptions(rows.adoptions)
-        await self._close_versions(rows.closes)
+        await self._close_versions("episode", rows.closes)
+        await self._close_versions("return_to_work", rows.return_closes)
         await self._copy("episode", rows.episodes, EPISODE)
         await self._copy("episode_spend", rows.spends, EPISODE_SPEND)
+        await self._copy("return_to_work", rows.returns, RETURN_TO_WORK)
         await self._copy("payment", rows.payments, PAYMENT)
         await self._copy("ledger_line", rows.ledger, LEDGER_LINE)
         if rows.outbox:
@@ -366,14 +369,14 @@ class LiveParts:
                 *zip(*adoptions, strict=True),
             )
 
-    async def _close_versions(self, closes: Sequence[tuple[str, int, int]]) -> None:
+    async def _close_versions(self, table: str, closes: Sequence[tuple[str, int, int]]) -> None:
         if closes:
             await self._connection.execute(
-                """
-                UPDATE episode e SET to_offset = u.to_offset
+                f"""
+                UPDATE {table} e SET to_offset = u.to_offset
                   FROM unnest($1::uuid[], $2::int[], $3::bigint[]) u (episode_id, version, to_offset)
                  WHERE e.episode_id = u.episode_id AND e.version = u.version
-                """,
+                """,  # noqa: S608 - one of two tables, named above
                 *zip(*closes, strict=True),
             )
 

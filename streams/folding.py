@@ -18,8 +18,8 @@ import msgspec
 from contracts.envelope import Fact
 from contracts.errors import ContractError
 from contracts.fold import Fold, Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
-from contracts.outcome import Outcome, SpendChange, ledger_lines
-from contracts.parts import PART_TYPES, Adoption, Member
+from contracts.outcome import Outcome, ReturnToWork, SpendChange, ledger_lines
+from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Member
 from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
 from streams.codec import Emitter
 
@@ -32,7 +32,6 @@ CACHE_BYTES = 32_000_000
 """Of parts as stored; as objects in memory they take about seven times as much."""
 
 MONTHS_KEPT = 24
-HEAD = ("head", "")
 
 MakeFold = Callable[[Adoption], Fold]
 
@@ -126,6 +125,7 @@ class Folder:
         self._bytes = 0
         self._touched: dict[str, Cached] = {}
         self._versions: dict[str, list[Any]] = {}
+        self._return_versions: dict[str, list[Any]] = {}
         self._rows = Rows()
 
     @property
@@ -158,6 +158,7 @@ class Folder:
             self._forget(token)
         self._touched.clear()
         self._versions.clear()
+        self._return_versions.clear()
         self._rows = Rows()
         self._adopting.clear()
         for partition in gone & self._adopted.keys():
@@ -181,7 +182,7 @@ class Folder:
                 outcome = self._apply(fact)
                 if outcome is None:
                     outcome = await self._load_and_apply(fact, store)
-                if outcome.episodes or outcome.spends or outcome.payments:
+                if outcome.episodes or outcome.spends or outcome.returns or outcome.payments:
                     self._record(fact, outcome)
             else:
                 await self._broadcast(fact, store, parked)
@@ -367,7 +368,9 @@ class Folder:
             if cached is None:
                 cached = members[token] = Cached(Member(self.payer, partition, token))
                 come.append(cached)
-                wants.append((token, "head", "", NO_PART_AFTER))
+                wants.append((token, *HEAD, NO_PART_AFTER))
+                if self._folds[partition].follows_work:
+                    wants.append((token, *EMPLOYMENT, NO_PART_AFTER))
             else:
                 members.move_to_end(token)
             member, since = cached.member, needs.since
@@ -376,6 +379,8 @@ class Folder:
                 until = NO_PART_AFTER if member.since == NONE else member.since
                 wants.append((token, "month", since, until))
                 wants.append((token, "episode", since, until))
+                if self._folds[partition].follows_work:
+                    wants.append((token, "work", since, until))
                 member.since = since
             for family in needs.families:
                 if family not in member.loaded_families:
@@ -422,10 +427,10 @@ class Folder:
             wanted, cached.wanted = cached.wanted, NONE
             if member.since < wanted and len(member.months) > MONTHS_KEPT and wanted != NONE:
                 member.since = wanted
-                for parts in (member.months, member.episodes):
+                for parts in (member.months, member.episodes, member.work):
                     for key in [key for key in parts if key < wanted]:
                         del parts[key]
-                kept = {part for part in cached.stored if part == HEAD or part[1] >= wanted}
+                kept = {part for part in cached.stored if part in WHOLE or part[1] >= wanted}
                 self._grow(cached, cached.size * len(kept) // max(1, len(cached.stored)) - cached.size)
                 cached.stored = kept
 
@@ -467,6 +472,8 @@ class Folder:
             rows.episodes.append(row)
         for change in outcome.spends if len(outcome.spends) < 2 else _summed(outcome.spends):
             rows.spends.append((payer, partition, change.episode_id, offset, change.delta_cents, change.total_cents))
+        for one in outcome.returns:
+            self._record_return(one, partition, offset)
         for p in outcome.payments:
             event = self._emitter.encode(p, fact.known_at)
             rows.payments.append(
@@ -497,6 +504,21 @@ class Folder:
                 )
             key = p.member.encode()
             rows.outbox.append((payer, self.payments_topic, key, event, p.payment_id, partition, offset))
+
+    def _record_return(self, r: ReturnToWork, partition: int, offset: int) -> None:
+        """A version of a return to work closes the one before it. Nothing of it is sent to anyone."""
+        before = self._return_versions.get(r.episode_id)
+        if before is not None:
+            before[EPISODE_TO_OFFSET] = offset
+        elif r.version > 1:
+            self._rows.return_closes.append((r.episode_id, r.version - 1, offset))
+        row = [
+            self.payer, r.plan, r.contract, r.episode_id, r.version, r.member, partition, offset, None, r.cause_event,
+            r.eligible, r.status, r.cause, *map(_day, (r.absence_on, r.partial_on, r.returned_on, r.confirmed_on)),
+            r.held_days, _day(r.lapsed_on), _day(r.ended_on), r.duty, r.conflict,
+        ]  # fmt: skip
+        self._return_versions[r.episode_id] = row
+        self._rows.returns.append(row)
 
     async def _flush(self, store: PartStore) -> None:
         """Write what was made since the last flush."""
@@ -530,8 +552,13 @@ class Folder:
             rows.adoptions.append((partition, adopted, offset))
         self._touched.clear()
         self._versions.clear()
+        self._return_versions.clear()
         self._rows = Rows()
         await store.write(rows)
+
+
+def _day(day: str) -> date | None:
+    return date.fromisoformat(day) if day else None
 
 
 def _summed(spends: Sequence[SpendChange]) -> list[SpendChange]:

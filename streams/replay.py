@@ -175,7 +175,7 @@ class PartitionReplay:
         self._parts = ReplayParts()
         self._seen: dict[bytes, bytes] = {}
         self._parked: dict[str, Poisoned] = {}
-        self._versions: dict[str, list[Any]] = {}
+        self._versions: dict[tuple[str, str], list[Any]] = {}
 
     async def feed(self, records: Sequence[Any]) -> None:
         """Fold some records, in order. Beyond where the partition stopped, none are taken."""
@@ -205,7 +205,8 @@ class PartitionReplay:
     def finish(self) -> Sums:
         """Add what stands only at the end: parts, due days, adoption, parked members, versions in force."""
         payer, partition = self.payer, self.partition
-        self._add("episode", self._versions.values())
+        for (table, _), row in self._versions.items():
+            self._add(table, [row])
         self._versions = {}
         for token, parts in self._parts.parts.items():
             self._add(
@@ -292,16 +293,20 @@ class PartitionReplay:
 
     def _take(self, rows: Rows) -> None:
         """Count a batch's rows. A version counts once it is superseded or the log ends, as its last column is known."""
-        for episode_id, version, to_offset in rows.closes:
-            held = self._versions.pop(episode_id)
-            assert held[VERSION] == version, "versions close in order"
-            held[EPISODE_TO_OFFSET] = to_offset
-            self._add("episode", [held])
-        for row in rows.episodes:
-            if row[EPISODE_TO_OFFSET] is None:
-                self._versions[row[EPISODE_ID]] = list(row)
-            else:
-                self._add("episode", [row])
+        for table, closes, made in (
+            ("episode", rows.closes, rows.episodes),
+            ("return_to_work", rows.return_closes, rows.returns),
+        ):
+            for episode_id, version, to_offset in closes:
+                held = self._versions.pop((table, episode_id))
+                assert held[VERSION] == version, "versions close in order"
+                held[EPISODE_TO_OFFSET] = to_offset
+                self._add(table, [held])
+            for newer in made:
+                if newer[EPISODE_TO_OFFSET] is None:
+                    self._versions[table, newer[EPISODE_ID]] = list(newer)
+                else:
+                    self._add(table, [newer])
         self._add("episode_spend", rows.spends)
         self._add("payment", rows.payments)
         self._add("ledger_line", rows.ledger)

@@ -15,7 +15,8 @@ from pathlib import Path
 import orjson
 
 from carepact.generate.codes import CANCERS
-from carepact.generate.courses import everyday, work
+from carepact.generate.courses import everyday
+from carepact.generate.employment import work
 from carepact.generate.people import invent, seeded
 from carepact.generate.practices import any_practice, broadcasts
 from carepact.generate.scenarios import MEDICARE_ONLY, SPECIAL, Life, enroll, fill_up, plain
@@ -79,7 +80,7 @@ def member(seed: int, number: int, months: int, dealt: str | None) -> Story:
     life = Life(s, start, cancer, rng.choice(cancer.regimens), any_practice(rng).tin, days)
     (SPECIAL[dealt] if dealt else plain)(life)
     if plan:
-        work(s, life.start)
+        work(s, life.start, number // 8, dealt)
     everyday(s, FIRST_DAY, span)
     fill_up(s, life.start, LEAST_WITH_EPISODE)
     return s

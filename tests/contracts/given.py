@@ -6,9 +6,14 @@ A fact's kind is its first key, whose value is its day or its name:
     {outpatient = 2025-01-10, code = "J9035"}  {inpatient = 2025-03-01, paid = 9000}
     {void = "c1"}  {void = "c1", unnamed = true, only = [2]}  {replace = "c1", drug = 2025-01-20}  {adjust = "c1", ...}
     {covered = "part_a", from = 2020-01-01}  {uncovered = "part_b", from = 2025-03-01}  {died = 2025-04-01}
+    {schedule = 2024-01-01, hours = 40}  {hours = 2025-01-10, worked = 8, code = "worked"}  {born = 1970}
+    {workdays = 2025-01-06, through = 2025-02-28, worked = 8}  (one fact of hours for each Monday to Friday)
+    {leave = 2025-02-03, through = 2025-03-14}  {disability = 2025-02-03, plan = "STD", status = "approved"}
+    {reported = 2025-03-17, source = "carrier", duty = "full"}  {employment = 2025-04-01, status = "retired"}
     {practice = "P1", from = 2023-07-01}  {closed = 2025-01-31}  {terms = "2026.2", care_fee = 90}  {retired = "other"}
 
-`id` names a claim for later ones (`c1`, `c2`, ... by position when absent); amounts are dollars. Every member has
+`id` names a claim for later ones (`c1`, `c2`, ... by position when absent), or a record of work, whose version is `v`;
+amounts are dollars. Every member has
 Parts A and B (or its plan) from 2020 on, and practices P1 to P3 participate, unless a case says `bare`.
 """
 
@@ -28,15 +33,21 @@ from contracts.envelope import Fact
 from contracts.events import (
     ContractAdopted,
     DayClosed,
+    DisabilityClaimChanged,
+    EmploymentChanged,
     EnrollmentChanged,
     Event,
+    HoursWorked,
     InstitutionalClaimReceived,
+    LeaveChanged,
     MemberDescribed,
     MemberRetired,
     PharmacyClaimReceived,
     PracticeParticipationChanged,
     ProfessionalClaimReceived,
+    ReturnToWorkReported,
     TermsAdopted,
+    WorkScheduleSet,
     stored,
 )
 from contracts.fold import Fold
@@ -73,7 +84,7 @@ class Teller:
         self.contract = contract
         self.claims: dict[str, Said] = {}
         self.given: list[Data] = []
-        for i, short in enumerate(given, 1):
+        for i, short in enumerate(spelled_out(given), 1):
             named = {"id": f"c{i}", **short}
             self.given.append(named)
             kind = next(iter(short))
@@ -91,6 +102,8 @@ class Teller:
         if name in self.claims and kind not in ("void", "replace", "adjust"):
             return self.claims[name]
         value = rest.pop(kind)
+        if kind in WORK:
+            return _work(kind, name, plain(value), rest)
         through = plain(rest["through"]) if rest.get("through") else None
         since = plain(rest.get("from", "2020-01-01"))
         match kind:
@@ -107,6 +120,8 @@ class Teller:
                     "covered": yes,
                     "code": code,
                 }
+            case "born":
+                return MemberDescribed, {"birth_year": value}
             case "died":
                 return MemberDescribed, {"died_on": plain(value)}
             case "retired":
@@ -191,6 +206,51 @@ class Teller:
         data["effective_on"] = plain(effective or later(of, 30))
         self.claims[name] = model, data
         return model, data
+
+
+WORK = {"schedule", "hours", "leave", "disability", "reported", "employment"}
+
+
+def spelled_out(given: Iterable[Data]) -> Iterable[Data]:
+    """`workdays` as one fact of hours for each Monday to Friday."""
+    for short in given:
+        if "workdays" not in short:
+            yield short
+            continue
+        rest = {key: value for key, value in short.items() if key not in ("workdays", "through", "id")}
+        day, last = plain(short["workdays"]), plain(short["through"])
+        while day <= last:
+            if date.fromisoformat(day).weekday() < 5:
+                yield {"hours": day, "id": f"{short.get('id', 'h')}{day}", **rest}
+            day = later(day, 1)
+
+
+def _work(kind: str, name: str, on: str, rest: Data) -> Said:
+    """A record of work."""
+    through = plain(rest["through"]) if rest.get("through") else None
+    record: Data = {"record_version": rest.get("v", 1)}
+    match kind:
+        case "schedule":
+            return WorkScheduleSet, record | {"record_id": name, "from_on": on, "weekly_hours": str(rest["hours"])}
+        case "hours":
+            hours, code = str(rest.get("worked", 8)), rest.get("code", "worked")
+            return HoursWorked, record | {"record_id": name, "worked_on": on, "hours": hours, "pay_code": code}
+        case "leave":
+            said = {"status": rest.get("status", "opened"), "continuity": rest.get("continuity", "continuous")}
+            span = {"leave_id": name, "leave_type": "fmla", "from_on": on, "through_on": through}
+            return LeaveChanged, record | span | said
+        case "disability":
+            said = {"plan_type": rest.get("plan", "STD"), "status": rest.get("status", "approved")}
+            benefit = plain(rest["benefit"]) if "benefit" in rest else None
+            span = {"disability_on": on, "benefit_from_on": benefit, "approved_through_on": through}
+            return DisabilityClaimChanged, record | {"claim_id": name} | span | said
+        case "reported":
+            said = {"source": rest.get("source", "carrier"), "duty_status": rest.get("duty", "full")}
+            more = {"restrictions": rest.get("restrictions", [])}
+            return ReturnToWorkReported, record | {"record_id": name, "returned_on": on} | said | more
+        case _:
+            said = {"status": rest["status"], "reason": rest.get("reason")}
+            return EmploymentChanged, record | {"record_id": name, "from_on": on} | said
 
 
 LINE_KEYS = {
@@ -334,6 +394,7 @@ class Standing:
     payments: dict[str, Payment]
     in_force: dict[str, Payment]
     expenditure: dict[str, int]
+    returns: dict[str, Data] = field(default_factory=dict)
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Standing:
@@ -350,6 +411,12 @@ class Standing:
                 total = standing.expenditure.get(spend.episode_id, 0) + spend.delta_cents
                 assert total == spend.total_cents, "deltas add up to the total"
                 standing.expenditure[spend.episode_id] = total
+            for followed in outcome.returns:
+                before = standing.returns.get(followed.episode_id)
+                assert followed.version == (before["version"] if before else 0) + 1, "versions count up by one"
+                standing.returns[followed.episode_id] = {
+                    name: getattr(followed, name) for name in type(followed).__dataclass_fields__
+                }
             for payment in outcome.payments:
                 standing.pay(payment)
         return standing
@@ -390,6 +457,11 @@ class Standing:
             "episodes": [{name: e[name] for name in same} for e in self.live],
             "payments": sorted(
                 (p.episode_id, p.kind, p.period, p.practice, p.amount_cents) for p in self.in_force.values()
+            ),
+            "returns": sorted(
+                [value for name, value in one.items() if name not in ("version", "offset", "cause_event")]
+                for one in self.returns.values()
+                if one["eligible"]
             ),
             "expenditure": {e["started_on"]: self.expenditure.get(e["episode_id"], 0) for e in self.live},
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.contracts.given import BREAST_FILL, OTHER_FILL, Data, Log, Teller
+from tests.contracts.given import BREAST_FILL, OTHER_FILL, Data, Log, Teller, later
 
 FIRST = date(2023, 5, 15)
 DAYS = 3 * 365
@@ -136,6 +136,63 @@ world: st.SearchStrategy[Data] = st.one_of(
     st.builds(lambda who, on, has: {"practice": who, "from": on, "participates": has}, practices, days, st.booleans()),
     st.just({"retired": "m2"}),
 )
+RECORDS = st.integers(0, 3).map(lambda n: f"r{n}")
+VERSIONS = st.integers(1, 3)
+
+
+@st.composite
+def work(draw: st.DrawFn, most: int = 8) -> list[Data]:
+    """Weeks of hours, a leave, and other records of work around one of the chosen days, each version a record once."""
+    start = draw(st.sampled_from([46, 47, 290, 560, 597])) + draw(st.sampled_from(STEPS))
+    away = start + draw(st.sampled_from([-31, -30, -5, 3, 20, 180, 181]))
+    back = away + draw(st.sampled_from([6, 7, 30, 80, 112, 140]))
+    told: list[Data] = [{"schedule": day(start - 400), "hours": draw(st.sampled_from([40, 32, 0])), "id": "s0"}]
+    if draw(st.booleans()):
+        told.append({"workdays": day(max(away - 60, 0)), "through": day(away - 1), "id": "b"})
+    told.append({"leave": day(away), "through": draw(st.sampled_from([None, day(back - 1)])), "id": "L0"})
+    if draw(st.booleans()):
+        worked = draw(st.sampled_from([8, "7.6", "7.5999", 4]))
+        last = back + draw(st.sampled_from([3, 30, 45, 110]))
+        told.append({"workdays": day(back), "through": day(last), "worked": worked, "id": "a"})
+    more: st.SearchStrategy[Data] = st.one_of(
+        st.builds(
+            lambda on, v, name, code: {"hours": on, "v": v, "id": name, "worked": 6, "code": code},
+            days, VERSIONS, RECORDS, st.sampled_from(["worked", "leave", "intermittent_leave"]),
+        ),
+        st.builds(
+            lambda on, v, length, status: {
+                "leave": on, "v": v, "id": "L0", "through": later(on, length), "status": status,
+            },
+            days, VERSIONS, st.sampled_from([4, 6, 60]), st.sampled_from(["changed", "denied"]),
+        ),
+        st.builds(
+            lambda n, v, name, source, duty: {
+                "reported": day(back + n), "v": v, "id": name, "source": source, "duty": duty,
+            },
+            st.sampled_from([0, 7, 8, 40]), VERSIONS, RECORDS, st.sampled_from(["carrier", "hris", "epro"]),
+            st.sampled_from(["full", "partial_hours", "off"]),
+        ),
+        st.builds(
+            lambda n, plan, name: {"disability": day(back + n), "plan": plan, "id": name},
+            st.sampled_from([1, 27, 28, 90, 91]), st.sampled_from(["STD", "LTD"]), st.sampled_from(["D0", "D1"]),
+        ),
+        st.builds(
+            lambda n, status, name: {"employment": day(back + n), "status": status, "id": name},
+            st.sampled_from([-20, 0, 27, 28]), st.sampled_from(["retired", "laid_off"]), st.sampled_from(["E0", "E1"]),
+        ),
+        st.builds(lambda year: {"born": year}, st.sampled_from([1950, 1980])),
+    )  # fmt: skip
+    taken = {_version(one) for one in told}
+    told += [one for one in draw(st.lists(more, max_size=most, unique_by=_version)) if _version(one) not in taken]
+    return told
+
+
+def _version(one: Data) -> tuple[str, str, int]:
+    """What a record is and which version: there is one of each, or which came first would matter."""
+    kind = next(iter(one))
+    return kind, str(one.get("id", one[kind])), one.get("v", 1)
+
+
 contracts = st.sampled_from(["medicare-eom", "medicare-eom", "bcbs-sc", "employer"])
 
 
@@ -152,7 +209,20 @@ def logs(draw: st.DrawFn, *, most: int = 6, events: int = 6) -> Log:
     told = draw(claims(most))
     said = Teller(contract, told).tell()
     said += [Teller(contract, [one]).tell()[0] for one in draw(st.lists(world, max_size=events))]
+    if contract == "employer":
+        said += Teller(contract, draw(work())).tell()
     log = Log(contract).opened().enrolled()
+    for i in draw(st.permutations(range(len(said)))):
+        log.say(*said[i])
+    return log
+
+
+@st.composite
+def employees(draw: st.DrawFn) -> Log:
+    """A log of an employer's member: claims, work, coverage and time, in any order."""
+    said = Teller("employer", draw(claims(2))).tell() + Teller("employer", draw(work())).tell()
+    said += [Teller("employer", [one]).tell()[0] for one in draw(st.lists(world, max_size=4))]
+    log = Log("employer").opened().enrolled()
     for i in draw(st.permutations(range(len(said)))):
         log.say(*said[i])
     return log

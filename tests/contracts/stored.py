@@ -10,7 +10,7 @@ import msgspec
 from contracts.envelope import Fact
 from contracts.fold import Needs, NeedsEarlier
 from contracts.outcome import Outcome
-from contracts.parts import PART_TYPES, Adoption, Member
+from contracts.parts import PART_TYPES, WHOLE, Adoption, Member
 from contracts.roster import fold_for
 from tests.contracts.given import PAYERS
 
@@ -72,7 +72,7 @@ class StoredFold:
         member.since = "" if self.always_all else needs.since
         count = 0
         for (kind, key), data in self.parts.get(token, {}).items():
-            wanted = kind == "head" or (key in needs.families if kind == "claim" else key >= member.since)
+            wanted = (kind, key) in WHOLE or (key in needs.families if kind == "claim" else key >= member.since)
             if wanted or self.always_all:
                 member.place(kind, key, decoders[kind](data))
                 count += 1
@@ -83,6 +83,8 @@ class StoredFold:
         held = self.parts.setdefault(member.token, {})
         there = [("head", ""), *(("month", k) for k in member.months), *(("claim", k) for k in member.families)]
         there += [("episode", k) for k in member.episodes]
+        there += [("employment", ""), *(("work", k) for k in member.work)]
+        assert self.contract == "employer" or not member.work, "only employers' members have parts of work"
         for kind, key in there:
             if (kind, key) not in member.dirty and (kind, key) in held:
                 assert encode(member.part(kind, key)) == held[kind, key], f"{kind} changed and is not marked"
@@ -109,12 +111,11 @@ class CachedFold(StoredFold):
         if self.turn % 3 == 0:
             member.months = {key: month for key, month in member.months.items() if key >= needs.since}
             member.episodes = {key: episode for key, episode in member.episodes.items() if key >= needs.since}
+            member.work = {key: month for key, month in member.work.items() if key >= needs.since}
             member.since = max(member.since, needs.since)
         for (kind, key), data in held.items():
-            missing = {"claim": key not in member.families, "head": len(member.dirty) == 0}.get(
-                kind, key < member.since
-            )
-            wanted = {"claim": key in needs.families, "head": True}.get(kind, key >= needs.since)
+            missing = key not in member.families if kind == "claim" else (kind, key) in WHOLE or key < member.since
+            wanted = key in needs.families if kind == "claim" else (kind, key) in WHOLE or key >= needs.since
             if wanted and missing:
                 member.place(kind, key, decoders[kind](data))
         member.since = min(member.since, needs.since)

@@ -20,6 +20,8 @@ def cases() -> list[Any]:
     for file in CASES:
         content = tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
         for case in content["case"]:
+            before = [] if case.pop("plain", False) else content.get("before", [])
+            case["given"] = [*before, *case["given"]]
             found.append(pytest.param(content.get("contract", "medicare-eom"), case, id=f"{file.stem}: {case['name']}"))
     return found
 
@@ -27,7 +29,18 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("contract", "case"), cases())
 def test_given_facts_then(contract: str, case: dict[str, Any]) -> None:
     """A case names what it says something about, and only that is compared."""
-    unknown = set(case) - {"name", "given", "bare", "episodes", "payments", "expenditure", "sent"}
+    unknown = set(case) - {
+        "name",
+        "given",
+        "bare",
+        "episodes",
+        "payments",
+        "expenditure",
+        "sent",
+        "returns",
+        "bonus",
+        "bonus_sent",
+    }
     assert not unknown, f"a case says nothing of {unknown}"
     bare = case.get("bare", False)
     log = Log(contract).opened(bare)
@@ -56,6 +69,22 @@ def test_given_facts_then(contract: str, case: dict[str, Any]) -> None:
             for p in outcome.payments
         ]
         assert sent == [[nth, period, cents(amount), cause] for nth, period, amount, cause in case["sent"]]
+    if "returns" in case:
+        followed = sorted(standing.returns.values(), key=lambda r: standing.episodes[r["episode_id"]]["started_on"])
+        wanted = [{k: plain(v) if k.endswith("_on") else v for k, v in one.items()} for one in case["returns"]]
+        assert [{k: r[k] for k in w} for r, w in zip(followed, wanted, strict=False)] == wanted
+        assert len(followed) == len(wanted)
+    if "bonus" in case:
+        bonuses = {p.period: p.amount_cents for p in standing.in_force.values() if p.kind == "RTW_BONUS"}
+        assert bonuses == {period: cents(amount) for period, amount in case["bonus"].items()}
+    if "bonus_sent" in case:
+        sent = [
+            [i - before + 1, p.period, p.amount_cents, p.event["cause_kind"]]
+            for i, outcome in enumerate(folded.outcomes)
+            for p in outcome.payments
+            if p.kind == "RTW_BONUS"
+        ]
+        assert sent == [[nth, period, cents(amount), cause] for nth, period, amount, cause in case["bonus_sent"]]
 
 
 def _episode(short: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from contracts.events import PaymentDetermined
 from contracts.outcome import Outcome, ledger_lines
 from contracts.parts import ClaimRecord, Family
 from tests.contracts.given import CLAIMS, Data, Folded, Log, Said, Standing, Teller, model_of
-from tests.contracts.histories import claims, contracts, logs
+from tests.contracts.histories import claims, contracts, employees, logs, work
 from tests.contracts.stored import CachedFold, StoredFold
 
 QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None)
@@ -64,6 +64,24 @@ def test_claims_in_any_order_end_alike(contract: str, told: list[Data], data: st
     order = data.draw(st.permutations(range(len(said))))
     closed = Teller(contract, [{"closed": "2025-03-31"}]).tell()
     assert fold_said(contract, closed + said).final() == fold_said(contract, [said[i] for i in order] + closed).final()
+
+
+@both(40, claims(2), work(), st.data())
+def test_records_of_work_in_any_order_end_alike(told: list[Data], worked: list[Data], data: st.DataObject) -> None:
+    """Returns and bonuses do not depend on the order in which claims, hours and leaves came."""
+    said = Teller("employer", told).tell() + Teller("employer", worked).tell()
+    order = data.draw(st.permutations(range(len(said))))
+    closed = Teller("employer", [{"closed": "2025-09-30"}]).tell()
+    one = fold_said("employer", [said[i] for i in order] + closed).final()
+    assert fold_said("employer", closed + said).final() == one
+
+
+@both(60, employees())
+def test_nothing_of_work_depends_on_what_is_in_memory(log: Log) -> None:
+    """A member stored and loaded between any two facts, or kept and losing old months, decides the same."""
+    live = [plain(o) for o in Folded(log.contract, log.facts).outcomes]
+    assert [plain(o) for o in StoredFold(log.contract, log.facts).outcomes] == live
+    assert [plain(o) for o in CachedFold(log.contract, log.facts).outcomes] == live
 
 
 @both(40, contracts, claims())
@@ -177,6 +195,7 @@ def test_deciding_again_changes_nothing(log: Log) -> None:
     folded = Folded(log.contract, log.facts)
     for member in folded.members.values():
         member.windows.clear()
+        member.traces.clear()
         assert folded.fold.revisit(member, log.facts[-1]) == Outcome()
 
 

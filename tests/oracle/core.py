@@ -9,7 +9,7 @@ from contracts.envelope import Fact
 from contracts.events import Event, MemberFact
 from contracts.events.practice import ContractAdopted, DayClosed, TermsAdopted
 from contracts.outcome import Outcome, Payment
-from contracts.parts import Adoption, Episode, Member
+from contracts.parts import Adoption, Employment, Episode, Member
 from contracts.roster import bundled_sheet, contract_digest, fold_for
 from formats.detect import read_file
 from formats.reading import ReadFact
@@ -74,6 +74,10 @@ class Core:
     def episodes(self) -> list[tuple[Who, Episode]]:
         """The episodes in force."""
         return [(self.who[t], m.episodes[s]) for t, m in self.members.items() for s in m.head.episodes]
+
+    def employment(self, who: Who) -> Employment:
+        """What is remembered of a person's work."""
+        return self.members["|".join(who)].employment
 
     def _keep(self, outcome: Outcome) -> None:
         self.payments += outcome.payments

@@ -45,6 +45,7 @@ class Episode:
     practice: str = ""
     visits: int = 0
     months: dict[str, int] = field(default_factory=dict)
+    facts: Facts | None = None
 
     @property
     def included(self) -> bool:
@@ -150,6 +151,8 @@ class Facts:
         self.families: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self.coverage: dict[str, list[tuple[date, date, bool, str]]] = defaultdict(list)
         self.died: date | None = None
+        self.born = 0
+        self.work: list[tuple[str, dict[str, Any]]] = []
 
     def take(self, event: dict[str, Any]) -> None:
         kind, data = event["type"].split(".")[1], event["data"]
@@ -162,7 +165,13 @@ class Facts:
                 self.coverage[data["coverage"]].append(
                     (start, through, data.get("covered", True), data.get("code", ""))
                 )
+            case (
+                "WorkScheduleSet" | "HoursWorked" | "LeaveChanged" | "DisabilityClaimChanged"
+                | "ReturnToWorkReported" | "EmploymentChanged"
+            ):  # fmt: skip
+                self.work.append((kind, data))
             case "MemberDescribed":
+                self.born = data.get("birth_year") or self.born
                 if data.get("died_on"):
                     self.died = date.fromisoformat(data["died_on"])
 
@@ -350,6 +359,7 @@ def of_member(
         episode.visits = len(visits)
         episode.cancer_type = cancer_type(visits) or cancer
         episode.practice = practice(visits)
+        episode.facts = facts if payer == "employers" else None
         episode.void_reason = void_reason(payer, episode, facts, e)
         if episode.void_reason:
             episode.status = "void"

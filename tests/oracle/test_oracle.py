@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from carepact.generate import PAYERS, Made, bench_events, write
 from carepact.generate.practices import broadcasts
 from contracts.events import DayClosed
 from tests.oracle.core import Core
-from tests.oracle.fold import Folded, fold, read
+from tests.oracle.fold import Episode, Folded, fold, read
+from tests.oracle.work import accounts
 
 CLOSED = "2025-06-30"
 MEMBERS = 1_000
@@ -31,12 +33,14 @@ def folded(population: tuple[Path, Made]) -> dict[str, Folded]:
     return {payer: fold(payer, out / f"{payer}.ndjson", out / "practices.ndjson", CLOSED) for payer in PAYERS}
 
 
-def test_the_oracle_imports_nothing_of_the_product() -> None:
-    tree = ast.parse(Path(__file__).with_name("fold.py").read_text())
+@pytest.mark.parametrize("module", ["fold", "work"])
+def test_the_oracle_imports_nothing_of_the_product(module: str) -> None:
+    tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text())
     imports = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imports |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert imports <= {
-        "__future__", "array", "bisect", "collections", "csv", "dataclasses", "datetime", "json", "pathlib", "typing",
+        "__future__", "array", "bisect", "collections", "csv", "dataclasses", "datetime", "fractions", "json",
+        "pathlib", "tests", "typing",
     }  # fmt: skip
 
 
@@ -129,9 +133,61 @@ def agree(payer: str, out: Path, expected: Folded) -> None:
     got = {
         (who, e.started_on): (
             e.ends_on, e.cancer_type, e.status, e.void_reason, e.exclusion, e.included, e.practice,
-            {o.period: o.amount_cents for o in e.owed.values()},
+            {o.period: o.amount_cents for o in e.owed.values() if o.kind != "RTW_BONUS"},
         )
         for who, e in core.episodes()
     }  # fmt: skip
     assert got == wanted
-    assert sum(p.amount_cents for p in core.payments) == expected.cents
+    assert sum(p.amount_cents for p in core.payments if p.kind != "RTW_BONUS") == expected.cents
+
+
+STATUSES = ("none", "absent", "observed", "sustained", "lapsed", "died", "exited", "censored")
+CLOSES = ("2023-10-02", "2023-12-31", "2024-03-31", "2024-07-01", "2024-10-31", CLOSED, "2027-06-30")
+
+
+def test_returns_to_work_and_their_bonuses_are_as_an_independent_account_has_them(
+    population: tuple[Path, Made], folded: dict[str, Folded]
+) -> None:
+    """At several closed days: every status, day, cause, conflict and cent; the counts show that all of them occur."""
+    out, _ = population
+    core = Core("employers")
+    core.publish(out / "practices.ndjson")
+    core.publish(out / "employers.ndjson")
+    seen: Counter[str] = Counter()
+    people: dict[object, list[Episode]] = {}
+    for episode in folded["employers"].episodes:
+        people.setdefault(episode.member, []).append(episode)
+    for closed in CLOSES:
+        core.close(DayClosed(through_on=date.fromisoformat(closed)))
+        wanted: dict[object, tuple[Any, ...]] = {}
+        got: dict[object, tuple[Any, ...]] = {}
+        for who, episodes in people.items():
+            facts = episodes[0].facts
+            assert facts is not None
+            for start, account in accounts(episodes, facts.born, date.fromisoformat(closed)).items():
+                if account is not None:
+                    days = (account.absence, account.partial, account.returned, account.ended)
+                    wanted[who, start.isoformat()] = (
+                        account.status, account.cause, *(day.isoformat() if day else "" for day in days), account.held,
+                        account.conflict, account.bonus,
+                    )  # fmt: skip
+                    seen[account.status] += 1
+                    seen[f"held {account.held}"] += 1
+                    seen[f"bonus {account.bonus}"] += 1
+                    seen["conflict"] += account.conflict
+                    seen["partial"] += account.partial is not None
+        for name, decided in core.episodes():
+            one = core.employment(name).followed.get(decided.started_on)
+            if one is not None and one.eligible:
+                status, cause, absence, partial, returned, _, held, _, ended, _, conflict = one.said
+                bonus = sum(o.amount_cents for o in decided.owed.values() if o.kind == "RTW_BONUS")
+                got[name, decided.started_on] = (
+                    status, cause, absence, partial, returned, ended, held, conflict, bonus,
+                )  # fmt: skip
+        assert got == wanted
+        paid = sum(p.amount_cents for p in core.payments if p.kind == "RTW_BONUS")
+        assert paid == sum(account[-1] for account in wanted.values())
+    print(dict(seen))
+    shown = (*STATUSES, "held 28", "held 90", "bonus 250000", "bonus 150000", "bonus 75000", "conflict", "partial")
+    assert [one for one in shown if not seen[one]] == []
+    assert any(p.reverses for p in core.payments if p.kind == "RTW_BONUS"), "a bonus was taken back"

@@ -19,12 +19,16 @@ from contracts.events import (
     DayClosed,
     EnrollmentChanged,
     Event,
+    HoursWorked,
+    LeaveChanged,
     LogOpened,
     MemberDescribed,
     PharmacyClaimReceived,
     PracticeParticipationChanged,
     ProfessionalClaimReceived,
+    ReturnToWorkReported,
     TermsAdopted,
+    WorkScheduleSet,
     sealed_fields,
 )
 from contracts.roster import bundled_sheet, contract_digest
@@ -178,7 +182,35 @@ def population(log: Log, members: int = 20, facts: int = 20, seed: int = 7) -> L
             log.broadcast(PracticeParticipationChanged(practice="P1", from_on=date(2024, 5, 1), participates=False))
         for name in names:
             _one(log, name, step, told[name], chance)
+            if log.plan:
+                _work(log, name, step)
     return log
+
+
+def _work(log: Log, name: str, step: int) -> None:
+    """An employee's record at some steps: most are absent, return, and are paid for; some lapse, some correct hours."""
+    luck, away = int(name[1:]), date(2024, 1, 15)
+    leave: dict[str, Any] = {"leave_type": "fmla", "continuity": "continuous"}
+    match step:
+        case 1:
+            log.tell(name, WorkScheduleSet(record_id="s", from_on=date(2023, 1, 2), weekly_hours=Decimal(40)))
+        case 3:
+            log.tell(name, LeaveChanged(leave_id="a", status="opened", from_on=away, **leave))
+        case 6:
+            back = date(2024, 3, 4) + timedelta(days=luck)
+            duty: Any = "full" if luck % 3 else "partial_hours"
+            log.tell(name, ReturnToWorkReported(record_id="r", source="carrier", returned_on=back, duty_status=duty))
+        case 12 | 13:
+            day = date(2023, step - 2, 6)
+            for version in (1, 2)[: 1 + luck % 2]:
+                on = day + timedelta(days=30 * version)
+                said: dict[str, Any] = {"record_id": f"h{step}", "record_version": version, "pay_code": "worked"}
+                log.tell(name, HoursWorked(worked_on=on, hours=Decimal("7.5"), **said))
+        case 18 if luck % 4 == 2:
+            again = date(2024, 4, 15)
+            log.tell(name, LeaveChanged(leave_id="b", status="opened", from_on=again, **leave))
+        case _:
+            pass
 
 
 def _one(log: Log, name: str, step: int, told: list[ProfessionalClaimReceived], chance: random.Random) -> None:

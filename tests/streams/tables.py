@@ -11,6 +11,7 @@ QUERIES = {
     "partition_state": "SELECT * FROM partition_state ORDER BY payer, partition",
     "episode": "SELECT * FROM episode ORDER BY episode_id, version",
     "episode_spend": "SELECT * FROM episode_spend ORDER BY episode_id, log_offset",
+    "return_to_work": "SELECT * FROM return_to_work ORDER BY episode_id, version",
     "payment": "SELECT * FROM payment ORDER BY member, sequence",
     "ledger_line": "SELECT * FROM ledger_line ORDER BY payment_id, line",
     "outbox": "SELECT payer, topic, key, value, event_id, partition, log_offset FROM outbox ORDER BY event_id",

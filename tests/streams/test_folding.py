@@ -70,6 +70,9 @@ async def test_batches_of_any_size_make_the_same_rows(make_database: MakeDatabas
     log = population(Log(payer, named.contract, plan=plan), members=16, facts=25)
     whole = await run(await make_database(), log.batches(2000), payer=named)
     assert len(whole["payment"]) > 20 and len(whole["episode"]) > 5 and whole["reject"]
+    if payer == "employers":
+        assert {row[11] for row in whole["return_to_work"]} >= {"none", "absent", "observed", "sustained", "lapsed"}
+        assert {row[4] for row in whole["payment"]} == {"CARE_FEE", "RTW_BONUS"}
     for size in (1, 7) if payer == "medicare" else (7,):
         assert_same(whole, await run(await make_database(), log.batches(size), payer=named))
     assert_same(whole, await run(await make_database(), log.batches(50), payer=named, budget=Budget(0)))
