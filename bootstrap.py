@@ -33,6 +33,7 @@ DEVELOPMENT = ROOT / "requirements-dev.lock"  # all of RUNTIME, in the same vers
 GROUPS = {RUNTIME: "build", DEVELOPMENT: "dev"}
 HEADER = "# Pinned and hashed for every platform, from pyproject.toml, by `python3 bootstrap.py lock`.\n"
 OLDEST = (3, 11)
+SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]  # half the tests wait for a broker or a database while others compute
 
 
 def main(arguments: list[str]) -> int:
@@ -71,7 +72,7 @@ def test(arguments: list[str]) -> int:
         checks["carepact.schemas --check"] = ["python", "-m", "carepact.schemas", "--check"]
     failed = [name for name, command in checks.items() if not passes(name, command)]
     print("\npytest: unit, property, platform, chaos", flush=True)
-    if run(["pytest", *arguments]) != 0:
+    if run(["pytest", *SIDE_BY_SIDE, *arguments]) != 0:
         failed.append("pytest")
     if failed:  # only then does pytest's own last line not close the output
         print(f"\nfailed: {', '.join(failed)}")
