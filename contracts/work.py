@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from contracts.parts import Employment, Ref, WorkMonth
@@ -231,18 +233,22 @@ class Trace:
             return self.leave[day]
         return next((ref for start, end, ref, _ in self.spans if start <= day <= end and start > after), None)
 
-    def week(self, day: int, spare: bool = False) -> int:
-        """Hours worked in the seven days that end on a day; with those of treatment that break nothing if `spare`."""
-        days = range(day - 6, day + 1)
-        hours = sum(self.worked.get(d, 0) for d in days)
-        if spare:
-            hours += sum(self.treated[d] for d in days if d in self.treated and self.spared(d))
-        return hours
+    def hours_of(self, day: int, spare: bool = False) -> int:
+        """Hours worked on a day; with those of treatment that break nothing if `spare`."""
+        hours = self.worked.get(day, 0)
+        return hours + self.treated[day] if spare and day in self.treated and self.spared(day) else hours
 
-    def reaches(self, hours: int, share: Decimal) -> bool:
-        """Whether hours / baseline weekly hours >= share, exactly; the baseline is a fraction itself."""
+    def week(self, day: int, spare: bool = False) -> int:
+        """Hours in the seven days that end on a day."""
+        return sum(self.hours_of(d, spare) for d in range(day - 6, day + 1))
+
+    def least(self, share: Decimal) -> int:
+        """The fewest hours in a week that are a share of the baseline, exactly; LAST without a baseline.
+
+        Of 40 hours, in ten-thousandths: 0.95 x 400,000 = 380,000.
+        """
         over, under = self.baseline
-        return over > 0 and Decimal(hours * under) >= share * over
+        return ceil(Fraction(share) * over / under) if over else LAST
 
     def restricted(self, day: int) -> bool:
         """Whether the last report of a return by that day names a restriction."""
@@ -258,7 +264,8 @@ class Trace:
     def find_absence(self) -> None:
         """The first scheduled day missed, in the window, of a spell that lasts and began no sooner."""
         d = self.definition
-        for day in range(self.window[0], self.window[1] + 1):
+        signs = [*self.leave, *self.treated, *(start for start, *_ in self.spans)]
+        for day in range(max(self.window[0], min(signs, default=LAST)), self.window[1] + 1):
             if not self.scheduled(day) or (ref := self.away(day)) is None:
                 continue
             before = next((x for x in range(day - 1, day - 1 - WEEK, -1) if self.scheduled(x)), 0)
@@ -332,25 +339,25 @@ class Trace:
 
     def by_hours(self, start: int, last: int, share: Decimal, full: bool) -> int | None:
         """The first day on which the work fraction reaches a share."""
-        modified = not full or "full_modified" in self.definition.counted
-        if self.baseline[0]:
-            for day in sorted(self.worked):
-                reached = start <= day <= last and self.reaches(self.week(day), share)
-                if reached and (modified or not self.restricted(day)):
-                    return day
+        modified, least = not full or "full_modified" in self.definition.counted, self.least(share)
+        for day in sorted(day for day in self.worked if start <= day <= last):
+            if self.week(day) >= least and (modified or not self.restricted(day)):
+                return day
         return None
 
     def break_of(self, run: Run, share: Decimal) -> Run:
         """The first day on which a rule of breaking is met: days missed, hours too low, disability again."""
         d, breaks = self.definition, list[tuple[int, int, int]]()
         missed = low = 0
+        least, week = self.least(share), self.week(run.on, spare=True)
         metered = self.baseline[0] > 0 and any(day >= run.on for day in self.hours_refs)
         for day in range(run.on + 1, run.on + d.lapse_days + 1):
             if self.scheduled(day):
                 missed = missed + 1 if self.away(day, run.on) is not None else 0
                 if missed == d.absent_days:
                     breaks.append((day, day, day + 1))
-            low = low + 1 if metered and not self.reaches(self.week(day, spare=True), share) else 0
+            week += self.hours_of(day, spare=True) - self.hours_of(day - WEEK, spare=True)
+            low = low + 1 if metered and week < least else 0
             if low == d.low_days:
                 breaks.append((day, day + d.feed_lag_days, day + 1))
             if breaks:

@@ -94,3 +94,18 @@ def test_ten_thousand_facts_cost_no_more_a_fact_than_ten() -> None:
     few_parts, few_calls = work(history(18), 12)
     assert parts <= 1.1 * few_parts
     assert calls <= 1.5 * few_calls
+
+
+def test_hours_of_many_years_cost_no_more_than_those_of_one() -> None:
+    """Hours that no course of treatment watches load and write their own month; employment is small and stays so."""
+    log = Log("employer").opened().enrolled()
+    log.told([{"schedule": "2015-01-01", "hours": 40}, {"workdays": "2018-01-01", "through": "2019-12-31"}])
+    stored = StoredFold("employer", log.facts)
+    assert {parts for parts, _ in stored.written[-400:]} == {1}
+    assert max(stored.loaded[-400:]) == 3
+    assert max(size for _, size in stored.written[-400:]) < 3_000
+
+
+def test_only_employers_members_have_parts_of_work() -> None:
+    log = Log(EOM).opened().enrolled().told([{"schedule": "2024-01-01", "hours": 40}, {"hours": "2025-01-10"}])
+    assert {kind for kind, _ in StoredFold(EOM, log.facts).parts["m1"]} == {"head"}
