@@ -63,7 +63,7 @@ def told(result: Result) -> list[str]:
     lines += _row("plain aiokafka reader", result.aiokafka)
     lines += _row("plain Faust agent", result.faust)
     cpu = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in pipeline.cpu_seconds.items())
-    lines.append(f"  processor time: {cpu}, in {pipeline.seconds:.1f} s")
+    lines.append(f"  processor time of the whole pipeline: {cpu}, in {pipeline.seconds:.1f} s")
     peaks = ", ".join(f"{name} {held / 1e6:.0f} MB" for name, held in pipeline.peak_bytes.items())
     lines.append(f"  peak memory: one worker {pipeline.worker_peak_bytes / 1e6:.0f} MB; {peaks}")
     if latency := result.latency_ms:
@@ -79,7 +79,7 @@ def told(result: Result) -> list[str]:
     shares = result.shares
     lines += [
         "",
-        f"{pipeline.events:,} sealed events of {result.options.members:,} members, {result.options.partitions} "
+        f"{result.options.events:,} sealed events of {result.options.members:,} members, {result.options.partitions} "
         f"partitions, {result.options.workers} workers: {result.payments:,} payments and corrections, "
         f"{shares['corrected']:.1%} replaced, void or late, {shares['duplicates']:.1%} duplicates.",
         f"An independent fold of the same files agrees: {result.months:,} months, {result.cents / 100:,.2f} dollars.",
