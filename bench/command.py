@@ -11,9 +11,12 @@ import structlog
 import typer
 from rich.console import Console
 
+from bench import fold
 from bench.independent import NoOracle
+from bench.machine import this_machine
 from bench.pipeline import NoFigure, Options, Result, Run, run
 from bench.population import Refused
+from carepact.generate.bench import bench_events
 from carepact.platform_commands import reported
 
 app = typer.Typer(
@@ -48,6 +51,40 @@ def pipeline_command(
         sys.stdout.buffer.write(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
     else:
         typer.echo("\n".join(told(result)))
+
+
+@app.command("fold")
+def fold_command(
+    events: Annotated[int, typer.Option(min=1_000, help="Facts of the population.")] = 60_000,
+    members: Annotated[int, typer.Option(min=10, help="People it is about.")] = 1_000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """The contract's fold alone, in memory, by processor time: facts a second, and long histories against short ones.
+
+    Example: carepact bench fold
+    """
+    opening = fold.adoption_facts()
+    mixed = fold.run(opening, [], fold.member_facts(bench_events(members, events), len(opening)))
+    long, short = fold.histories(opening)
+    long_us, short_us = (1e6 / figures.facts_a_second for figures in (long, short))
+    machine = this_machine()
+    if as_json:
+        document = {
+            "benchmark": "fold",
+            "ratios": {"long_member_to_short": round(long_us / short_us, 2)},
+            "facts": mixed.facts,
+            "per_second": round(mixed.facts_a_second),
+            "payments": mixed.payments,
+            "long_microseconds_each": round(long_us, 1),
+            "short_microseconds_each": round(short_us, 1),
+            "machine": machine.as_json(),
+        }
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        return
+    typer.echo(f"{long_us / short_us:>10.2f}  cost of a fact of a member with {long.facts:,}, to one with few")
+    typer.echo(f"{mixed.facts_a_second:>10,.0f}  facts a second of processor time ({mixed.facts:,} facts)")
+    typer.echo(f"{long_us:>10.1f}  microseconds for a fact in a long history, {short_us:.1f} in a short one")
+    typer.echo(str(machine))
 
 
 def told(result: Result) -> list[str]:
