@@ -12,7 +12,7 @@ of ten-thousandths, fractions are compared exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -495,6 +495,12 @@ def _hours(made: Trace, months: Iterable[WorkMonth]) -> None:
                 made.leave.setdefault(day, ref)
 
 
+def _ref(ref: Sequence[Any]) -> Ref:
+    """A reference as it was before its part was stored: a part read back has lists, which do not sort with tuples."""
+    event_id, kind, offset = ref
+    return event_id, kind, offset
+
+
 def _employment(made: Trace, employment: Employment) -> None:
     """Schedules, leaves, claims, reports and employment, each as its highest version says."""
     schedules = {}
@@ -505,22 +511,22 @@ def _employment(made: Trace, employment: Employment) -> None:
     for key in sorted(employment.leaves):
         _, status, continuity, on, through, ref = employment.leaves[key]
         if status != "denied" and continuity == "continuous":
-            made.spans.append((number(on), _end(status, on, through), ref, "leave"))
+            made.spans.append((number(on), _end(status, on, through), _ref(ref), "leave"))
     for key in sorted(employment.claims):
         _, plan, status, on, benefit_on, through, ref = employment.claims[key]
         if status == "denied":
             continue
-        made.spans.append((number(on), _end(status, on, through), ref, plan))
+        made.spans.append((number(on), _end(status, on, through), _ref(ref), plan))
         granted = status in ("approved", "extended")
         if granted or (status == "closed" and benefit_on):
-            made.claims.append((number(on), ref))
+            made.claims.append((number(on), _ref(ref)))
         if plan == "LTD" and granted:
             made.ends.append(Ended(number(benefit_on or on), EXITED, "exited"))
     made.spans.sort()
     made.claims.sort()
     for key in sorted(employment.reports):
         _, source, on, duty, restricted, ref = employment.reports[key]
-        made.reports.append((number(on), source, duty, restricted, ref))
+        made.reports.append((number(on), source, duty, restricted, _ref(ref)))
     made.reports.sort()
     for key in sorted(employment.statuses):
         _, status, on, reason, ref = employment.statuses[key]

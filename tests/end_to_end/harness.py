@@ -295,7 +295,7 @@ class World:
                   LEFT JOIN LATERAL (
                        SELECT jsonb_object_agg(period, cents)::text AS months FROM (
                               SELECT period, sum(amount_cents)::bigint AS cents FROM payment
-                               WHERE episode_id = e.episode_id
+                               WHERE episode_id = e.episode_id AND kind IN ('MEOS', 'CARE_FEE')
                                GROUP BY period HAVING sum(amount_cents) <> 0) m) p ON true
                  WHERE e.payer = $1 AND e.to_offset IS NULL AND e.status <> 'cancelled'
                 """,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 QUERIES = {
     "fact": "SELECT * FROM fact ORDER BY payer, partition, log_offset",
     "state_part": "SELECT * FROM state_part ORDER BY payer, member, kind, key",
@@ -38,5 +40,12 @@ def assert_same(one: dict[str, list[tuple[Any, ...]]], other: dict[str, list[tup
     """Equal, or the first row that differs, by table."""
     for table, expected in one.items():
         for mine, its in zip(expected, other[table], strict=False):
-            assert mine == its, table
+            assert mine == its, f"{table}: {_shown(mine)} is not {_shown(its)}"
         assert len(expected) == len(other[table]), table
+
+
+def _shown(row: tuple[Any, ...]) -> list[Any]:
+    """A row with its packed parts opened."""
+    return [
+        msgspec.msgpack.decode(value) if isinstance(value, bytes) and value[:1] >= b"\x80" else value for value in row
+    ]
