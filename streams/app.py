@@ -6,8 +6,10 @@ agent is on a control topic, because an app without any does not start.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -108,6 +110,7 @@ def faust_app(name: str, roster: Roster, connections: Connections) -> App:
         name,
         broker=connections.faust_broker,
         broker_credentials=connections.faust_credentials(),
+        datadir=Path(tempfile.gettempdir()) / "carepact-faust",  # it is made and stays empty: there are no tables
         processing_guarantee="at_least_once",
         topic_allow_declare=False,
         topic_disable_leader=True,
