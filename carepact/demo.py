@@ -203,8 +203,8 @@ class _Shown:
     def print(self) -> None:
         """One screen: who is owed what, why, and that replay gives the same."""
         console = Console(highlight=False)
-        table = Table(title="Who is owed what", title_justify="left", box=None, pad_edge=False, padding=(0, 1))
-        for name in ("payer", "events in", "episodes", "counted", "void", "kind", "made", "reversed", "net"):
+        table = Table(title="Who is owed what", title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in ("payer", "events", "episodes", "counted", "void", "kind", "made", "reversed", "net"):
             table.add_column(name, justify="left" if name in ("payer", "kind") else "right", no_wrap=True)
         for panel in self.panels:
             for index, kind in enumerate(panel.kinds or (None,)):
