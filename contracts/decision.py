@@ -21,7 +21,21 @@ from contracts.events import TermsAdopted
 from contracts.evidence import CodeSets, days_of, move, of_claim
 from contracts.fold import Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
 from contracts.outcome import EpisodeVersion, Outcome, Payment, ReturnToWork, SpendChange
-from contracts.parts import EMPLOYMENT, Adoption, Episode, Family, Followed, Member, Owed, Ref, Sheet, Span, Unit
+from contracts.parts import (
+    EMPLOYMENT,
+    Adoption,
+    Episode,
+    Family,
+    Followed,
+    Member,
+    Owed,
+    Ref,
+    Sheet,
+    Span,
+    Unit,
+    read_ref,
+    ref_to,
+)
 from contracts.terms import TermSheet, digest_of
 from contracts.units import FOREVER, add_days, money, month_before
 from contracts.work import BONUS, Standing
@@ -136,7 +150,7 @@ class ContractFold:
 
     def adopt(self, fact: Fact) -> Sweep | None:
         """Record a broadcast; a second adoption, or a change of participation, is a cause for everyone."""
-        adoption, data, ref = self.adoption, fact.data, (fact.fact_id, fact.type, fact.offset)
+        adoption, data, ref = self.adoption, fact.data, ref_to(fact.fact_id, fact.type, fact.offset)
         sweep: Sweep | None = None
         match fact.type:
             case "carepact.LogOpened.v1":
@@ -710,12 +724,12 @@ class ContractFold:
             "lines": lines,
             "facts": [
                 {
-                    "event_id": ref[0],
-                    "type": ref[1],
-                    "position": {"topic": fact.topic, "partition": fact.partition, "offset": ref[2]},
+                    "event_id": event_id,
+                    "type": kind,
+                    "position": {"topic": fact.topic, "partition": fact.partition, "offset": offset},
                     "says": says,
                 }
-                for ref, says in facts
+                for (event_id, kind, offset), says in ((read_ref(ref), says) for ref, says in facts)
             ],
             "position": {"topic": fact.topic, "partition": fact.partition, "offset": fact.offset},
         }
@@ -763,7 +777,7 @@ def _cause(fact: Fact) -> str:
 
 
 def _ref(fact: Fact) -> Ref:
-    return (fact.fact_id, fact.type, fact.offset)
+    return ref_to(fact.fact_id, fact.type, fact.offset)
 
 
 def _day(day: Any) -> str:

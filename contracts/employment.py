@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.envelope import Fact
-from contracts.parts import EMPLOYMENT, Member, Ref, WorkMonth
+from contracts.parts import EMPLOYMENT, Member, Ref, WorkMonth, ref_to
 from contracts.units import FOREVER, add_days
 from contracts.work import WATCH_AHEAD, WATCH_BACK
 
@@ -117,4 +117,4 @@ def _day(day: Any) -> str:
 
 
 def _ref(fact: Fact) -> Ref:
-    return (fact.fact_id, fact.type, fact.offset)
+    return ref_to(fact.fact_id, fact.type, fact.offset)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.envelope import Fact
-from contracts.parts import ClaimRecord, Member, Month, Ref, Unit
+from contracts.parts import ClaimRecord, Member, Month, Ref, Unit, ref_to
 from contracts.terms import TermSheet
 
 ENCOUNTER_FOR_THERAPY = ("Z5111", "Z5112")
@@ -57,7 +57,7 @@ def of_claim(fact: Fact, codes: CodeSets, services: frozenset[str], medicare: bo
     """
     data = fact.data
     kind = fact.type
-    ref: Ref = (fact.event_id, kind, fact.offset)
+    ref = ref_to(fact.event_id, kind, fact.offset)
     note = "denied" if data.denied else "other payer first" if data.primary_payer in NOT_PRIMARY else ""
     if kind == "carepact.ProfessionalClaimReceived.v1":
         units = _professional(data, codes, services, medicare, ref, bool(note))

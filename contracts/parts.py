@@ -12,9 +12,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
-Ref = tuple[str, str, int]
-"""(event id, event type, offset) of a fact in the member's partition."""
+Ref = tuple[bytes, str, int]
+"""(event id, event type, offset) of a fact in the member's partition; the first two packed by `ref_to`."""
+
+TYPE_CODES = {
+    "carepact.ProfessionalClaimReceived.v1": "P",
+    "carepact.InstitutionalClaimReceived.v1": "I",
+    "carepact.PharmacyClaimReceived.v1": "D",
+    "carepact.EnrollmentChanged.v1": "E",
+    "carepact.HoursWorked.v1": "H",
+}
+"""The types that parts name most, in a letter. Part of the stored form: a letter never changes its meaning."""
+
+_TYPES = {code: name for name, code in TYPE_CODES.items()}
+
+
+def ref_to(event_id: str, event_type: str, offset: int) -> Ref:
+    """A reference as parts keep it: a UUID as its 16 bytes, any other id as text of another length; see `read_ref`."""
+    if len(event_id) == 36:
+        packed = bytes.fromhex(event_id.replace("-", ""))
+    else:
+        packed = event_id.encode()
+        packed += b"\0" * (len(packed) == 16)
+    return packed, TYPE_CODES.get(event_type, event_type), offset
+
+
+def read_ref(ref: Ref) -> tuple[str, str, int]:
+    """(event id, event type, offset) in full."""
+    packed, kind, offset = ref
+    event_id = str(UUID(bytes=packed)) if len(packed) == 16 else packed.rstrip(b"\0").decode()
+    return event_id, _TYPES.get(kind, kind), offset
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.parts import ClaimRecord, Family, Unit
+from contracts.parts import ClaimRecord, Family, Unit, read_ref
 from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, position
@@ -135,6 +135,7 @@ async def _claims(connection: Any, episode: Mapping[str, Any]) -> list[dict[str,
         surviving = {(record, unit) for record, unit in family.surviving}
         for index, record in enumerate(family.records):
             counted = [unit for at, unit in enumerate(record.units) if (index, at) in surviving]
+            event_id, kind, offset = read_ref(record.ref)
             inside, reason = in_or_out(record, counted, episode["started_on"], episode["ends_on"])
             claims.append(
                 {
@@ -145,11 +146,11 @@ async def _claims(connection: Any, episode: Mapping[str, Any]) -> list[dict[str,
                     "reason": reason,
                     "lines": len(record.units),
                     "lines_counted": len(counted),
-                    "event_id": record.ref[0],
-                    "type": record.ref[1],
+                    "event_id": event_id,
+                    "type": kind,
                     "topic": topic,
                     "partition": partition,
-                    "offset": record.ref[2],
+                    "offset": offset,
                 }
             )
     return claims

@@ -8,7 +8,7 @@ from contracts.parts import Adoption, Episode, Member, Owed, Ref, Span
 from contracts.units import FOREVER, add_months
 
 PRACTICE = "practice"
-GIVEN: Ref = ("given", "given", 0)
+GIVEN: Ref = (b"given", "given", 0)
 
 
 def months_owed(clauses: Clauses, initiated_on: str, code: str, months: int, dual_code: str) -> tuple[list[Due], int]:

@@ -89,7 +89,7 @@ def _versions(records: list[Record]) -> list[ClaimRecord]:
             "void" if record.action == "cancel" else "adjustment" if record.action == "adjust" else "original",
             "",
             record.effective_on,
-            ("", "", 0),
+            (b"", "", 0),
             [Unit(lines[record.line], _cents(record), [], [])],
         )
         for record in records

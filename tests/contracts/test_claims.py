@@ -13,7 +13,7 @@ ORIGINAL, VOID, ADJUSTMENT = "original", "void", "adjustment"
 def record(claim: str, paid: dict[int, int], action: str, on: str, replaces: str = "") -> ClaimRecord:
     """A record of (line: paid dollars)."""
     units = [Unit(line, dollars * 100, [], []) for line, dollars in paid.items()]
-    return ClaimRecord(claim, action, replaces, on, ("", "", 0), units)
+    return ClaimRecord(claim, action, replaces, on, (b"", "", 0), units)
 
 
 PART_A = [
