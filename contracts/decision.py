@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from contracts import coverage, employment
@@ -786,12 +787,13 @@ def _day(day: Any) -> str:
 
 def _first_day(fact: Fact) -> str:
     data = fact.data
+    first: date
     match fact.type:
         case "carepact.ProfessionalClaimReceived.v1":
-            return min(line.service_on for line in data.lines).isoformat()  # type: ignore[no-any-return]
+            first = min(line.service_on for line in data.lines)
         case "carepact.InstitutionalClaimReceived.v1":
             days = [line.service_on for line in data.lines]
-            days.append(min(data.from_on, data.admitted_on or data.from_on))
-            return min(days).isoformat()  # type: ignore[no-any-return]
+            first = min(*days, data.from_on, data.admitted_on or data.from_on)
         case _:
-            return data.filled_on.isoformat()  # type: ignore[no-any-return]
+            first = data.filled_on
+    return first.isoformat()

@@ -62,7 +62,8 @@ class Compared:
     def bucket(self, row: Sequence[Any]) -> Bucket:
         """The bucket of a row."""
         value = row[self.at]
-        return value // OFFSETS_PER_BUCKET if self.offset else value[:MEMBER_LETTERS]  # type: ignore[no-any-return]
+        found: Bucket = value // OFFSETS_PER_BUCKET if self.offset else value[:MEMBER_LETTERS]
+        return found
 
     def key_of(self, row: Sequence[Any]) -> Row:
         """The row's business key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -54,9 +55,9 @@ class Projector(Restarting):
         self._owner = owner
         self._epochs: dict[TopicPartition, int] = {}
 
+    @abstractmethod
     async def insert(self, connection: Any, topic: str, records: Sequence[Any]) -> None:
         """See `Insert`."""
-        raise NotImplementedError
 
     async def run(self, stopped: Callable[[], bool]) -> None:
         """Read and project until `stopped()`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from carepact.generate.codes import (
     BICALUTAMIDE,
@@ -56,14 +57,14 @@ class Life:
             self.regimen = fit[0]
         return self
 
-    def live(self, **how: object) -> Course:
+    def live(self, **how: Any) -> Course:
         """Enrolled in time, then one course."""
         enroll(self.s)
         return self.treated(**how)
 
-    def treated(self, **how: object) -> Course:
+    def treated(self, **how: Any) -> Course:
         """One course."""
-        return course(self.s, self.start, self.days, self.cancer, self.regimen, self.tin, **how)  # type: ignore[arg-type]
+        return course(self.s, self.start, self.days, self.cancer, self.regimen, self.tin, **how)
 
 
 Scenario = Callable[[Life], None]

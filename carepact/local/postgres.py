@@ -14,6 +14,7 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -156,7 +157,9 @@ class Postgres:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
         before, user = self._as_whom()
-        arguments = {"user": NOBODY, "group": pwd.getpwnam(NOBODY).pw_gid, "extra_groups": []} if user != "-" else {}
+        arguments: dict[str, Any] = (
+            {"user": NOBODY, "group": pwd.getpwnam(NOBODY).pw_gid, "extra_groups": []} if user != "-" else {}
+        )
         with tempfile.NamedTemporaryFile(dir=self._home.secrets) as password:
             password.write(self._home.secret(f"postgres-{SUPER}").encode())
             password.flush()
@@ -169,7 +172,7 @@ class Postgres:
                 *("-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                **arguments,  # type: ignore[arg-type]
+                **arguments,
             )
             printed, _ = await made.communicate()
         if made.returncode != 0:
