@@ -353,6 +353,7 @@ HOLDER = """
 import asyncio, sys
 from datetime import timedelta
 import asyncpg, orjson
+from projections.store import SESSION
 from streams import relay
 from streams.admin import Admin
 from streams.connections import Connections
@@ -360,7 +361,7 @@ from streams.connections import Connections
 async def main():
     told = orjson.loads(sys.stdin.buffer.read())
     connections = Connections(**told["connections"])
-    connect = lambda: asyncpg.connect(connections.postgres)
+    connect = lambda: asyncpg.connect(connections.postgres, server_settings=SESSION)
     relay.ROWS_MAX = relay.Shard.step.__defaults__ = (20,)
     await relay.Relay(told["payer"], [told["topic"]], connections, connect, timedelta(seconds=1)).maybe_start()
     await asyncio.Event().wait()
