@@ -18,10 +18,10 @@ from streams.connections import Connections
 from streams.keys import SqliteKeyStore, WrappedKeyStore
 from streams.postgres_keys import PostgresKeyStore
 from streams.roster import Roster
-from streams.topics import AGENTS, OPERATOR, PLATFORM
+from streams.topics import AGENTS, GATEWAY, OPERATOR, PLATFORM
 
 PARTITIONS = 4
-ROLES = {PLATFORM: OWNER, AGENTS: AGENT, OPERATOR: READER}
+ROLES = {PLATFORM: OWNER, AGENTS: AGENT, OPERATOR: READER, GATEWAY: READER}
 
 
 class Settings(BaseSettings):

@@ -332,7 +332,8 @@ CREATE TABLE file_run (
     complete       boolean     NOT NULL,           -- false: it broke off
     started_at     timestamptz NOT NULL,
     finished_at    timestamptz NOT NULL,
-    log_offset     bigint      NOT NULL            -- of the event that tells this, in the operations topic
+    log_offset     bigint      NOT NULL,           -- of the event that tells this, in the operations topic
+    content        text        COLLATE "C" NOT NULL DEFAULT ''  -- keyed digest of the bytes, if they came in one file
 );
 CREATE INDEX file_run_by_payer ON file_run (payer, started_at);
 
@@ -344,4 +345,23 @@ CREATE TABLE reject_resolution (
     by         text        NOT NULL,
     log_offset bigint      NOT NULL,
     known_at   timestamptz NOT NULL
+);
+
+-- Keys by which callers of the gateway are known: hashes only, from the operations topic and from nothing else.
+CREATE TABLE credential (
+    credential_id  text        COLLATE "C" PRIMARY KEY,
+    role           text        COLLATE "C" NOT NULL,
+    payer          text        COLLATE "C" NOT NULL,   -- empty: of no one payer, as an operator's
+    plan           text        COLLATE "C" NOT NULL,
+    practice       text        COLLATE "C" NOT NULL,
+    name           text        COLLATE "C" NOT NULL,   -- tells callers of one tenant apart
+    scopes         text[]      COLLATE "C" NOT NULL,
+    secret_digest  text        COLLATE "C" NOT NULL,   -- HMAC-SHA256 under the pepper of the key store
+    created_at     timestamptz NOT NULL,
+    created_by     text        NOT NULL,
+    expires_at     timestamptz,
+    revoked_at     timestamptz,
+    revoked_by     text,
+    revoked_why    text,
+    log_offset     bigint      NOT NULL                -- of the event that made it, in the operations topic
 );

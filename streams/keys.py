@@ -35,6 +35,7 @@ _NONCE_BYTES = 12
 _ID_BYTES = 8
 _LOOKUP = 500
 _PURPOSES = ("pseudonym", "content", "rejects")
+_PLATFORM = ""  # in place of a payer, of keys that are no payer's
 
 _TABLES = """
 CREATE TABLE meta (
@@ -279,6 +280,16 @@ class WrappedKeyStore(ABC):
                     found = self._read_payer(payer)
                 self._payers[payer] = PayerKeys(**found)
             return self._payers[payer]
+
+    def platform_key(self, purpose: str) -> bytes:
+        """A key that is no payer's, made at the first call: as the pepper of the gateway's credentials."""
+        with self._lock:
+            if (found := self._read_payer(_PLATFORM)).get(purpose) is None:
+                with self._writing() as wrap_with:
+                    made = self._wrapping.wrap(wrap_with, os.urandom(KEY_BYTES), f"{_PLATFORM}|{purpose}")
+                    self._run(_INSERT_PAYER_KEY, _PLATFORM, purpose, made)
+                found = self._read_payer(_PLATFORM)
+            return found[purpose]
 
     def subjects(self, payer: str, identifiers: Sequence[bytes]) -> dict[bytes, Subject]:
         """See `KeyStore.subjects`."""

@@ -16,8 +16,16 @@ import orjson
 import structlog
 
 from contracts.envelope import NAMESPACE, schema_urn
-from contracts.events import OPERATIONS, FileRunRecorded, OperatorAct, RejectDropped, RejectRetried
-from contracts.events.operations import SubmittedFile
+from contracts.events import (
+    OPERATIONS,
+    CredentialCreated,
+    CredentialRevoked,
+    FileRunRecorded,
+    OperatorAct,
+    RejectDropped,
+    RejectRetried,
+)
+from contracts.events.operations import EVERY_PAYER, SubmittedFile
 from projections import store
 from streams.connections import Connections
 from streams.door import log_source
@@ -93,12 +101,21 @@ _RUN = (
 )  # fmt: skip
 _TOLD = (*_RUN[5:], "log_offset")  # again, and better known, by a later event of the run
 _FILE_RUN = f"""
-    INSERT INTO file_run AS r ({", ".join(_RUN)}, log_offset)
-    VALUES ({", ".join(f"${n}" for n in range(1, len(_RUN) + 2))})
+    INSERT INTO file_run AS r ({", ".join(_RUN)}, log_offset, content)
+    VALUES ({", ".join(f"${n}" for n in range(1, len(_RUN) + 3))})
     ON CONFLICT (run_id) DO UPDATE
        SET ({", ".join(_TOLD)}) = ({", ".join(f"excluded.{name}" for name in _TOLD)})
      WHERE excluded.exact >= r.exact
 """  # noqa: S608 - our own columns
+_CREDENTIAL = """
+    INSERT INTO credential (credential_id, role, payer, plan, practice, name, scopes, secret_digest, expires_at,
+                            created_by, created_at, log_offset)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (credential_id) DO NOTHING
+"""
+_REVOKED = """
+    UPDATE credential SET revoked_by = $2, revoked_why = $3, revoked_at = $4
+     WHERE credential_id = $1 AND revoked_at IS NULL
+"""
 _RESOLUTION = """
     INSERT INTO reject_resolution (reject_id, status, why, by, log_offset, known_at) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (reject_id) DO UPDATE
@@ -130,7 +147,12 @@ class _Rows:
         self.of[_OPERATION].append((event_id, act.payer, act.plan, act.type_name(), act.by, *told))
         match act:
             case FileRunRecorded():
-                self.of[_FILE_RUN].append((*(getattr(act, name) for name in _RUN), record.offset))
+                content = act.files[0].content_digest if len(act.files) == 1 else ""
+                self.of[_FILE_RUN].append((*(getattr(act, name) for name in _RUN), record.offset, content))
+            case CredentialCreated():
+                self.of[_CREDENTIAL].append(_credential(act, record.offset, known_at))
+            case CredentialRevoked():
+                self.of[_REVOKED].append((act.credential_id, act.by, act.why, known_at))
             case RejectRetried() if act.rows_read and not act.rows_rejected:
                 why = "sent again, corrected" if act.corrected else "sent again"
                 for reject_id in act.reject_ids:
@@ -142,6 +164,14 @@ class _Rows:
 
     def _resolved(self, reject_id: str, *told: Any) -> None:
         self.of[_RESOLUTION].append((UUID(reject_id), *told))
+
+
+def _credential(act: CredentialCreated, offset: int, known_at: datetime) -> tuple[Any, ...]:
+    payer = "" if act.payer == EVERY_PAYER else act.payer
+    holder = (act.role, payer, act.plan, act.practice, act.name)
+    return (
+        act.credential_id, *holder, list(act.scopes), act.secret_digest, act.expires_at, act.by, known_at, offset,
+    )  # fmt: skip
 
 
 class OperationProjector(Projector):
@@ -160,5 +190,7 @@ async def insert(connection: Any, topic: str, records: Sequence[Any]) -> None:
     rows = _Rows()
     for record in records:
         rows.add(topic, record)
-    for statement, values in rows.of.items():
-        await connection.executemany(statement, values)
+    for statement in sorted(
+        rows.of, key=lambda each: each is not _CREDENTIAL
+    ):  # one made and revoked at once is made first
+        await connection.executemany(statement, rows.of[statement])

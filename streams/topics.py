@@ -15,7 +15,9 @@ from streams.roster import Roster
 PLATFORM = "platform"  # the super user, needs no list
 AGENTS = "agents"
 OPERATOR = "operator"
+GATEWAY = "gateway"  # what it takes in by HTTP goes through the same door as an operator's files
 STAFF = (AGENTS, OPERATOR)
+DOORS = (*STAFF, GATEWAY)
 
 FOR_EVER = -1
 INBOX_HOURS = 72
@@ -111,7 +113,7 @@ def topics(roster: Roster, partitions: int = 4) -> tuple[Topic, ...]:
         ]
     return (
         *declared,
-        Topic(name=operations_topic(roster.space), kind="operations", append_time=True, writers=STAFF),
+        Topic(name=operations_topic(roster.space), kind="operations", append_time=True, writers=DOORS),
         Topic(name=control_topic(roster.space), kind="control", retention_ms=HOUR_MS, readers=(AGENTS,)),
     )
 
@@ -139,7 +141,7 @@ def _of_payer(payer: str, tenants: tuple[str, ...], partitions: int) -> list[Top
             payer=payer,
             partitions=partitions,
             append_time=True,
-            writers=STAFF,
+            writers=DOORS,
         ),
         *inboxes,
         Topic(name=requests_topic(payer), kind="requests", payer=payer, append_time=True, writers=STAFF),
@@ -151,11 +153,12 @@ def _of_payer(payer: str, tenants: tuple[str, ...], partitions: int) -> list[Top
             payer=payer,
             append_time=True,
             message_bytes_max=REJECT_BYTES_MAX,
-            writers=STAFF,
+            readers=DOORS,
+            writers=DOORS,
         ),
     ]
 
 
 def principals(roster: Roster) -> tuple[str, ...]:
     """Every Kafka user that the platform makes, the super user aside."""
-    return (*STAFF, *roster.tenants)
+    return (*DOORS, *roster.tenants)

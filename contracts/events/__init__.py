@@ -28,6 +28,8 @@ from contracts.events.health import (
 )
 from contracts.events.operations import (
     ContractAdoptionRequested,
+    CredentialCreated,
+    CredentialRevoked,
     FileRunRecorded,
     MemberLinkRequested,
     MemberReleased,
@@ -105,6 +107,8 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     MemberReleased,
     MemberLinkRequested,
     ContractAdoptionRequested,
+    CredentialCreated,
+    CredentialRevoked,
 )
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
@@ -126,6 +130,8 @@ __all__ = [
     "ClinicalFactRecorded",
     "ContractAdopted",
     "ContractAdoptionRequested",
+    "CredentialCreated",
+    "CredentialRevoked",
     "DayClosed",
     "DisabilityClaimChanged",
     "EmploymentChanged",

@@ -6,7 +6,7 @@ a keyed digest and its ending, since names of files may name people.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -14,6 +14,8 @@ from contracts.events.base import Code, Event, Model
 
 FILES_MAX = 5_000
 REJECTS_MAX = 10_000
+EVERY_PAYER = "-"
+"""In place of a payer, in an act that is about none in particular."""
 
 Count = Annotated[int, Field(ge=0)]
 Token = Annotated[str, Field(pattern=r"^[a-z2-7]{26}$", description="the member's token")]
@@ -26,6 +28,8 @@ Words = Annotated[
         min_length=1, max_length=2000, pattern=r"^[^\x00]+$", description="an operator's own; it is to name no patient"
     ),
 ]
+CredentialId = Annotated[str, Field(pattern=r"^[a-z2-7]{16}$", description="the part of a key that is no secret")]
+Role = Literal["payer", "employer", "practice", "operator", "auditor"]
 
 
 class OperatorAct(Event):
@@ -42,6 +46,9 @@ class SubmittedFile(Model):
     name_digest: Annotated[Digest, Field(description="of the name without folders, under the payer's content key")]
     ending: Annotated[str, Field(max_length=16, pattern=r"^(\.[a-z0-9]+)*$", description="if it is a known one")] = ""
     size_bytes: Count = 0
+    content_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="under the payer's content key")] = (
+        ""
+    )
 
 
 class FileRunRecorded(OperatorAct):
@@ -121,3 +128,24 @@ class ContractAdoptionRequested(OperatorAct):
     terms_digest: Digest
     clauses_digest: Digest
     build: Annotated[str, Field(max_length=64)]
+
+
+class CredentialCreated(OperatorAct):
+    """A key for the gateway was made and shown once. Only a hash of it is kept, under a key of the key store."""
+
+    credential_id: CredentialId
+    role: Role
+    name: Annotated[
+        str, Field(max_length=64, pattern=r"^[a-z0-9-]*$", description="tells callers of a tenant apart")
+    ] = ""
+    practice: Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9-]*$", description="of the role practice")] = ""
+    scopes: Annotated[tuple[Code, ...], Field(max_length=64, description="what it may do")]
+    secret_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="HMAC-SHA256 under the pepper")]
+    expires_at: AwareDatetime | None = None
+
+
+class CredentialRevoked(OperatorAct):
+    """A key opens nothing any more."""
+
+    credential_id: CredentialId
+    why: Words

@@ -62,7 +62,7 @@ def test_a_tenant_may_only_write_and_only_its_own_inbox(declared: dict[str, Topi
 def test_a_space_gives_topics_and_principals_of_their_own(declared: dict[str, Topic]) -> None:
     own = Roster.load().within("t1")
     assert not declared.keys() & {topic.name for topic in topics(own)}
-    assert set(principals(own)) & set(principals(Roster.load())) == {"agents", "operator"}
+    assert set(principals(own)) & set(principals(Roster.load())) == {"agents", "operator", "gateway"}
     assert log_topic(own.names[0]) == "carepact.t1-medicare.events.v1"
 
 
