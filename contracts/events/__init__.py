@@ -11,6 +11,7 @@ from contracts.events.claims import (
 )
 from contracts.events.enrollment import (
     EnrollmentChanged,
+    EnrollmentFileReceived,
     MemberDescribed,
     MemberLinked,
     MemberRetired,
@@ -51,6 +52,7 @@ from contracts.events.practice import (
     TermsAdopted,
 )
 from contracts.events.rejects import RejectRecorded
+from contracts.events.remittance import ClaimRemitted, PremiumPaid, RemittanceReceived
 from contracts.events.work import (
     DisabilityClaimChanged,
     EmploymentChanged,
@@ -85,6 +87,8 @@ MEMBER_FACTS: tuple[type[MemberFact], ...] = (
     EmploymentChanged,
     PaymentRemitted,
     PaymentReturned,
+    ClaimRemitted,
+    PremiumPaid,
 )
 BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     PracticeParticipationChanged,
@@ -95,6 +99,8 @@ BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     ContractAdopted,
     DayClosed,
     LogOpened,
+    EnrollmentFileReceived,
+    RemittanceReceived,
 )
 REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
 EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered)
@@ -127,6 +133,7 @@ __all__ = [
     "REQUESTS",
     "BroadcastFact",
     "ClaimLine",
+    "ClaimRemitted",
     "ClinicalFactRecorded",
     "ContractAdopted",
     "ContractAdoptionRequested",
@@ -136,6 +143,7 @@ __all__ = [
     "DisabilityClaimChanged",
     "EmploymentChanged",
     "EnrollmentChanged",
+    "EnrollmentFileReceived",
     "EproResponseReceived",
     "Event",
     "ExperienceSurveyReceived",
@@ -160,6 +168,7 @@ __all__ = [
     "PersonalDataRead",
     "PharmacyClaimReceived",
     "PracticeParticipationChanged",
+    "PremiumPaid",
     "PriorAuthorizationDecided",
     "PriorAuthorizationRequested",
     "ProfessionalClaimReceived",
@@ -169,6 +178,7 @@ __all__ = [
     "RejectDropped",
     "RejectRecorded",
     "RejectRetried",
+    "RemittanceReceived",
     "ReturnToWorkReported",
     "RiskArrangementSet",
     "RosterAttested",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.events.base import Code, Day, MemberFact, RecordId
+from contracts.events.base import BroadcastFact, Code, Day, MemberFact, RecordId
 
 Coverage = Literal[
     "part_a", "part_b", "part_d", "medicare_advantage", "dual", "esrd", "other_primary", "hospice", "plan"
@@ -35,6 +35,20 @@ class EnrollmentChanged(MemberFact):
     covered: bool = True
     code: Code | None = None
     reason: Code | None = None
+
+
+class EnrollmentFileReceived(BroadcastFact):
+    """A full enrollment file was read to its end. Members of its roster that it does not list have been missed by it.
+
+    Absence ends coverage only where it is repeated: two consecutive whole files of one roster that miss a member end
+    the member's coverage on the day of the first (`EnrollmentChanged`, reason `not_listed`). A file is not `whole`
+    when a member in it was refused, and then no absence is counted.
+    """
+
+    roster: Annotated[RecordId, Field(description="digest of sponsor, insurer and group, under the payer's key")]
+    file_on: Day
+    members: Annotated[int, Field(ge=0, description="listed in it, taken or refused")]
+    whole: bool
 
 
 class MemberLinked(MemberFact):
