@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from projections.batches import known_by
+
 LOG = re.compile(r"carepact\.(?P<payer>.+)\.events\.v1")
 PLACE = re.compile(r"(?:(?P<topic>[A-Za-z0-9._-]+)/)?(?P<partition>[0-9]+):(?P<offset>[0-9]+)")
 
@@ -55,14 +57,9 @@ class AsOf:
         """The positions this means in the database at hand."""
         if self.instant is None:
             return {(payer, partition): offset + 1 for payer, partition, offset in self.places}
-        rows = await connection.fetch(
-            """
-            SELECT payer, partition, min(log_offset) FILTER (WHERE known_at > $1) AS next_offset
-              FROM fact GROUP BY payer, partition
-            """,
-            self.instant,
-        )
-        return {(row["payer"], row["partition"]): row["next_offset"] for row in rows if row["next_offset"] is not None}
+        found = await known_by(connection, self.instant)
+        logs = {topic: match["payer"] for topic, _ in found if (match := LOG.fullmatch(topic))}
+        return {(logs[topic], partition): offset for (topic, partition), offset in found.items() if topic in logs}
 
 
 NOW = AsOf()

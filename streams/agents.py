@@ -19,8 +19,9 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from contracts.envelope import NAMESPACE, Fact
 from contracts.events import LogOpened
-from projections import store
+from projections import batches, store
 from projections.rows import Row
+from streams import chain
 from streams.codec import UnknownType, Unreadable, decode_record, digest_of
 from streams.connections import BROKEN
 from streams.folding import Folder, Poisoned, Stopped, is_data_error
@@ -51,6 +52,7 @@ class Item:
     offset: int
     known_at: int
     value: bytes
+    leaf: bytes
     fact: Fact | None = None
     unreadable: str = ""
     stop: str = ""
@@ -119,6 +121,7 @@ class ContractAgent:
         self._pool = pool
         self._careful = False
         self._interrupted = False
+        self._chains = chain.Chains()
         self._log = log.bind(payer=payer.name)
 
     async def open(self, partitions: Sequence[int]) -> None:
@@ -197,14 +200,35 @@ class ContractAgent:
                 rows = [(one.partition, one.member, one.offset, one.event_id, one.reason) for one in parks]
                 await store.park(connection, payer, rows)
             reached = _reached(items)
+            made = await self._chain(connection, held, items)
             if reached:
                 await store.advance(connection, CONSUMER, self.topic, reached)
         self.folder.commit()
+        self._chains.note(made)
         self._careful = self._careful and repeated > 0
         self._count(facts, rejects, repeated, parks)
         applied.next_offsets.update({p: at.next_offset for p, at in held.items()})
         applied.next_offsets.update({one.partition: one.next_offset for one in reached})
         self.after_commit(payer)
+
+    async def _chain(
+        self, connection: Any, held: Mapping[int, store.Position], items: Sequence[Item]
+    ) -> list[chain.Stretch]:
+        """Store what the records hash to behind those before them."""
+        by_partition: dict[int, list[tuple[int, int, bytes]]] = {}
+        for item in items:
+            by_partition.setdefault(item.partition, []).append((item.offset, item.known_at, item.leaf))
+        if not by_partition:
+            return []
+        stand = {partition: held[partition].next_offset for partition in by_partition}
+        chains = self._chains
+        if missing := chains.missing(stand):
+            ends = await batches.ends(connection, self.topic, {p: stand[p] for p in missing})
+            for p in missing:
+                chains.reached[p] = chain.Reached(stand[p], *ends.get(p, ()))
+        made = [chain.stretch(chains.reached[p], p, records) for p, records in by_partition.items()]
+        await batches.keep(connection, self.topic, [one.row for one in made])
+        return made
 
     async def _sift(self, connection: Any, items: Sequence[Item]) -> tuple[list[Fact], list[Row], int]:
         """Store the facts that are new; answers them, the rejects, and how many facts came before.
@@ -335,7 +359,7 @@ class ContractAgent:
         items = []
         for partition in sorted(records):
             for record in records[partition]:
-                item = Item(partition, record.offset, record.timestamp, record.value or b"")
+                item = Item(partition, record.offset, record.timestamp, record.value or b"", chain.leaf(record))
                 try:
                     item.fact = decode_record(
                         topic, partition, record.offset, record.timestamp, record.key, record.value

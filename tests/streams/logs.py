@@ -32,6 +32,7 @@ from contracts.events import (
     sealed_fields,
 )
 from contracts.roster import bundled_sheet, contract_digest
+from streams.codec import CONTENT_TYPE
 from streams.output import partition_of
 
 BREAST, FILL = "C50911", "00054016401"
@@ -46,6 +47,7 @@ class Record:
     timestamp: int
     key: bytes | None
     value: bytes
+    headers: tuple[tuple[str, bytes], ...] = (CONTENT_TYPE,)
 
 
 @dataclass
