@@ -1,8 +1,8 @@
 """Medicare's Enhancing Oncology Model: when an episode is valid, what is excluded, and the monthly payment.
 
 Modelled: eligibility (EOM 1.4), CAR-T (1.3), sub-type exclusions (1.5), attribution (1.7), expenditure of Parts A, B
-and D (1.8), and the MEOS payment with its months and its dual addition (2). Left out, and so named in the README:
-winsorisation, benchmark, target, performance-based payment and recoupment, quality. Figures: eom.toml.
+and D (1.8), and the MEOS payment with its months and its dual addition (2). A period's settlement is in
+settlement.py, benchmark.py, quality.py and eom_settlement.py. Figures: eom.toml.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from contracts import coverage
+from contracts.attribution import Attribution, attribute
 from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
-from contracts.episode import Calendar, Service, Window, at_risk_until, attribute
+from contracts.episode import Calendar, Service, Window, at_risk_until
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import FOREVER, add_days, cents
@@ -72,10 +73,14 @@ class EomClauses:
 
     def practice(self, window: Window) -> str:
         """EOM 1.7: the first practice seen, if it furnished a quarter of the visits; else plurality."""
-        return attribute(window, self._share(window.start))
+        if len(window.practices) <= 1:
+            return next(iter(window.practices), "")
+        return self.attribution(window).practice
 
-    def _share(self, start: str) -> Decimal:
-        return self.sheet.on("attribution_share", start).number
+    def attribution(self, window: Window) -> Attribution:
+        """EOM 1.7, with the step that decided and the visits of each practice."""
+        share = self.sheet.on("attribution_share", window.start)
+        return attribute(window, share.number, self.sheet.on("attribution_ties", window.start).value)
 
     def expenditure_cents(self, episode: Episode) -> int:
         """EOM 1.8: (A and B paid) / 0.98 + low-income subsidy + 80 % above the threshold + counted base of MEOS.

@@ -10,7 +10,7 @@ import ast
 from functools import cache
 from importlib.resources import files
 
-from contracts.roster import MAKERS, SHARED, SHEETS
+from contracts.roster import MAKERS, OWN, SHARED, SHEETS
 from contracts.trial import TRIALS
 
 STATEMENTS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -54,10 +54,10 @@ def _asked_for(contract: str) -> frozenset[str]:
 
 @cache
 def _modules(contract: str) -> tuple[str, ...]:
-    """The contract's own module and those that it imports, without what decides for every contract."""
+    """The contract's own modules and those that they import, without what decides for every contract."""
     if contract not in MAKERS:
         return ()
-    found, passed = [SHEETS[contract]], {*SHARED, "parts"}
+    found, passed = [SHEETS[contract], *OWN.get(contract, ())], {*SHARED, "parts", "roster"}
     for module in found:
         for node in ast.walk(_tree(module)):
             match node:

@@ -22,6 +22,10 @@ MAKERS: dict[str, Any] = {
 }
 FOLLOW_WORK = frozenset({employers.CONTRACT})
 OWN = {
+    eom.CONTRACT: (
+        "attribution", "benchmark", "cases", "eom_settlement", "exact", "gathering", "in_or_out", "meos_lines",
+        "quality", "reference_values", "settlement", "settlement_payments",
+    ),
     bcbs_sc.CONTRACT: ("care_fee",),
     employers.CONTRACT: (
         "care_fee", "employer_terms", "employment", "exact", "return_to_work", "savings", "work",

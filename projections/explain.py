@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from contracts.parts import ClaimRecord, Family, Unit, read_ref
+from contracts.claims import survivors
+from contracts.in_or_out import in_or_out
+from contracts.parts import ClaimRecord, Family, read_ref
+from contracts.units import FOREVER
 from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, position
 
 NOBODY = UUID(int=0)
+NO_END = (1 << 63) - 1
 _read_family = msgspec.msgpack.Decoder(Family).decode
 
 
-async def explain_payment(connection: Any, payment_id: str) -> dict[str, Any] | None:
-    """The payment's lines with their terms, the facts it rests on, and what became of it; None if there is none."""
+async def explain_payment(connection: Any, payment_id: str, as_of: AsOf = NOW) -> dict[str, Any] | None:
+    """The payment's lines with their terms, the facts it rests on, and what became of it by `as_of`; None if there was none."""
     row = await connection.fetchrow("SELECT * FROM payment WHERE payment_id = $1", _uuid(payment_id))
     if row is None:
+        return None
+    end = (await as_of.cut(connection)).get((row["payer"], row["partition"]), NO_END)
+    if row["log_offset"] >= end:
         return None
     event = msgspec.json.decode(row["event"])["data"]
     offsets = [fact["position"]["offset"] for fact in event["facts"]]
     digests = await _digests(connection, row, offsets)
-    reversed_by = await connection.fetchval("SELECT payment_id FROM payment WHERE reverses = $1", row["payment_id"])
+    reversed_by = await connection.fetchval(
+        "SELECT payment_id FROM payment WHERE payer = $1 AND member = $2 AND reverses = $3 AND log_offset < $4",
+        row["payer"], row["member"], row["payment_id"], end,
+    )  # fmt: skip
     return {
         "payment_id": str(row["payment_id"]),
         "amount_cents": row["amount_cents"],
@@ -88,21 +99,30 @@ async def _digests(connection: Any, row: Any, offsets: Iterable[int]) -> dict[in
     return {one["log_offset"]: one["digest"] for one in found}
 
 
-async def explain_episode(connection: Any, episode_id: str, as_of: AsOf = NOW) -> dict[str, Any] | None:
-    """The episode as it is, its versions, every claim of the member in or out and why, and the payments in force."""
+async def explain_episode(
+    connection: Any, episode_id: str, as_of: AsOf = NOW, on: date | None = None
+) -> dict[str, Any] | None:
+    """The episode as it is, its versions, every claim of the member in or out and why, and the payments in force.
+
+    All of it as known at `as_of`; with `on`, of claims and payments those for services through that day.
+    """
+    through = on.isoformat() if on else FOREVER
     found = [one async for one in episodes(connection, episode_id=str(_uuid(episode_id) or NOBODY), as_of=as_of)]
     if not found:
         return None
     (episode,) = found
+    at = episode["position"]
+    end = (await as_of.cut(connection)).get((episode["payer"], at["partition"]), NO_END)
     versions = await connection.fetch(
-        "SELECT * FROM episode WHERE episode_id = $1 ORDER BY version", UUID(episode["episode_id"])
-    )
-    paid = [one async for one in payments(connection, episode_id=episode["episode_id"], as_of=as_of)]
+        "SELECT * FROM episode WHERE episode_id = $1 AND from_offset < $2 ORDER BY version",
+        UUID(episode["episode_id"]), end,
+    )  # fmt: skip
+    paid = [one async for one in payments(connection, episode_id=episode["episode_id"], as_of=as_of, on=on)]
     gone = {one["reverses"] for one in paid if one["reverses"]}
     return {
         **episode,
         "versions": [_version(row) for row in versions],
-        "claims": await _claims(connection, episode),
+        "claims": await _claims(connection, episode, end, through),
         "payments": [one for one in paid if not one["reverses"] and one["payment_id"] not in gone],
         "payments_cents": sum(one["amount_cents"] for one in paid),
     }
@@ -122,7 +142,8 @@ def _version(row: Any) -> dict[str, Any]:
     }
 
 
-async def _claims(connection: Any, episode: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def _claims(connection: Any, episode: Mapping[str, Any], end: int, through: str) -> list[dict[str, Any]]:
+    """Every version of a claim that came before `end`, for services that began by the day `through`."""
     rows = await connection.fetch(
         "SELECT key, data, partition FROM state_part WHERE payer = $1 AND member = $2 AND kind = 'claim' ORDER BY key",
         episode["payer"],
@@ -131,9 +152,11 @@ async def _claims(connection: Any, episode: Mapping[str, Any]) -> list[dict[str,
     topic, partition = episode["position"]["topic"], episode["position"]["partition"]
     claims = []
     for row in rows:
-        family = _read_family(row["data"])
-        surviving = {(record, unit) for record, unit in family.surviving}
-        for index, record in enumerate(family.records):
+        records = [record for record in _read_family(row["data"]).records if record.ref[2] < end]
+        surviving = set(survivors(records))
+        for index, record in enumerate(records):
+            if first_day(record) > through:
+                continue
             counted = [unit for at, unit in enumerate(record.units) if (index, at) in surviving]
             event_id, kind, offset = read_ref(record.ref)
             inside, reason = in_or_out(record, counted, episode["started_on"], episode["ends_on"])
@@ -156,31 +179,11 @@ async def _claims(connection: Any, episode: Mapping[str, Any]) -> list[dict[str,
     return claims
 
 
-def in_or_out(record: ClaimRecord, counted: list[Unit], start: str, end: str) -> tuple[bool, str]:
-    """Whether a version of a claim counts in the days from `start` to `end`, and why."""
-    if record.action == "void":
-        return False, "a void takes another version away and counts for nothing itself"
-    if record.note:
-        return False, record.note
-    if not counted:
-        silent = not any(unit.counts for unit in record.units)
-        return False, "every line is denied" if silent else "voided or replaced by a later version"
-    days = sorted({day for unit in counted for day in _days(unit)})
-    if not days:
-        return False, "names no day and no amount that the contract counts"
-    inside = [day for day in days if start <= day <= end]
-    if inside:
-        return True, f"service on {inside[0]} is within {start} to {end}"
-    if days[-1] < start:
-        return False, f"service on {days[-1]} is before the episode began on {start}"
-    if days[0] > end:
-        return False, f"service on {days[0]} is after the episode ended on {end}"
-    return False, f"services on {days[0]} to {days[-1]} are all outside {start} to {end}"
-
-
-def _days(unit: Unit) -> Iterable[str]:
-    yield from (item[2][:10] for item in unit.evidence)
-    yield from (item[0] for item in unit.spend)
+def first_day(record: ClaimRecord) -> str:
+    """The first day of service that a version of a claim names, or the day it took effect."""
+    days = [item[2][:10] for unit in record.units for item in unit.evidence]
+    days += [item[0] for unit in record.units for item in unit.spend]
+    return min(days, default=record.effective_on)
 
 
 def _uuid(text: str) -> UUID | None:

@@ -13,9 +13,10 @@ import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
 from carepact.telling import ILLUSTRATIVE, dollars, tell_episode, tell_payment
+from contracts.in_or_out import in_or_out
 from contracts.parts import ClaimRecord, Unit
 from projections.episodes import episodes
-from projections.explain import explain_episode, explain_payment, in_or_out
+from projections.explain import explain_episode, explain_payment
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf, applied
 from tests.streams.logs import Log, population

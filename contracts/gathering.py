@@ -1,0 +1,398 @@
+"""What a settlement rests on: each member's facts read once, and the episodes they come to at a cut.
+
+The fold decides after every fact; a settlement asks only what stands at the end, so evidence is collected first and
+judged once. What an episode is does not depend on the order in which claims came, so both come to the same; a test
+holds them equal. Beside the fold's evidence this keeps what only a settlement asks: which part of the program paid,
+what each therapy cost, admissions and emergency visits for complications, stage and markers, and why each claim is in
+an episode or not. Facts of one id are to be given once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts import coverage
+from contracts.attribution import Attribution, attribute
+from contracts.cases import Case, Claimed
+from contracts.claims import survivors
+from contracts.clauses import Clauses
+from contracts.decision import CLAIMS, performance_period
+from contracts.envelope import Fact, episode_id
+from contracts.episode import Window, cancer_type, chain, gather, spend_of
+from contracts.evidence import CodeSets, of_claim
+from contracts.fold import Fold, NotAdopted, OtherBuild
+from contracts.in_or_out import in_or_out
+from contracts.meos_lines import monthly_lines
+from contracts.parts import Adoption, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
+from contracts.reference_values import References
+from contracts.roster import MAKERS, contract_digest, fold_for
+from contracts.terms import TermSheet
+from contracts.units import FOREVER, add_days
+
+PROFESSIONAL, INSTITUTIONAL, PHARMACY = (
+    f"carepact.{name}ClaimReceived.v1" for name in ("Professional", "Institutional", "Pharmacy")
+)
+TIES = "latest_visit last_digit"
+YES = frozenset({"yes", "true", "positive", "LA6576-8"})
+ADMISSION, EMERGENCY = "admission", "emergency"
+SHORT_TERM = (("0001", "0879"), ("1300", "1399"))
+"""Last four of a hospital's CCN: short-term acute, and critical access (OCM methodology)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A sheet compiled for gathering."""
+
+    terms: TermSheet
+    clauses: Clauses
+    codes: CodeSets
+    emergency: frozenset[str]
+    complications: dict[str, str]
+
+    @classmethod
+    def of(cls, contract: str, sheet: Sheet) -> Rules:
+        """Of an adopted sheet; a sheet without the value sets of quality knows no emergency visit."""
+        terms = TermSheet(sheet.content)
+        sets = sheet.content["value_sets"]
+        emergency = frozenset(terms.codes("emergency")) if "emergency" in sets else frozenset()
+        complications = terms.codes("complications") if "complications" in sets else {}
+        return cls(terms, MAKERS[contract](terms), CodeSets(terms), emergency, complications)
+
+    def attribution(self, window: Window) -> Attribution:
+        """Whose the episode is; a sheet that names no ties breaks them as OCM did."""
+        share = self.terms.on("attribution_share", window.start).number
+        named = "attribution_ties" in self.terms.content["terms"]
+        return attribute(window, share, self.terms.on("attribution_ties", window.start).value if named else TIES)
+
+    def complication(self, diagnoses: tuple[str, ...]) -> bool:
+        """EOM-1: one of the ten conditions as the main diagnosis, or as another one beside a main one of cancer."""
+        if not diagnoses:
+            return False
+        named = diagnoses if self.codes.cancer(diagnoses[0]) else diagnoses[:1]
+        return any(code[:n] in self.complications for code in named for n in (3, 4, 5, 6))
+
+
+Stay = tuple[str, str]
+"""(admission or emergency, its day): for a complication of therapy (EOM-1)."""
+
+
+@dataclass(slots=True)
+class Detail:
+    """What a settlement asks of a claim's record: who was paid, therapies as [line, code, day, A and B, LIS, above]."""
+
+    component: str
+    drugs: list[tuple[int, str, str, int, int, int]] = field(default_factory=list)
+    stay: Stay | None = None
+
+
+@dataclass(slots=True)
+class Dossier:
+    """One member's facts as far as read."""
+
+    member: Member
+    details: dict[int, Detail] = field(default_factory=dict)
+    clinical: dict[str, tuple[str, str, str, Ref]] = field(default_factory=dict)
+    failed: str = ""
+
+
+class Gatherer:
+    """One partition of a payer's log, read in order; afterwards `cases` are its episodes as of the last fact."""
+
+    def __init__(self, payer: str, contract: str, partition: int) -> None:
+        self.payer = payer
+        self.contract = contract
+        self.partition = partition
+        self._fold: Fold = fold_for(contract, payer, Adoption())
+        self._rules: dict[str, Rules] = {}
+        self._dossiers: dict[str, Dossier] = {}
+
+    @property
+    def adoption(self) -> Adoption:
+        """What the partition has adopted."""
+        return self._fold.adoption
+
+    @property
+    def failed(self) -> list[str]:
+        """Members whose facts could not be read by the contract; their episodes are not known."""
+        return sorted(token for token, dossier in self._dossiers.items() if dossier.failed)
+
+    def take(self, fact: Fact) -> None:
+        """The next fact."""
+        if not fact.member:
+            self._fold.adopt(fact)
+            return
+        dossier = self._dossiers.get(fact.member)
+        if dossier is None:
+            dossier = self._dossiers[fact.member] = Dossier(Member(self.payer, self.partition, fact.member))
+        if fact.plan and not dossier.member.head.plan:
+            dossier.member.head.plan = fact.plan
+        try:
+            self._evolve(dossier, fact)
+        except (NotAdopted, OtherBuild):
+            raise
+        except Exception as error:  # the live fold parks such a member; here it is told
+            dossier.failed = type(error).__name__
+
+    def rules(self, plan: str) -> Rules:
+        """The rules adopted for a plan so far."""
+        sheet = self.adoption.sheets.get(plan) or self.adoption.sheets.get("")
+        if sheet is None:
+            raise NotAdopted(f"{self.payer}: no terms of {self.contract} are adopted")
+        if sheet.digest not in self._rules:
+            self._rules[sheet.digest] = Rules.of(self.contract, sheet)
+        return self._rules[sheet.digest]
+
+    def _evolve(self, dossier: Dossier, fact: Fact) -> None:
+        member, data, ref = dossier.member, fact.data, ref_to(fact.fact_id, fact.type, fact.offset)
+        head = member.head
+        match fact.type:
+            case kind if kind in CLAIMS:
+                rules = self.rules(fact.plan)
+                record = of_claim(fact, rules.codes, rules.clauses.services, rules.clauses.medicare)
+                member.families.setdefault(data.family, Family()).records.append(record)
+                dossier.details[fact.offset] = detail(fact.type, data, rules)
+            case "carepact.EnrollmentChanged.v1":
+                span = Span(data.from_on.isoformat(), _through(data.through_on), data.code or "", ref)
+                spans = head.coverage.get(data.coverage, [])
+                head.coverage[data.coverage] = coverage.overlay(spans, span, data.covered)
+            case "carepact.MemberDescribed.v1":
+                head.birth_year, head.sex = data.birth_year or head.birth_year, data.sex or head.sex
+                if data.died_on:
+                    head.died_on, head.died_ref = data.died_on.isoformat(), ref
+            case "carepact.MemberRetired.v1":
+                head.retired = True
+            case "carepact.ClinicalFactRecorded.v1":
+                if data.status == "entered_in_error":
+                    dossier.clinical.pop(data.record_id, None)
+                else:
+                    dossier.clinical[data.record_id] = (data.observed_on.isoformat(), data.element, data.value, ref)
+
+    # -- at the cut ------------------------------------------------------------------------------------------------
+
+    def cases(self, references: References) -> Iterator[Case]:
+        """The episodes of every member, and the monthly lines billed outside any; a member's facts are let go of."""
+        digest = self.adoption.contract_digest
+        if digest != contract_digest(self.contract):
+            raise OtherBuild(f"{self.payer}: the log's clauses of {self.contract} are {digest[:12]}, not this build's")
+        while self._dossiers:
+            token, dossier = self._dossiers.popitem()
+            if dossier.failed or dossier.member.head.retired:
+                continue
+            yield from self._cases(token, dossier, self.rules(dossier.member.head.plan), references)
+
+    def _cases(self, token: str, dossier: Dossier, rules: Rules, references: References) -> Iterator[Case]:
+        member, clauses = dossier.member, rules.clauses
+        counted = _count(member)
+        starts = chain(member, clauses.calendar, "")
+        seen: set[str] = set()
+        stays = [dossier.details[member.families[name].records[at].ref[2]].stay for name, at in counted]
+        before = ""
+        for start in starts:
+            end = clauses.calendar.ends_on(start)
+            name = episode_id(self.payer, member.head.plan, self.contract, token, start)
+            window = gather(member, start, end)
+            case = self._case(name, dossier, window, rules, before, stays)
+            _spending(case, dossier, counted, rules, references)
+            seen |= window.services.keys()
+            before = end
+            yield case
+        outside = [key for month in member.months.values() for key in month.services if key not in seen]
+        if outside:
+            yield self._outside(member, outside)
+
+    def _case(
+        self, name: str, dossier: Dossier, window: Window, rules: Rules, before: str, stays: list[Stay | None]
+    ) -> Case:
+        member, clauses = dossier.member, rules.clauses
+        head, start, end = member.head, window.start, window.end
+        cancer = cancer_type(member, window, clauses.calendar.lookback_days)
+        judgement = clauses.judge(member, window, cancer)
+        attribution = rules.attribution(window)
+        episode = Episode(name, start, end, practice=attribution.practice, spend=spend_of(member, start, end))
+        dues = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
+        for due in dues:
+            episode.owed[f"{due.kind}|{due.period}"] = Owed(
+                "", due.kind, due.period, due.amount_cents, due.practice, due.effective_on, due.basis, []
+            )
+        died = head.died_on if head.died_on and head.died_on <= end else ""
+        spread, marker = _clinical(dossier, end)
+        source, opening = window.opened_by
+        case = Case(
+            name, member.token, member.partition, head.plan, start, end, performance_period(start), cancer,
+            judgement.status, judgement.void_reason, judgement.exclusion, source, opening, attribution,
+            coverage.on(self.adoption.practices.get(attribution.practice), start) is not None,
+        )  # fmt: skip
+        case.cancers = tuple(sorted(window.cancers.items(), key=lambda one: (-one[1], one[0])))
+        case.expenditure_cents = clauses.expenditure_cents(episode)
+        case.meos = monthly_lines(member, window, judgement, attribution.practice, dues, self.adoption)
+        case.meos_months = len(dues)
+        case.died_on, case.ever_metastatic, case.her2_positive = died, spread, marker
+        case.sex, case.age = head.sex, int(start[:4]) - head.birth_year if head.birth_year else 0
+        dual, part_d = (coverage.on(head.coverage.get(kind), start) for kind in ("dual", "part_d"))
+        case.dual_code, case.part_d = dual.code if dual else "", part_d is not None
+        case.therapy_before = _therapy_before(member, start)
+        case.follows = before
+        _outcomes(case, member, rules, stays)
+        return case
+
+    def _outside(self, member: Member, keys: list[str]) -> Case:
+        """Monthly lines that no episode covers, as a case without an episode, which has no period of its own."""
+        case = Case("", member.token, member.partition, member.head.plan)
+        case.meos = monthly_lines(member, None, None, "", [], self.adoption, keys)
+        return case
+
+
+def detail(kind: str, data: Any, rules: Rules) -> Detail:
+    """What is kept of a claim for settlements."""
+    if kind == PHARMACY:
+        found = Detail("part_d")
+        if data.ndc and data.ndc[:9] in rules.codes.therapy_ndc9:
+            day, above = data.filled_on.isoformat(), data.above_threshold_cents
+            found.drugs.append((1, data.ndc[:9], day, 0, data.low_income_subsidy_cents, above))
+        return found
+    if kind == PROFESSIONAL:
+        found = Detail("dmepos" if data.supplier == "dmepos" else "physician")
+        for line in data.lines:
+            if line.code in rules.codes.therapy_hcpcs:
+                paid = line.paid_cents if line.standardized_cents is None else line.standardized_cents
+                found.drugs.append((line.line, line.code, line.service_on.isoformat(), paid, 0, 0))
+        return found
+    found = Detail(data.setting)
+    found.drugs = _outpatient_drugs(data, rules)
+    if rules.complication(data.diagnoses):
+        if data.setting == "inpatient" and _short_term(data.facility):
+            found.stay = ADMISSION, (data.admitted_on or data.from_on).isoformat()
+        elif data.setting == "outpatient" and any(line.revenue_center in rules.emergency for line in data.lines):
+            found.stay = EMERGENCY, data.from_on.isoformat()
+    return found
+
+
+def _outpatient_drugs(data: Any, rules: Rules) -> list[tuple[int, str, str, int, int, int]]:
+    """Therapies of a facility's claim. It is paid as a whole: a line's part is by charges, rounded down to a cent."""
+    paid = data.paid_cents if data.standardized_cents is None else data.standardized_cents
+    charged = sum(line.charge_cents or 0 for line in data.lines)
+    return [
+        (0, line.code, line.service_on.isoformat(), paid * (line.charge_cents or 0) // charged if charged else 0, 0, 0)
+        for line in data.lines
+        if line.code in rules.codes.therapy_hcpcs
+    ]
+
+
+def _short_term(facility: str | None) -> bool:
+    """Whether a hospital is short-term acute or critical access; one without a CCN is taken to be."""
+    if facility is None or len(facility) != 6:
+        return True
+    return any(first <= facility[2:] <= last for first, last in SHORT_TERM)
+
+
+def _count(member: Member) -> dict[tuple[str, int], list[Unit]]:
+    """Put what counts of all claims into the member's months; the units that count, by family and record."""
+    head, counted = member.head, defaultdict[tuple[str, int], list[Unit]](list)
+    for name, family in member.families.items():
+        for record, at in survivors(family.records):
+            unit = family.records[record].units[at]
+            counted[name, record].append(unit)
+            for bucket, of, key, value in unit.evidence:
+                getattr(_month(member, of), bucket)[key] = value
+                if bucket in ("triggers", "fills"):
+                    days = head.therapy_days if bucket == "triggers" else head.fills
+                    days[key[:10]] = days.get(key[:10], 0) + 1
+            for day, *amounts in unit.spend:
+                spend = _month(member, day[:7]).spend
+                held = spend.get(day, [0, 0, 0, 0])
+                spend[day] = [a + b for a, b in zip(held, [*amounts, 0, 0, 0, 0][:4], strict=True)]
+    return counted
+
+
+def _month(member: Member, name: str) -> Month:
+    month = member.months.get(name)
+    if month is None:
+        month = member.months[name] = Month()
+    return month
+
+
+def _clinical(dossier: Dossier, through: str) -> tuple[bool | None, bool | None]:
+    """(ever metastatic, HER2 positive) as recorded by the episode's end; None: not known."""
+    spread = [value in YES for day, element, value, _ in dossier.clinical.values()
+              if element == "ever_metastatic" and day <= through]  # fmt: skip
+    markers = [(day, name, value) for name, (day, element, value, _) in dossier.clinical.items()
+               if element == "her2" and day <= through]  # fmt: skip
+    return any(spread) if spread else None, max(markers)[2] in YES if markers else None
+
+
+def _therapy_before(member: Member, start: str) -> str:
+    """The last day of therapy before an episode; ''."""
+    days = [day for days in (member.head.therapy_days, member.head.fills) for day in days if day < start]
+    return max(days, default="")
+
+
+def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay | None]) -> None:
+    """EOM-1 to EOM-3: what the claims show of the episode."""
+    terms = rules.terms
+    start, end = case.started_on, case.ends_on
+    if not rules.clauses.medicare or not case.included:
+        return
+    given = sorted(day for day in member.head.therapy_days if start <= day <= min(end, case.died_on or FOREVER))
+    case.outpatient_therapy = bool(given)
+    within = int(terms.on("quality_follow_up_days", start).number)
+    for stay in stays:
+        if stay is not None and any(day <= stay[1] <= add_days(day, within) for day in given):
+            case.admission |= stay[0] == ADMISSION
+            case.emergency |= stay[0] == EMERGENCY
+    if case.died_on:
+        last = int(terms.on("quality_last_days", start).number)
+        first = add_days(case.died_on, 1 - last)
+        case.therapy_at_end = any(
+            first <= day <= case.died_on for days in (member.head.therapy_days, member.head.fills) for day in days
+        )
+        least = int(terms.on("quality_hospice_days", start).number)
+        spans = member.head.coverage.get("hospice") or []
+        latest = max((span for span in spans if span.start <= case.died_on), key=lambda s: s.start, default=None)
+        case.hospice = (
+            latest is not None and latest.through >= case.died_on and add_days(latest.start, least) <= case.died_on
+        )
+
+
+def _spending(
+    case: Case, dossier: Dossier, counted: dict[tuple[str, int], list[Unit]], rules: Rules, references: References
+) -> None:
+    """Each claim in or out of the episode and why, spending by component, and what novel drugs cost."""
+    components: dict[str, int] = defaultdict(int)
+    for name, family in sorted(dossier.member.families.items()):
+        for at, record in enumerate(family.records):
+            units = counted.get((name, at), [])
+            told = dossier.details[record.ref[2]]
+            drug_lines = {line for line, *_ in told.drugs} if told.component in ("physician", "dmepos") else set()
+            cents = 0
+            for unit in units:
+                for day, *amounts in unit.spend:
+                    if case.started_on <= day <= case.ends_on:
+                        cents += sum(amounts[:3])
+                        if told.component == "part_d":
+                            components["part_d_subsidy"] += amounts[1]
+                            components["part_d_above"] += amounts[2]
+                        else:
+                            component = "part_b_drugs" if unit.line in drug_lines else told.component
+                            components[component] += amounts[0]
+            lines = {unit.line for unit in units}
+            for line, code, day, a_and_b, subsidy, above in told.drugs:
+                if line in lines and case.started_on <= day <= case.ends_on and _novel(references, case, code, day):
+                    case.novel = tuple(
+                        held + more for held, more in zip(case.novel, (a_and_b, subsidy, above), strict=True)
+                    )  # fmt: skip
+            inside, reason = in_or_out(record, units, case.started_on, case.ends_on)
+            case.claims.append(Claimed(record.claim_id, name, record.action, inside, reason, cents, record.ref))
+    case.components = {name: cents for name, cents in sorted(components.items()) if cents}
+
+
+def _novel(references: References, case: Case, code: str, day: str) -> bool:
+    """EOM 3.6: whether the payer names the drug as novel for the cancer on the day."""
+    found = references.known("novel_drug", f"{case.cancer_type}/{code}", day)
+    return found is not None and found.value.number != 0
+
+
+def _through(day: Any) -> str:
+    return FOREVER if day is None else str(day.isoformat())
