@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": "carepact.generate.command:generate_command",
     "publish": "carepact.publish_commands:app",
     "close-day": "carepact.publish_commands:app",
+    "keys": "carepact.key_commands:app",
     "rejects": "carepact.reject_commands:app",
     "parked": "carepact.parked_commands:app",
     "episodes": "carepact.read_commands:app",
@@ -36,10 +37,11 @@ COMMANDS = {
     "bench": "bench.command:app",
     "worker": "carepact.worker_command:worker",
     "calendar": "carepact.calendar_command:calendar",
+    "gateway": "carepact.gateway_command:gateway",
 }
 """Each command and where it is: a function, or a Typer that is the command or has it."""
 
-HIDDEN = {"worker", "calendar"}
+HIDDEN = {"worker", "calendar", "gateway"}
 
 
 class Commands(TyperGroup):

@@ -19,6 +19,7 @@ from carepact.local import running
 from carepact.local.calendar import Calendar
 from carepact.local.doctor import examine
 from carepact.local.errors import PlatformError, Refused
+from carepact.local.gateway import Gateway
 from carepact.local.platform import LocalPlatform
 from carepact.local.status import all_up, status
 from carepact.local.waiting import wait
@@ -36,24 +37,32 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 def up_command(
     home: Home = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes of the contract agents.")] = 1,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="The gateway's port; a home keeps the one it chose.", show_default=False),
+    ] = None,
+    gateway: Annotated[bool, typer.Option(help="Serve HTTP too.")] = True,
     close_days: Annotated[bool, typer.Option(help="Close each payer's days as they pass, in its time zone.")] = False,
     detach: Annotated[bool, typer.Option(help="Return when all is ready, and leave it running.")] = False,
     ready_descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Start the platform and keep it running until Ctrl-C, SIGTERM, or the end of the process that started it.
 
-    Example: carepact up --workers 2 --detach
+    Example: carepact up --workers 2 --port 8080 --detach
     """
     with reported(ready_descriptor):
         settings = settings_of(home)
         if detach:
-            running.up_detached(settings, workers, close_days=close_days)
+            words = ["--close-days"] if close_days else []
+            words += ["--port", str(port)] if port else []
+            running.up_detached(settings, workers, words if gateway else [*words, "--no-gateway"])
             say(f"carepact runs in {settings.home_folder}; stop it with `carepact down`")
             return
         to_stderr()
         platform = LocalPlatform(
             settings=settings,
             workers=workers,
+            gateway=gateway_of(settings, port) if gateway else None,
             more_parts=[Calendar(settings.home_folder)] if close_days else [],
             prepared=lambda: _adopt(settings),
         )
@@ -61,7 +70,8 @@ def up_command(
         def ready() -> None:
             running.tell(ready_descriptor, 0)
             said = platform.home.state()
-            say(f"ready: Kafka at {said['kafka']['bootstrap']}, PostgreSQL at {said['postgres']['dsn']}")
+            served = f", HTTP at {said['gateway']['url']}" if gateway else ""
+            say(f"ready: Kafka at {said['kafka']['bootstrap']}, PostgreSQL at {said['postgres']['dsn']}{served}")
 
         code = asyncio.run(running.up(platform, with_parent=ready_descriptor is None, ready=ready))
     raise typer.Exit(code)
@@ -80,6 +90,12 @@ def setup_command(home: Home = None) -> None:
         to_stderr()
         asyncio.run(_start_and_stop(LocalPlatform(settings=settings, prepared=lambda: _adopt(settings))))
         say("both stores are set up")
+
+
+def gateway_of(settings: Settings, port: int | None = None) -> Gateway:
+    """The gateway's process as a part of the platform."""
+    tls = settings.gateway_tls is not None
+    return Gateway(settings.home_folder, settings.gateway_host, port or settings.gateway_port, tls=tls)
 
 
 async def _adopt(settings: Settings) -> None:
@@ -176,6 +192,8 @@ def _show(document: dict[str, Any]) -> None:
         print(f"{part:<9} {'up  ' if document[part]['up'] else 'DOWN'} {document[part][address] or '-'}")
     for number, worker in enumerate(document["workers"]):
         print(f"worker {number:<2} {'up  ' if worker['up'] else 'DOWN'} pid {worker['pid']}")
+    if url := document["gateway"]["url"]:
+        print(f"{'gateway':<9} {'up  ' if document['gateway']['up'] else 'DOWN'} {url}")
     for agent in document["agents"]:
         lag = "unknown" if agent["lag"] is None else f"{agent['lag']} records behind"
         print(f"{agent['payer']:<14} {agent['partitions']} partitions, {lag}")

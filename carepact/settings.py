@@ -46,6 +46,14 @@ class Settings(BaseSettings):
     kafka_jars: Path | None = None  # a folder that has the broker's jars
     partitions: Annotated[int | None, Field(ge=1, le=1000)] = None  # of each log, when it is made
     roster: Path | None = None
+    gateway_host: str = "127.0.0.1"  # the address that the gateway listens on
+    gateway_port: Annotated[int | None, Field(ge=1, le=65_535)] = None
+    gateway_tls_certificate: Path | None = None  # with its chain; both, or plain HTTP
+    gateway_tls_key: Path | None = None
+    gateway_oidc: Path | None = None  # a TOML file of trusted issuers
+    gateway_body_bytes: Annotated[int, Field(ge=1_000)] = 32_000_000
+    gateway_file_bytes: Annotated[int, Field(ge=1_000)] = 8_000_000_000
+    gateway_requests_per_second: Annotated[float, Field(gt=0)] = 100  # of one caller
 
     @property
     def home_folder(self) -> Home:
@@ -83,6 +91,14 @@ class Settings(BaseSettings):
         """Partitions of each log: as asked, else as this home's logs were made, else four."""
         chosen: int | None = self.home_folder.choices().get("partitions")
         return self.partitions or chosen or PARTITIONS
+
+    @property
+    def gateway_tls(self) -> tuple[Path, Path] | None:
+        """Certificate and key, if the gateway serves by TLS."""
+        certificate, key = self.gateway_tls_certificate, self.gateway_tls_key
+        if bool(certificate) != bool(key):
+            raise Refused("CAREPACT_GATEWAY_TLS_CERTIFICATE and CAREPACT_GATEWAY_TLS_KEY go together")
+        return (certificate.expanduser(), key.expanduser()) if certificate and key else None
 
     def load_roster(self) -> Roster:
         """The roster file in force; `Refused` names one that cannot be read."""

@@ -91,6 +91,11 @@ class LogWriter:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    async def answers(self) -> None:
+        """Return when a broker answers; `KafkaError` when none does."""
+        assert self._producer is not None, "not started"
+        await self._producer.client.fetch_all_metadata()
+
     async def partitions(self, topic: Topic) -> int:
         """How many partitions the topic has, which must be as declared."""
         assert self._producer is not None, "not started"

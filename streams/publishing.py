@@ -11,7 +11,7 @@ import asyncio
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -114,11 +114,21 @@ class Publisher:
 
     async def publish_chunk(self, items: Sequence[Read]) -> list[Admitted | Reject]:
         """Take in a few items; answers what became of them, all of it written when this returns."""
+        answers = self.admit(items)
+        await self.write(answers)
+        return answers
+
+    def admit(self, items: Sequence[Read]) -> list[Admitted | Reject]:
+        """What is to be written of a few items. This computes, and waits for the key store; nothing else."""
+        self.published.read += sum(item.rows for item in items)
+        return self._door.admit(items, self._submission)
+
+    async def write(self, answers: Sequence[Admitted | Reject], known: Container[int] = ()) -> None:
+        """Write what was admitted. `known` are places in `answers` whose records the log has already."""
         published = self.published
-        published.read += sum(item.rows for item in items)
-        answers = self._door.admit(items, self._submission)
-        records = [answer for answer in answers if isinstance(answer, Admitted)]
+        records = [answer for n, answer in enumerate(answers) if isinstance(answer, Admitted) and n not in known]
         rejects = [answer for answer in answers if isinstance(answer, Reject)]
+        published.duplicate += sum(a.rows for n, a in enumerate(answers) if isinstance(a, Admitted) and n in known)
         for record, position in zip(records, await self._writer.write(log_topic(self._payer), records), strict=True):
             published.produced.setdefault(position.partition, Produced()).add(position.offset, record.rows)
             published.accepted += record.rows
@@ -130,7 +140,6 @@ class Publisher:
             published.last_reject = max(published.last_reject, *(position.offset for position in positions))
             published.rejects += len(rejects)
             published.rejected += sum(reject.rows for reject in rejects)
-        return answers
 
 
 async def settle(connection: Any, payer: str, published: Published) -> Published:
@@ -155,7 +164,7 @@ async def settle(connection: Any, payer: str, published: Published) -> Published
             ours = [row[0] for row in refused if row[0] in rows]
             rejected += sum(rows[offset] for offset in ours)
             rejects += len(ours)
-    published.duplicate = published.accepted - accepted - rejected
+    published.duplicate += published.accepted - accepted - rejected
     published.accepted = accepted
     published.rejected += rejected
     published.rejects += rejects

@@ -70,9 +70,7 @@ class RejectBook:
     def record(self, reject: Reject, plan: str = "", shift_years: int = 0) -> RejectRecord:
         """The event of a reject, its raw bytes sealed, and before them the header that they need."""
         place = reject.place
-        raw = hmac.digest(self._key, reject.raw, hashlib.sha256).hex()
-        named = "|".join((self._payer, plan, place.file, str(place.line), place.field, reject.code, raw))
-        reject_id = str(uuid5(NAMESPACE, f"reject|{named}"))
+        reject_id = self.reject_id(reject, plan)
         kept = reject.raw[: KEPT_BYTES_MAX - len(reject.head)]
         event = RejectRecorded(
             reject_id=reject_id,
@@ -104,6 +102,13 @@ class RejectBook:
         envelope |= {"sealed": self._seal(reject.head + kept, reject_id)} if kept else {}
         data = event.model_dump_json(exclude_defaults=True).encode()
         return RejectRecord(0, b"", orjson.dumps(envelope | {"data": orjson.Fragment(data)}))
+
+    def reject_id(self, reject: Reject, plan: str = "") -> str:
+        """The id that a reject has: the same bytes, refused for the same reason at the same place, are one."""
+        place = reject.place
+        raw = hmac.digest(self._key, reject.raw, hashlib.sha256).hex()
+        named = "|".join((self._payer, plan, place.file, str(place.line), place.field, reject.code, raw))
+        return str(uuid5(NAMESPACE, f"reject|{named}"))
 
     def raw(self, value: bytes) -> bytes:
         """The raw bytes that a record of the topic keeps."""

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 
 from carepact.local import database, jars
 from carepact.local.errors import Refused
+from carepact.local.gateway import Gateway
 from carepact.local.kafka import Kafka
 from carepact.local.opening import log_opened
 from carepact.local.postgres import AGENT, OWNER, READER, SUPER, Postgres
@@ -50,6 +51,7 @@ class LocalPlatform:
         roster: Roster | None = None,
         opening: Opening | None = log_opened,
         settings: Settings | None = None,
+        gateway: Gateway | None = None,
         more_parts: Sequence[Part] = (),
         prepared: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -61,6 +63,8 @@ class LocalPlatform:
         self.kafka: Kept | None = None
         self.postgres: Kept | None = None
         self.workers: list[Kept] = []
+        self.gateway: Kept | None = None
+        self._gateway = gateway
         self._worker_count, self._opening, self._more_parts = workers, opening, more_parts
         self._prepared = prepared
         self._kept: list[Kept] = []
@@ -90,7 +94,9 @@ class LocalPlatform:
             if self._prepared is not None:
                 await self._prepared()
             self.workers = [self._keep(Worker(self.home, index)) for index in range(self._worker_count)]
-            for kept in (*self.workers, *[self._keep(part) for part in self._more_parts]):
+            self.gateway = self._keep(self._gateway) if self._gateway else None
+            beside = [self.gateway] if self.gateway else []
+            for kept in (*self.workers, *beside, *[self._keep(part) for part in self._more_parts]):
                 await kept.start()
             self._ready = True
             self._say()
@@ -211,6 +217,7 @@ class LocalPlatform:
                 "kafka": self._said(self.kafka) | {"bootstrap": self._bootstrap()},
                 "postgres": self._said(self.postgres) | {"dsn": Postgres(self.home).shown_dsn},
                 "workers": [self._said(worker) for worker in self.workers],
+                "gateway": self._said(self.gateway) | {"url": self._gateway.url if self._gateway else None},
             }
         )
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -58,10 +58,10 @@ async def _until_orphaned(stop: Callable[[str], None]) -> None:
         stop("the process that started this one has ended")
 
 
-def up_detached(settings: Settings, workers: int, *, close_days: bool = False) -> None:
+def up_detached(settings: Settings, workers: int, options: Sequence[str] = ()) -> None:
     """Start a supervisor in the background and return when all is ready; what it refuses is raised here.
 
-    What must be fetched is fetched first, where its progress can be seen.
+    `options` are further ones of `carepact up`. What must be fetched is fetched first, where its progress can be seen.
     """
     home = settings.home_folder
     home.make()
@@ -69,7 +69,7 @@ def up_detached(settings: Settings, workers: int, *, close_days: bool = False) -
         jars.class_path(settings.kafka_jars, settings.maven)
     reading, writing = os.pipe()
     words = [sys.executable, "-m", "carepact.platform_commands", "up", "--home", str(home), "--workers", str(workers)]
-    words += ["--close-days"] if close_days else []
+    words += options
     with (home.logs / "supervisor.log").open("ab") as printed:
         subprocess.Popen(
             [*words, "--ready-descriptor", str(writing)],

@@ -121,7 +121,7 @@ async def status(settings: Settings) -> dict[str, Any]:
             {"payer": topic.payer, "partitions": topic.partitions, "lag": lag.get(topic.name)} for topic in logs
         ],
         **{name: found[name] if found is not None else None for name in COUNTED},
-        "gateway": {"url": None},
+        "gateway": {name: said.get("gateway", {}).get(name) for name in ("pid", "up", "url")},
         "supervisor": said.get("supervisor", {"pid": None, "started_at": None}),
     }
 
@@ -129,7 +129,10 @@ async def status(settings: Settings) -> dict[str, Any]:
 def all_up(document: Mapping[str, Any]) -> bool:
     """Whether every part that was started is up."""
     return bool(
-        document["kafka"]["up"] and document["postgres"]["up"] and all(worker["up"] for worker in document["workers"])
+        document["kafka"]["up"]
+        and document["postgres"]["up"]
+        and all(worker["up"] for worker in document["workers"])
+        and document["gateway"]["up"] is not False
     )
 
 

@@ -1,0 +1,164 @@
+"""Who calls, and what a caller may do.
+
+A credential names its holder: a role, and for payers and employers the payer and plan whose data it is. Nothing in a
+path or a body can name another. A route declares its rule in its signature, and the app refuses to be made with a
+route that has none:
+
+    @router.get("/v1/things")
+    async def things(caller: Annotated[Principal, Depends(needs("things:read"))]) -> ...:
+
+    @router.get("/health/live", dependencies=[Depends(OPEN)])
+
+A new scope is a line in `SCOPES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from gateway.problems import Problem
+
+PAYER, EMPLOYER, PRACTICE, OPERATOR, AUDITOR = "payer", "employer", "practice", "operator", "auditor"
+ROLES = (PAYER, EMPLOYER, PRACTICE, OPERATOR, AUDITOR)
+TENANTS = (PAYER, EMPLOYER)
+"""Roles that send facts: of one payer, or of one employer's plan."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is allowed, in words, and the roles that may hold it."""
+
+    about: str
+    roles: tuple[str, ...]
+
+
+SCOPES: dict[str, Scope] = {
+    "events:write": Scope("send events", TENANTS),
+    "files:write": Scope("send files", TENANTS),
+    "files:read": Scope("see runs of files and fetch their acknowledgements", (*TENANTS, OPERATOR, AUDITOR)),
+    "rejects:read": Scope("see what could not be taken in", (*TENANTS, OPERATOR, AUDITOR)),
+    "schemas:read": Scope("read the catalogue of events", ROLES),
+    "metrics:read": Scope("read the gateway's counters", (OPERATOR,)),
+}
+
+
+def scopes_of(role: str) -> frozenset[str]:
+    """All that a role may hold."""
+    return frozenset(name for name, scope in SCOPES.items() if role in scope.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. An operator or auditor without a payer sees every payer's."""
+
+    role: str
+    payer: str = ""
+    plan: str = ""
+    practice: str = ""
+    name: str = ""
+    scopes: frozenset[str] = frozenset()
+    credential: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return principal_name(self.role, self.payer, self.plan, self.practice, self.name)
+
+    @property
+    def by(self) -> str:
+        """As acts in the operations topic name who acted."""
+        return f"gateway/{self}"
+
+    @property
+    def tenant(self) -> tuple[str, str]:
+        """The payer and plan that it sends for; `Problem` 403 when it sends for none."""
+        if self.role not in TENANTS or not self.payer:
+            raise Problem(403, "forbidden", f"a credential of the role {self.role} sends for no payer")
+        return self.payer, self.plan
+
+    def sees(self, payer: str, plan: str = "") -> bool:
+        """Whether what belongs to a payer and plan is shown to it."""
+        return (not self.payer or payer == self.payer) and (not self.plan or plan == self.plan)
+
+
+def principal_name(role: str, payer: str, plan: str, practice: str, name: str) -> str:
+    """One holder of credentials, as `employer:employers/lowcountry-retail#clearinghouse`."""
+    of = "/".join(part for part in (payer, plan, practice) if part)
+    return role + (f":{of}" if of else "") + (f"#{name}" if name else "")
+
+
+class Authenticates(Protocol):
+    """What stands behind `needs`: the app's `state.callers`."""
+
+    async def principal(self, token: str | None, client: str) -> Principal:
+        """The holder of a token; `Problem` 401 when there is none, 429 when it or the client asks too often."""
+
+
+BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="An API key of `carepact keys create`, or a token of a configured OpenID Connect issuer.",
+)
+
+
+class Needs:
+    """A rule: the scope without which a route is not for the caller."""
+
+    def __init__(self, scope: str) -> None:
+        if scope not in SCOPES:
+            raise ValueError(f"there is no scope {scope}; gateway.principals has the list")
+        self.scope = scope
+
+    async def __call__(
+        self, request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
+    ) -> Principal:
+        callers: Authenticates = request.app.state.callers
+        client = request.client.host if request.client else ""
+        principal = await callers.principal(sent.credentials if sent else None, client)
+        request.state.principal = principal
+        if self.scope not in principal.scopes:
+            raise Problem(403, "forbidden", f"this needs the scope {self.scope}, which {principal} has not")
+        return principal
+
+
+class Open:
+    """The rule of a route that is for everybody."""
+
+    async def __call__(self) -> None:
+        """Nothing is asked."""
+
+
+OPEN = Open()
+
+
+def needs(scope: str) -> Callable[..., Awaitable[Principal]]:
+    """The dependency of a route that is for holders of a scope."""
+    return Needs(scope)
+
+
+def rules(route: APIRoute) -> list[str | None]:
+    """The scopes that a route asks for; None among them says that it is for everybody."""
+    return [rule.scope if isinstance(rule, Needs) else None for rule in _rules(route.dependant)]
+
+
+def require_rules(app: FastAPI) -> None:
+    """Refuse an app that has a route without a rule, or one that is both open and not."""
+    for route in routes(app.routes):
+        found = rules(route)
+        if not found or (None in found and len(set(found)) > 1):
+            raise AssertionError(f"{sorted(route.methods or ())} {route.path} declares no single rule: {found}")
+
+
+def routes(found: Iterable[Any]) -> Iterable[APIRoute]:
+    """The routes of an app that answer with something of ours."""
+    return [route for route in found if isinstance(route, APIRoute)]
+
+
+def _rules(dependant: Dependant) -> list[Needs | Open]:
+    found = [dependant.call] if isinstance(dependant.call, Needs | Open) else []
+    return found + [rule for below in dependant.dependencies for rule in _rules(below)]
