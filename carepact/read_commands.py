@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,9 +17,10 @@ from rich.console import Console
 from carepact.local.errors import PlatformError, TryAgain
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.settings import Settings, connection
-from carepact.telling import tell_episode, tell_payment, tell_settlement
+from carepact.telling import tell_episode, tell_fact, tell_payment, tell_settlement
 from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
+from projections.lineage import explain_fact
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf
 from projections.returns import returns
@@ -32,6 +34,9 @@ Member = Annotated[str | None, typer.Option(help="Only this member (the token)."
 At = Annotated[
     str | None,
     typer.Option("--as-of", help="As known then: a time with zone, a day, or partition:offset,...", show_default=False),
+]
+On = Annotated[
+    str | None, typer.Option("--on", help="A day of service, apart from what was known when.", show_default=False)
 ]
 
 
@@ -55,17 +60,22 @@ class Usage(PlatformError):
 
 @app.command("episodes")
 def episodes_command(
-    payer: Payer = None, member: Member = None, as_of: At = None, home: Home = None, as_json: Json = False
+    payer: Payer = None,
+    member: Member = None,
+    as_of: At = None,
+    on: On = None,
+    home: Home = None,
+    as_json: Json = False,
 ) -> None:
-    """Every episode known, one JSON object a line; void and excluded ones with their reason.
+    """Every episode known, one JSON object a line; void and excluded ones with their reason. --on: that run on a day.
 
-    Example: carepact episodes --payer medicare --as-of 2026-01-31
+    Example: carepact episodes --payer medicare --as-of 2026-01-31 --on 2025-11-01
     """
     del as_json  # a list is NDJSON either way
 
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
-        await write_lines(episodes(database, payer, member, as_of=point(as_of, payer)))
+        await write_lines(episodes(database, payer, member, as_of=point(as_of, payer), on=day(on)))
 
     run(home, read)
 
@@ -77,10 +87,13 @@ def payments_command(
     episode: Annotated[str | None, typer.Option(help="Only this episode's.", show_default=False)] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. MEOS.", show_default=False)] = None,
     as_of: At = None,
+    on: On = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Every payment and reversal, one JSON object a line; those of an episode add up to what is owed for it.
+
+    --on: those effective through a day.
 
     Example: carepact payments --payer medicare --kind MEOS
     """
@@ -89,16 +102,23 @@ def payments_command(
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
         of = str(identifier(episode)) if episode else None
-        await write_lines(payments(database, payer, member, of, kind, point(as_of, payer)))
+        await write_lines(payments(database, payer, member, of, kind, point(as_of, payer), day(on)))
 
     run(home, read)
 
 
 @app.command("returns")
 def returns_command(
-    payer: Payer = None, member: Member = None, as_of: At = None, home: Home = None, as_json: Json = False
+    payer: Payer = None,
+    member: Member = None,
+    as_of: At = None,
+    on: On = None,
+    home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Every return to work known, one JSON object a line: status, days, competing cause; for operators only.
+
+    --on: absences that had begun by a day.
 
     Example: carepact returns --payer employers
     """
@@ -106,30 +126,45 @@ def returns_command(
 
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
-        await write_lines(returns(database, payer, member, point(as_of, payer)))
+        await write_lines(returns(database, payer, member, point(as_of, payer), day(on)))
 
     run(home, read)
 
 
 @app.command("explain")
 def explain_command(
-    what: Annotated[str, typer.Argument(metavar="PAYMENT|EPISODE", help="The id of a payment or of an episode.")],
+    what: Annotated[
+        str, typer.Argument(metavar="PAYMENT|EPISODE|EVENT", help="The id of a payment, an episode, or a fact.")
+    ],
+    as_of: At = None,
+    on: On = None,
+    payer: Annotated[
+        str | None, typer.Option(help="Whose log positions without a topic are of.", show_default=False)
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Why: clause, dated value, arithmetic, and the log positions of the facts it rests on.
 
+    Of a fact, as a claim: the episodes and payments that it moved, and what became of them. --on: of an episode, claims
+    and payments for services through a day.
+
     Example: carepact explain 8f14e45f-ceea-567e-8a36-dcf4b0c1a6d2
     """
 
     async def read(database: Any, _: Settings) -> None:
-        name = str(identifier(what))
-        if payment := await explain_payment(database, name):
+        name, then = str(identifier(what)), point(as_of, payer)
+        if payment := await explain_payment(database, name, then):
             show(payment, tell_payment, as_json)
-        elif episode := await explain_episode(database, name):
+        elif episode := await explain_episode(database, name, then, day(on)):
             show(episode, tell_episode, as_json)
+        elif fact := await explain_fact(database, name, then):
+            show(fact, tell_fact, as_json)
         else:
-            raise NotFound(f"there is no payment and no episode {name}; `carepact payments` and `episodes` list them")
+            known = " by then" if as_of else ""
+            raise NotFound(
+                f"there is no payment, episode or fact {name}{known}; `carepact payments` and `episodes` list them"
+            )
 
     run(home, read)
 
@@ -225,6 +260,14 @@ def point(text: str | None, payer: str | None) -> AsOf:
         return AsOf.parse(text, payer) if text else NOW
     except BadAsOf as error:
         raise Usage(f"--as-of: {error}") from None
+
+
+def day(text: str | None) -> date | None:
+    """The day that `--on` names."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise Usage(f"--on is a day, YYYY-MM-DD, not {text!r}") from None
 
 
 def identifier(text: str) -> UUID:

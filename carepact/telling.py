@@ -100,6 +100,42 @@ def tell_episode(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"                payment {payment['payment_id']}"
 
 
+def tell_fact(fact: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of text that tell what followed from a fact."""
+    at = fact["positions"][0]
+    yield f"{fact['type']} of {fact['payer']}" + (f", member {fact['member']}" if fact["member"] else "")
+    yield f"event {fact['event_id']}, known since {fact['known_at']}"
+    yield f"  at {at['topic']}[{at['partition']}] offset {at['offset']}" + (
+        f" and in {len(fact['positions']) - 1} other partitions" if len(fact["positions"]) > 1 else ""
+    )
+    yield ""
+    yield "Episodes it moved:" if fact["episodes"] else "It moved no episode."
+    for episode in fact["episodes"]:
+        yield f"  {episode['episode_id']}: spending {dollars(episode['spend_cents'])}"
+        for version in episode["versions"]:
+            because = f", {in_words(version['reason'])}" if version["reason"] else ""
+            yield f"    made version {version['version']}: {version['status']}{because}"
+    yield ""
+    yield f"Payments it caused, {dollars(fact['payments_cents'])} in all:" if fact["tree"] else "It caused no payment."
+    for payment in fact["tree"]:
+        yield from _tell_branch(payment, 1)
+    if fact["rests_on_it"]:
+        yield f"{len(fact['rests_on_it'])} other payments rest on it:"
+        for payment in fact["rests_on_it"]:
+            yield f"  {dollars(payment['amount_cents']):>12}  {payment['kind']} for {payment['period']}"
+            yield f"                payment {payment['payment_id']}"
+    for settlement in fact["settlements"]:
+        yield f"counted in the {settlement['run']} run of period {settlement['period']}, {settlement['practice']}"
+
+
+def _tell_branch(payment: Mapping[str, Any], depth: int) -> Iterator[str]:
+    pad = "  " * depth
+    yield f"{pad}{dollars(payment['amount_cents']):>12}  {payment['kind']} for {payment['period']}"
+    yield f"{pad}              payment {payment['payment_id']}, by event {payment['cause']}"
+    for later in payment["then"]:
+        yield from _tell_branch(later, depth + 1)
+
+
 def in_words(reason: str) -> str:
     """A reason's code as a sentence's end."""
     return REASONS.get(reason, reason.replace("_", " "))

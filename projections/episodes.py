@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 from projections.positions import NOW, AsOf, columns, each, position
@@ -23,6 +24,7 @@ _QUESTION = """
        AND ($4::text IS NULL OR e.payer = $4)
        AND ($5::text IS NULL OR e.member = $5)
        AND ($6::uuid IS NULL OR e.episode_id = $6)
+       AND ($7::date IS NULL OR $7 BETWEEN e.started_on AND e.ends_on)
      ORDER BY e.payer, e.plan, e.member, e.started_on, e.version
 """
 
@@ -33,9 +35,13 @@ async def episodes(
     member: str | None = None,
     episode_id: str | None = None,
     as_of: AsOf = NOW,
+    on: date | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """The episodes known, by payer, plan, member and start; `expenditure_cents` is as of the same point."""
-    arguments = [*columns(await as_of.cut(connection)), payer, member, episode_id]
+    """The episodes known, by payer, plan, member and start; `expenditure_cents` is as of the same point.
+
+    `on` leaves those that run on a day of service, whenever they became known.
+    """
+    arguments = [*columns(await as_of.cut(connection)), payer, member, episode_id, on]
     async for row in each(connection, _QUESTION, arguments):
         yield {
             "episode_id": str(row["episode_id"]),

@@ -23,7 +23,7 @@ _read_family = msgspec.msgpack.Decoder(Family).decode
 
 
 async def explain_payment(connection: Any, payment_id: str, as_of: AsOf = NOW) -> dict[str, Any] | None:
-    """The payment's lines with their terms, the facts it rests on, and what became of it by `as_of`; None if there was none."""
+    """The payment's lines with their terms, the facts it rests on, and what became of it by then; None if not there."""
     row = await connection.fetchrow("SELECT * FROM payment WHERE payment_id = $1", _uuid(payment_id))
     if row is None:
         return None

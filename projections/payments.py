@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 from projections.positions import NOW, AsOf, columns, each, position
@@ -18,6 +19,7 @@ _QUESTION = """
        AND ($5::text IS NULL OR p.member = $5)
        AND ($6::uuid IS NULL OR p.episode_id = $6)
        AND ($7::text IS NULL OR p.kind = $7)
+       AND ($8::date IS NULL OR p.effective_on <= $8)
      ORDER BY p.payer, p.plan, p.member, p.sequence
 """
 
@@ -29,9 +31,13 @@ async def payments(
     episode_id: str | None = None,
     kind: str | None = None,
     as_of: AsOf = NOW,
+    on: date | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """All payments known; a reversal is a row of its own, so that the rows of an episode add up to what is owed."""
-    arguments = [*columns(await as_of.cut(connection)), payer, member, episode_id, kind]
+    """All payments known; a reversal is a row of its own, so that the rows of an episode add up to what is owed.
+
+    `on` leaves those that are effective by a day of service: they add up to what is owed for the time through it.
+    """
+    arguments = [*columns(await as_of.cut(connection)), payer, member, episode_id, kind, on]
     async for row in each(connection, _QUESTION, arguments):
         yield {
             "payment_id": str(row["payment_id"]),

@@ -6,6 +6,7 @@ For operators: what is known of one person at work leaves the platform only with
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 from projections.positions import NOW, AsOf, columns, each, position
@@ -19,16 +20,20 @@ _QUESTION = """
        AND (r.to_offset IS NULL OR r.to_offset >= c.next_offset)
        AND ($4::text IS NULL OR r.payer = $4)
        AND ($5::text IS NULL OR r.member = $5)
+       AND ($6::date IS NULL OR r.absence_on <= $6)
      ORDER BY r.payer, r.plan, r.member, r.absence_on, r.episode_id
 """
 DAYS = ("absence_on", "partial_on", "returned_on", "confirmed_on", "lapsed_on", "ended_on")
 
 
 async def returns(
-    connection: Any, payer: str | None = None, member: str | None = None, as_of: AsOf = NOW
+    connection: Any, payer: str | None = None, member: str | None = None, as_of: AsOf = NOW, on: date | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """The returns known, by payer, plan, member and day of absence."""
-    arguments = [*columns(await as_of.cut(connection)), payer, member]
+    """The returns known, by payer, plan, member and day of absence.
+
+    `on` leaves absences that had begun by a day.
+    """
+    arguments = [*columns(await as_of.cut(connection)), payer, member, on]
     async for row in each(connection, _QUESTION, arguments):
         yield {
             "episode_id": str(row["episode_id"]),
