@@ -228,9 +228,12 @@ def _withholding(people: int | None, total: int, behind: Contributors, everyone:
         return "fewer than 11 without a part in it"
     if not everyone and min(total, most) - LEAST < WIDTH:
         return "number of contributors too well known"
-    if 2 * behind.largest > total or 100 * (total - behind.largest - behind.second) < 15 * behind.largest:
-        return "dominated by one or two"
-    return ""
+    return "dominated by one or two" if dominated(total, behind) else ""
+
+
+def dominated(total: int, behind: Contributors) -> bool:
+    """Whether one contributor has more than half of a sum, or what is not the two largest's is below 15 % of one's."""
+    return 2 * behind.largest > total or 100 * (total - behind.largest - behind.second) < 15 * behind.largest
 
 
 # --- a period told again ---------------------------------------------------------------------------------------------
