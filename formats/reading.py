@@ -9,8 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 
 from contracts.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """That a full enrollment file lists a member's coverage; or, with `whole`, that it has been read to its end.
+
+    `roster` names whose members the file lists (sponsor, insurer, group) by a digest. A file of `file_on` that comes
+    after another one of the same roster and does not list a member has missed that member.
+    """
+
+    roster: str
+    file_on: date
+    coverage: str = ""
+    ended: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,9 @@ class ReadFact:
     """A fact as read. `producer_id` is the sender's own event id; without one the door derives it from content.
 
     `natural_key` names the record in the sender's terms (claim number, action, day): part of a derived id.
-    `payer` is the payer that the record itself names, '' when it names none.
+    `payer` is the payer that the record itself names, '' when it names none. `keyed` names fields of the event that
+    hold digests of what names a person: the door puts digests under the payer's key in their place. `findings` are
+    what a check has against the record; they stand beside the fact and have no part in its identity.
     """
 
     event: Event
@@ -42,6 +60,9 @@ class ReadFact:
     time: str | None = None
     rows: int = 1
     payer: str = ""
+    keyed: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    listing: Listing | None = None
 
 
 @dataclass(frozen=True, slots=True)

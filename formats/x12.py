@@ -2,104 +2,61 @@
 
 Segments are cut by the separators that ISA declares. A transaction set (ST to SE) is taken or refused as a whole: SE
 must close its ST with the right count and control number. What GE and IEA count wrongly is told and changes nothing.
-Claims (837P, 837I, and the post-adjudicated 837 X298, X299) and enrollment (834) are read; other sets are refused by
-name: an 835 pays claims of providers and names none of our payments.
+Claims (837P, 837I, and the post-adjudicated 837 X298, X299), enrollment (834), remittances (835) and premium payments
+(820) are read; other sets are refused by name.
 
-A row is a claim (CLM), a member (INS), a claim payment (CLP), else a transaction set. Places are segment numbers.
-`:` is declared in many files whose composites use `>`; where every CLM05 is put together by one other separator, that
-one is used, and it is said so.
+A row is a claim (CLM), a member (INS), a claim payment (CLP), a premium (RMR), else a transaction set. Places are
+segment numbers, ISA being 1. `:` is declared in many files whose composites use `>`; where all composites of a set that
+tell are put together by one other separator, that one is used, it is told, and each fact of the set carries the note.
+
+A set with bytes that are no text (not UTF-8, or control characters) is cut as it is, and only those rows are refused
+that have such bytes. With `validate="full"` the implementation guide is checked too, and what it finds stands as
+`findings` on the facts (formats/x12_guides.py). `heard` is told what the answers to the sender are made of
+(formats/x12_acknowledge.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-from typing import NamedTuple
-
-from pydantic import ValidationError
+from dataclasses import replace
+from typing import Any, Literal
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats.cells import BadCell
+from formats import x12_820, x12_834, x12_835, x12_837, x12_guides
 from formats.reading import Place, Read, Reject
-from formats.schema_errors import first_error
+from formats.x12_rosters import Rosters
+from formats.x12_set import SOURCE, Listener, Signs, Transaction
 
-SOURCE = "x12"
+Validate = Literal["syntax", "full"]
+
 MAX_TRANSACTION = 32 * 1024 * 1024
 """Bytes of one transaction set; the guides ask for at most 5,000 claims."""
 _MAX_SEGMENT = 65_536
 _ISA = 106
-_ROW = {b"837": b"CLM", b"834": b"INS", b"835": b"CLP"}
+_BOM = b"\xef\xbb\xbf"
+_BLANKS = b"\r\n\t "
+_CONTROLS = "".join(map(chr, range(32))) + "\x7f"
+_SEPARATOR = "027"
+"""TA105: an invalid separator of components."""
+_ROW = {b"837": b"CLM", b"834": b"INS", b"835": b"CLP", b"820": b"RMR"}
 _NAMES = {
-    "820": "premium payments", "835": "remittances", "270": "eligibility inquiries", "271": "eligibility answers",
-    "276": "claim status inquiries", "277": "claim status answers", "278": "service reviews", "997": "acknowledgements",
-    "999": "acknowledgements", "TA1": "acknowledgements", "837D": "dental claims",
+    "270": "eligibility inquiries", "271": "eligibility answers", "276": "claim status inquiries",
+    "277": "claim status answers", "278": "service reviews", "997": "acknowledgements", "999": "acknowledgements",
+    "TA1": "acknowledgements", "837D": "dental claims",
 }  # fmt: skip
-_CLM05 = re.compile(rb"[0-9A-Z]{1,2}([^0-9A-Za-z ])[AB]\1[0-9]")
-
-
-class Segment(NamedTuple):
-    """A segment: its 1-based number in the file, and its elements; the first is its name."""
-
-    number: int
-    elements: list[str]
-
-    def __call__(self, at: int) -> str:
-        """Element `at`, '' when it is not there."""
-        return self.elements[at].strip() if at < len(self.elements) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One ST to SE, with what stands around it."""
-
-    kind: str
-    guide: str
-    body: list[bytes]
-    started: int
-    component: str
-    file: str
-    around: tuple[bytes, bytes, bytes, bytes]
-    """Terminator, ISA, GS, element separator."""
-
-    def segments(self) -> Iterator[Segment]:
-        """What stands after ST, with SE; cut as it is asked for, since a set may be large."""
-        separator = self.around[3].decode()
-        for number, text in enumerate(islice(self.body, 1, None), self.started + 1):
-            yield Segment(number, text.decode().split(separator))
-
-    def composite(self, text: str) -> list[str]:
-        """The components of an element."""
-        return text.split(self.component)
-
-    def alone(self, segments: list[Segment]) -> bytes:
-        """An interchange of these segments of the set (without ST and SE), to be kept and read again."""
-        end, isa, gs, separator = self.around
-        glue = separator.decode()
-        start = self.body[0].decode().split(glue)
-        chosen = [start, *(s.elements for s in segments), ["SE", str(len(segments) + 2), start[2]]]
-        gs_control, isa_control = gs.split(separator)[6], isa.split(separator)[13]
-        body = [glue.join(elements).encode() for elements in chosen]
-        tail = [separator.join((b"GE", b"1", gs_control)), separator.join((b"IEA", b"1", isa_control))]
-        declared = isa[:-1] + self.component.encode()
-        return end.join([declared, gs, *body, *tail, b""])[:MAX_FACT_BYTES]
-
-
-def refused(transaction: Transaction, error: BadCell | ValidationError, at: Segment, segments: list[Segment]) -> Reject:
-    """The reject of part of a transaction set."""
-    if isinstance(error, BadCell):
-        code, field, reason, remedy = error.code, error.column, error.reason, error.remedy
-    else:
-        found = first_error(error)
-        code, field, reason, remedy = found.code, at.elements[0] + found.field, found.reason, found.remedy
-    place = Place(transaction.file, at.number, field)
-    return Reject(place, code, reason, remedy, transaction.alone(segments), format=SOURCE)
+_GUIDES: tuple[tuple[str, re.Pattern[str], Callable[[Transaction], Iterator[Read]]], ...] = (
+    ("837", re.compile(r"005010X(222|223|298|299)"), x12_837.read),
+    ("834", re.compile(r"005010X220"), x12_834.read),
+    ("835", re.compile(r"005010X221"), x12_835.read),
+    ("820", re.compile(r"005010X(218|306)"), x12_820.read),
+)
+_REMEDY = "send 005010 X222, X223, X298, X299 (837), X220 (834), X221 (835) or X218 (820)"
 
 
 def looks_like(start: bytes) -> bool:
     """Whether a file begins with an interchange."""
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = start.removeprefix(_BOM).lstrip()
     return text.startswith(b"ISA") and len(text) > 3 and not text[3:4].isalnum()
 
 
@@ -107,190 +64,280 @@ def _is_isa(held: bytes) -> bool:
     """Sixteen elements of fixed width, the separator of elements where it has to be, and a sign that ends it."""
     separator, end = held[3:4], held[105:106]
     apart = held[103:104] == separator and held[:105].count(separator) == 16 and end not in held[:105]
-    return looks_like(held) and apart and not end.isalnum()
+    return looks_like(held) and apart and held[:_ISA].isascii() and not end.isalnum()
 
 
-def read(chunks: Iterable[bytes], file: str) -> Iterator[Read]:
+def read(
+    chunks: Iterable[bytes], file: str, *, validate: Validate = "syntax", heard: Listener | None = None
+) -> Iterator[Read]:
     """Facts and rejects in the order of the file."""
-    return _Reader(file).read(chunks)
+    return _Reader(file, validate, heard).read(chunks)
 
 
 class _Reader:
     """Where we are in an interchange."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, validate: Validate, heard: Listener | None) -> None:
         self.file = file
+        self.heard = heard
+        self.full = validate == "full"
         self.number = 0
-        self.end = self.separator = b""
-        self.isa = self.gs = b""
+        self.signs: Signs | None = None
+        self.isa: list[bytes] = []
+        self.gs: list[bytes] = []
         self.groups = self.sets = 0
-        self.body: list[bytes] | None = None
+        self.parts: list[bytes] | None = None
+        """Of the open transaction set, from ST on."""
+        self.skipping = False
+        """The open set is refused already."""
+        self.stray = False
         self.size = self.started = 0
-        self.closers: tuple[bytes, ...] = ()
+        self.rosters = Rosters()
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[Read]:
         held = b""
         for chunk in chunks:
-            held += chunk
-            while True:
-                if not self.end:
-                    held = held.removeprefix(b"\xef\xbb\xbf").lstrip()
-                    if len(held) < _ISA:
-                        break
-                    if not _is_isa(held):
-                        yield self._lost("an interchange without an ISA of 106 characters", held)
-                        return
-                    self.separator, self.end = held[3:4], held[105:106]
-                    self.closers = tuple(name + self.separator for name in (b"SE", b"ST", b"GE", b"IEA", b"ISA"))
-                *segments, held = held.split(self.end)
-                at = yield from self._segments(segments)
-                if at < 0:
-                    break
-                held, self.end = self.end.join([*segments[at:], held]), b""
-            if self.end and len(held) > _MAX_SEGMENT:
+            held = yield from self._take(held + chunk)
+            if self.signs is None and len(held) >= _ISA:
+                yield self._lost("an interchange without an ISA of 106 characters", held)
+                return
+            if len(held) > _MAX_SEGMENT:
                 yield self._lost("a segment that does not end", held)
                 return
-        if held.strip() and self.end:
-            yield from self._segments([held])
-        elif held.strip():
+        if held.strip() and self.signs is not None:
+            held = yield from self._take(held + self.signs.end)
+        if held.strip() and not self.isa:
             yield self._lost("an interchange without an ISA of 106 characters", held)
-        if self.body is not None:
-            yield self._whole("unreadable", "a transaction set that breaks off", "send the whole file again")
-        elif self.isa:
+        yield from self._breaks_off("unreadable", "a transaction set that breaks off", "send the whole file again")
+        if self.isa:
             yield self._told("an interchange without its IEA")
+            self._interchange_ends("023")
 
-    def _segments(self, segments: list[bytes]) -> Generator[Read, None, int]:
-        """Read on until an interchange ends, since the next has its own signs: how many were read, -1 for all."""
-        for i, segment in enumerate(segments):
-            text = segment.strip(b"\r\n\t ")
-            if not text:
-                continue
-            if self.body is not None and not text.startswith(self.closers):
-                self.number += 1
-                self.body.append(text)
-                self.size += len(text) + 1
-                if self.size > MAX_TRANSACTION:
+    def _take(self, held: bytes) -> Generator[Read, None, bytes]:
+        """Read what is whole of `held`; the rest is the answer."""
+        at = 0
+        while True:
+            if self.signs is None:
+                held, at = held[at:].removeprefix(_BOM).lstrip(), 0
+                if len(held) < _ISA or not _is_isa(held):
+                    return held
+                self.signs = Signs(held[105:106], held[3:4])
+            if self.parts is not None:
+                at = self._collect(held, at)
+                if self.size > MAX_TRANSACTION and not self.skipping:
                     yield self._whole("too_large", "a transaction set that is too large", "send at most 5,000 claims")
-                continue
-            if self.isa and text.startswith(self.closers[-1]):
-                if self.body is not None:
-                    yield self._whole("envelope", "a transaction set without its SE", "close each ST with an SE")
+                    self.parts, self.skipping = [], True
+            ends = held.find(self.signs.end, at)
+            if ends < 0:
+                return held[at:]
+            text = held[at:ends].strip(_BLANKS)
+            if self.isa and text.startswith(b"ISA" + self.signs.element):
+                yield from self._breaks_off("envelope", "a transaction set without its SE", "close each ST with an SE")
                 yield self._told("an interchange without its IEA")
-                self.isa = self.gs = b""
-                return i
-            self.number += 1
-            yield from self._segment(text)
-            if text.startswith(b"IEA"):
-                return i + 1
-        return -1
+                self._interchange_ends("022")
+                self.signs = None
+                continue
+            at = ends + 1
+            if text:
+                yield from self._segment(text, text.split(self.signs.element))
 
-    def _segment(self, text: bytes) -> Iterator[Read]:
-        name = text.split(self.separator, 1)[0]
-        if self.body is not None:
+    def _collect(self, held: bytes, at: int) -> int:
+        """Put what belongs to the open set aside: where the next segment begins that does not, or is not whole yet."""
+        assert self.signs is not None
+        assert self.parts is not None
+        found = self.signs.closer(held, at)
+        cut = found if found >= 0 else held.rfind(self.signs.end, at) + 1
+        if cut <= at:
+            return at
+        if self.skipping:
+            self.number += held.count(self.signs.end, at, cut)
+        else:
+            self.parts.append(held[at:cut])
+            self.size += cut - at
+        return cut
+
+    def _segment(self, text: bytes, elements: list[bytes]) -> Iterator[Read]:
+        """A segment that belongs to no transaction set, or ends one."""
+        name = elements[0]
+        if self.parts is not None:
             if name == b"SE":
-                self.body.append(text)
-                yield from self._close(text)
+                yield from self._close(elements)
+                self.number += 1
                 return
-            yield self._whole("envelope", "a transaction set without its SE", "close each ST with an SE")
-        elements = text.split(self.separator)
+            yield from self._breaks_off("envelope", "a transaction set without its SE", "close each ST with an SE")
+        self.number += 1
+        self.stray, stray = False, self.stray
         match name:
             case b"ISA":
-                self.isa, self.gs, self.groups = text, b"", 0
+                self.isa, self.gs, self.groups = elements, [], 0
+                self._hear("interchange", _decoded(elements))
             case b"GS" if self.isa and len(elements) > 8:
-                self.gs, self.sets, self.groups = text, 0, self.groups + 1
+                self.gs, self.sets, self.groups = elements, 0, self.groups + 1
+                self._hear("group", _decoded(elements))
             case b"ST" if self.gs and len(elements) > 2:
-                self.body, self.size, self.started = [text], len(text), self.number
+                self.parts, self.size, self.started = [text + self._end], len(text), self.number
+                self._hear("opened", _decoded(elements), self.number)
             case b"GE":
-                if elements[1:3] != [b"%d" % self.sets, self.gs.split(self.separator)[6] if self.gs else b""]:
-                    yield self._told("a group whose GE counts or names another number of sets")
-                self.gs = b""
+                yield from self._group_ends(elements)
             case b"IEA":
-                control = self.isa.split(self.separator)[13].strip() if self.isa else b""
+                control = self.isa[13].strip() if self.isa else b""
+                code = ""
                 if [e.strip() for e in elements[1:3]] != [b"%d" % self.groups, control]:
                     yield self._told("an interchange whose IEA counts or names another number of groups")
-                self.isa = b""
+                    code = "001" if elements[2:3] != [control] else "021"
+                yield from self.rosters.close(SOURCE)
+                self._interchange_ends(code)
+                self.signs = None
             case b"TA1":
                 pass
             case _:
-                yield Reject(
-                    Place(self.file, self.number), "envelope", "a segment outside of a transaction set",
-                    "send ISA, GS, ST in their order", text[:MAX_FACT_BYTES], 0, format=SOURCE,
-                )  # fmt: skip
+                self.stray = True
+                if not stray:
+                    yield Reject(
+                        Place(self.file, self.number), "envelope", "a segment outside of a transaction set",
+                        "send ISA, GS, ST in their order", text[:MAX_FACT_BYTES], 0, format=SOURCE,
+                    )  # fmt: skip
 
-    def _close(self, se: bytes) -> Iterator[Read]:
-        body = self.body or []
+    def _group_ends(self, elements: list[bytes]) -> Iterator[Read]:
+        counted, control = b"%d" % self.sets, self.gs[6] if self.gs else b""
+        code = ""
+        if elements[1:3] != [counted, control]:
+            code = "4" if elements[2:3] != [control] else "5"
+            yield self._told("a group whose GE counts or names another number of sets")
+        if self.gs:
+            self._hear("group_ends", _decoded(elements[1:2])[0] if elements[1:] else "", code)
+        self.gs = []
+
+    def _interchange_ends(self, code: str) -> None:
+        if self.gs:
+            self._hear("group_ends", "", "3")
+        if self.isa:
+            self._hear("interchange_ends", code)
+        self.isa, self.gs = [], []
+        self.rosters = Rosters()
+
+    def _close(self, se: list[bytes]) -> Iterator[Read]:
+        """The open set is whole: give it to its reader, or refuse it."""
         self.sets += 1
-        elements, start = se.split(self.separator), body[0].split(self.separator)
-        if elements[1:3] != [b"%d" % len(body), start[2]]:
-            reason = "a transaction set whose SE counts other segments or names another set"
-            yield self._whole("envelope", reason, "send SE01 and SE02 as they are")
+        if self.skipping:
+            self.parts, self.skipping = None, False
             return
-        kind = start[1].decode("latin-1")
-        guide = (self.gs.split(self.separator)[8]).decode("latin-1").strip()
+        assert self.signs is not None
+        body, count = self._body()
+        start = body[: body.index(self.signs.end)].split(self.signs.element)
+        if se[1:3] != [b"%d" % (count + 1), start[2]]:
+            reason = "a transaction set whose SE counts other segments or names another set"
+            yield self._whole(
+                "envelope", reason, "send SE01 and SE02 as they are", "3" if se[2:3] != [start[2]] else "4"
+            )
+            return
+        kind, guide = start[1].decode("latin-1"), self.gs[8].decode("latin-1").strip()
         if kind == "837" and "X224" in guide:
             kind = "837D"
-        make = _reader_of(kind, guide)
+        make = next((each for known, pattern, each in _GUIDES if known == kind and pattern.match(guide)), None)
         if make is None:
             what = f"set {kind} ({_NAMES[kind]})" if kind in _NAMES else "set of a kind or guide"
-            remedy = "send 005010 X222, X223, X298, X299 (837) or X220 (834)"
-            yield self._whole("not_read", f"a transaction {what} that is not read", remedy)
+            known = any(kind == each for each, _, _ in _GUIDES)
+            yield self._whole("not_read", f"a transaction {what} that is not read", _REMEDY, "I6" if known else "1")
             return
-        if not all(map(_is_text, body)):
-            yield self._whole("unreadable", "a transaction set that is not UTF-8", "send UTF-8")
-            return
-        declared = self.isa[104:105].decode("latin-1")
-        used = _component(body, self.separator, declared)
-        if used != declared:
-            yield self._told(
-                f"composites that use {used!r} and not the separator ISA16 declares; read so", "declare it in ISA16",
-                "separator", self.started,
-            )  # fmt: skip
-        around = (self.end, self.isa, self.gs, self.separator)
-        self.body = None
-        yield from make(Transaction(kind, guide, body, self.started, used, self.file, around))
+        self.parts = None
+        yield from self._made(make, kind, guide, body)
 
-    def _whole(self, code: str, reason: str, remedy: str) -> Reject:
-        """The open transaction set, refused."""
-        body = self.body or []
-        self.body = None
-        mark = _ROW.get(body[0].split(self.separator)[1] if body else b"", b"ST")
-        rows = sum(1 for text in body if text.split(self.separator, 1)[0] == mark)
-        raw = self.end.join([self.isa, self.gs, *body, b""])[:MAX_FACT_BYTES]
-        return Reject(Place(self.file, self.started), code, reason, remedy, raw, max(rows, 1), format=SOURCE)
+    def _made(
+        self, make: Callable[[Transaction], Iterator[Read]], kind: str, guide: str, body: bytes
+    ) -> Iterator[Read]:
+        assert self.signs is not None
+        text = body.decode("utf-8", "surrogateescape")
+        end, separator = self._end.decode(), self.signs.element.decode()
+        declared = self.isa[16].decode()
+        used = _component(text, end, separator, declared)
+        unclean = _unclean(body, text, end + separator + used + self.isa[11].decode())
+        around = (end, separator, separator.join(_decoded(self.isa)), separator.join(_decoded(self.gs)))
+        notes = (f"ISA16:{_SEPARATOR}",) if used != declared else ()
+        made = Transaction(
+            kind, guide, text, self.started, used, self.file, around, self.rosters, notes, unclean, {}, self.heard
+        )
+        if used != declared:
+            reason = f"composites that use {used!r} and not the separator ISA16 declares; read so"
+            yield self._told(reason, "declare it in ISA16", "separator", self.started)
+        if self.full and unclean is None:
+            made = replace(made, findings=x12_guides.findings(made))
+            self._hear("found", made.findings)
+        taken = 0
+        for item in make(made):
+            if isinstance(item, Reject):
+                self._hear("rejected", item)
+            else:
+                taken += item.rows
+            yield item
+        self._hear("closed", "", taken)
+
+    @property
+    def _end(self) -> bytes:
+        assert self.signs is not None
+        return self.signs.end
+
+    def _hear(self, what: str, *told: Any) -> None:
+        if self.heard is not None:
+            getattr(self.heard, what)(*told)
+
+    def _body(self) -> tuple[bytes, int]:
+        """The open set from ST on, and how many segments it has; their numbers are given out with this."""
+        assert self.signs is not None
+        body = self.signs.cleaned(b"".join(self.parts or []))
+        count = body.count(self.signs.end)
+        self.number = self.started + count - 1
+        return body, count
+
+    def _breaks_off(self, code: str, reason: str, remedy: str) -> Iterator[Read]:
+        """A set is open that should not be."""
+        if self.parts is not None and not self.skipping:
+            yield self._whole(code, reason, remedy, "2")
+        self.parts, self.skipping = None, False
+
+    def _whole(self, code: str, reason: str, remedy: str, answer: str = "5") -> Reject:
+        """The open transaction set, refused. `answer` is the code of IK502."""
+        assert self.signs is not None
+        body, _ = self._body()
+        self.parts = None
+        kind = body[: body.find(self.signs.end)].split(self.signs.element)[1]
+        rows = body.count(self.signs.end + _ROW.get(kind, b"ST") + self.signs.element)
+        isa, gs = (self.signs.element.join(each) for each in (self.isa, self.gs))
+        raw = self.signs.end.join([isa, gs, body])[:MAX_FACT_BYTES]
+        place = Place(self.file, self.started)
+        reject = Reject(place, code, reason, remedy, raw, max(rows, 1), format=SOURCE)
+        self._hear("rejected", reject)
+        self._hear("closed", answer, 0)
+        return reject
 
     def _told(self, reason: str, remedy: str = "send it as it is", code: str = "envelope", at: int = 0) -> Reject:
         """Something wrong around the sets, which takes nothing from them."""
         return Reject(Place(self.file, at or self.number), code, reason, remedy, b"", 0, format=SOURCE)
 
     def _lost(self, reason: str, held: bytes) -> Reject:
+        """What follows cannot be cut into segments."""
         remedy = "send a whole interchange, ISA to IEA"
-        return Reject(
-            Place(self.file, self.number + 1), "envelope", reason, remedy, held[:MAX_FACT_BYTES], format=SOURCE
-        )
+        place = Place(self.file, self.number + 1)
+        return Reject(place, "envelope", reason, remedy, held[:MAX_FACT_BYTES], format=SOURCE)
 
 
-def _is_text(segment: bytes) -> bool:
-    if segment.isascii():
-        return True
-    try:
-        segment.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _decoded(elements: list[bytes]) -> list[str]:
+    return [each.decode("utf-8", "surrogateescape") for each in elements]
 
 
-def _component(body: list[bytes], separator: bytes, declared: str) -> str:
-    """The separator of components: the declared one, unless every CLM05 is put together by one other."""
-    claims = (text.split(separator) for text in body if text.startswith(b"CLM"))
-    found = {m[1].decode() for each in claims if len(each) > 5 and (m := _CLM05.match(each[5]))}
+def _unclean(body: bytes, text: str, signs: str) -> re.Pattern[str] | None:
+    """What finds bytes that are no text (control characters, and what is not UTF-8), where there are any."""
+    control = "".join(c for c in _CONTROLS if c not in signs)
+    if body.isascii() and len(body.translate(None, control.encode())) == len(body):
+        return None
+    pattern = re.compile(f"[{re.escape(control)}\ud800-\udfff]")
+    return pattern if pattern.search(text) else None
+
+
+def _component(text: str, end: str, separator: str, declared: str) -> str:
+    """The separator of components: the declared one, unless all that tell are put together by one other."""
+    end, glue = re.escape(end), re.escape(separator)
+    claims = rf"{end}CLM{glue}(?:[^{glue}{end}]*{glue}){{4}}[0-9A-Z]{{1,2}}([^0-9A-Za-z {glue}{end}])[AB]\1[0-9]"
+    paid = rf"{end}SVC{glue}(?:AD|ER|HC|HP|IV|N4|NU|WK)([^0-9A-Za-z {glue}{end}])"
+    found = {*re.findall(claims, text), *re.findall(paid, text)}
     return found.pop() if len(found) == 1 else declared
-
-
-def _reader_of(kind: str, guide: str) -> Callable[[Transaction], Iterator[Read]] | None:
-    from formats import x12_834, x12_837  # noqa: PLC0415 - they use what stands above
-
-    if kind == "837" and re.match(r"005010X(222|223|298|299)", guide):
-        return x12_837.read
-    if kind == "834" and guide.startswith("005010X220"):
-        return x12_834.read
-    return None

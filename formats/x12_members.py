@@ -1,4 +1,4 @@
-"""How X12 names people, and its days and amounts."""
+"""How X12 names people, and its days, amounts and quantities."""
 
 from __future__ import annotations
 
@@ -6,96 +6,131 @@ import re
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import Any
 
-from contracts.events import Person
-from contracts.events.base import Identifier
 from formats import cells
 from formats.cells import BadCell
-from formats.x12 import Segment
+from formats.x12_set import Elements
 
 _MBI = re.compile(r"[1-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9]"
                   r"[AC-HJKMNP-RT-Y]{2}[0-9]{2}")  # fmt: skip
 _DAY = re.compile(r"[0-9]{8}")
+_CACHED = 20_000
 
 
-def day(segment: Segment, at: int, last: bool = False) -> date | None:
+def day(elements: Elements, at: int, last: bool = False) -> date | None:
     """A day D8, DT or RD8 (its first day, or its last); None when empty."""
-    text = segment(at)
+    text = elements[at]
     if not text:
         return None
-    try:
-        return _day(text, last)
-    except ValueError:
-        pass
-    field = f"{segment.elements[0]}{at:02}"
-    raise BadCell("not_a_date", field, "a date that is not a date", "send an existing day as CCYYMMDD")
+    if (found := _day(text, last)) is not None:
+        return found
+    raise BadCell("not_a_date", field(elements, at), "a date that is not a date", "send an existing day as CCYYMMDD")
 
 
-@lru_cache(maxsize=20_000)
-def _day(text: str, last: bool) -> date:
+@lru_cache(maxsize=_CACHED)
+def _day(text: str, last: bool) -> date | None:
     text = text.split("-")[-1 if last else 0][:8]
-    if not _DAY.fullmatch(text):
-        raise ValueError
-    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:])) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
-def cents(segment: Segment, at: int) -> int | None:
+def cents(elements: Elements, at: int) -> int | None:
     """An amount as cents; None when empty."""
-    field = f"{segment.elements[0]}{at:02}"
-    text = segment(at)
-    return cells.cents({field: "0" + text if text.startswith(".") else text}, field)
-
-
-def number(segment: Segment, at: int) -> Decimal | None:
-    """A quantity; None when empty."""
-    text = segment(at)
+    text = elements[at]
     if not text:
         return None
-    field = f"{segment.elements[0]}{at:02}"
+    if (found := _cents(text)) is not None:
+        return found
+    raise BadCell(
+        "not_money", field(elements, at), "an amount that is not money", "send dollars with at most two decimals"
+    )
+
+
+@lru_cache(maxsize=_CACHED)
+def _cents(text: str) -> int | None:
+    text = text.replace(".", "0.", 1) if text.startswith((".", "-.")) else text
+    try:
+        return cells.cents({"": text}, "")
+    except BadCell:
+        return None
+
+
+def number(elements: Elements, at: int) -> Decimal | None:
+    """A quantity; None when empty."""
+    text = elements[at]
+    if not text:
+        return None
+    if (found := _number(text)) is not None:
+        return found
+    raise BadCell(
+        "schema", field(elements, at), "a number that is not a number", "send digits with at most four decimals"
+    )
+
+
+@lru_cache(maxsize=_CACHED)
+def _number(text: str) -> Decimal | None:
     try:
         found = Decimal(text)
         if found.is_finite() and abs(found) < 10**10 and found == round(found, 4):
             return found.normalize()
     except InvalidOperation:
         pass
-    raise BadCell("schema", field, "a number that is not a number", "send digits with at most four decimals")
+    return None
+
+
+def field(elements: Elements, at: int) -> str:
+    """The reference designator of an element, as in CLM05."""
+    return f"{elements[0]}{at:02}"
 
 
 class Who:
-    """A person as NM1, N3, N4 and DMG tell of them."""
+    """A person as NM1, N3, N4 and DMG tell of them, each with its number in the file."""
+
+    __slots__ = ("born", "name", "numbers", "person", "place", "street")
 
     def __init__(self) -> None:
-        self.name: Segment | None = None
-        self.member_id = ""
-        self.street: Segment | None = None
-        self.place: Segment | None = None
-        self.born: Segment | None = None
+        self.name: Elements | None = None
+        self.street: Elements | None = None
+        self.place: Elements | None = None
+        self.born: Elements | None = None
+        self.numbers: dict[str, int] = {}
+        self.person: dict[str, Any] | None = None
+        """As it was made last; what is told of a person later makes it anew."""
 
-    def take(self, segment: Segment) -> None:
-        """N3, N4 or DMG."""
-        match segment.elements[0]:
+    def take(self, number: int, elements: Elements) -> None:
+        """NM1, N3, N4 or DMG."""
+        self.person = None
+        self.numbers[elements[0]] = number
+        match elements[0]:
+            case "NM1":
+                self.name = elements
             case "N3":
-                self.street = segment
+                self.street = elements
             case "N4":
-                self.place = segment
+                self.place = elements
             case "DMG":
-                self.born = segment
+                self.born = elements
 
-    def person(self, member_id: str, *, dependent: bool = False) -> Person:
+    def made(self, member_id: str, *, dependent: bool = False) -> dict[str, Any]:
         """The person. One without a number of their own is named by the family's, the day of birth and first name."""
+        name = self.name
         if not member_id:
-            field = "NM109" if self.name else "NM1"
-            raise BadCell("no_member_identifier", field, "a person without a member number", "send it in NM1*IL")
+            missing = "NM109" if name else "NM1"
+            raise BadCell("no_member_identifier", missing, "a person without a member number", "send it in NM1*IL")
         born = day(self.born, 2) if self.born else None
-        given = self.name(4) if self.name else ""
+        given = name[4] if name else ""
         value = member_id
         if dependent:
             value = f"{member_id}/{born or ''}/{re.sub('[^A-Z]', '', given.upper())[:16]}"
-        return Person(
-            identifier=Identifier(kind="mbi" if _MBI.fullmatch(value) else "member_id", value=value),
-            family_name=(self.name(3) or None) if self.name else None,
-            given_name=given or None,
-            birth_date=born,
-            address=(self.street(1) or None) if self.street else None,
-            postal_code=(self.place(3) or None) if self.place else None,
-        )
+        self.person = {
+            "identifier": {"kind": "mbi" if _MBI.fullmatch(value) else "member_id", "value": value},
+            "family_name": (name[3] or None) if name else None,
+            "given_name": given or None,
+            "birth_date": born,
+            "address": (self.street[1] or None) if self.street else None,
+            "postal_code": (self.place[3] or None) if self.place else None,
+        }
+        return self.person

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from contracts.events import (
+    ClaimRemitted,
     EnrollmentChanged,
     InstitutionalClaimReceived,
     MemberDescribed,
     ProfessionalClaimReceived,
+    RemittanceReceived,
 )
 from contracts.events.claims import Claim
 from formats import x12
@@ -270,10 +272,23 @@ def test_members() -> None:
 
 
 @samples
-def test_everything_else_is_refused_by_name() -> None:
+def test_remittances_balance_and_name_the_payers_claims() -> None:
     read_, refused = take("linuxforhealth/835*/*")
-    assert read_ == []
-    assert sum(r.rows for r in refused) == 8
+    claims = [i.event for i in read_ if isinstance(i.event, ClaimRemitted)]
+    wholes = [i.event for i in read_ if isinstance(i.event, RemittanceReceived)]
+    assert (len(claims), sum(c.paid_cents for c in claims), sum(i.rows for i in read_)) == (8, 15_238_723, 8)
+    assert Counter((r.code, r.rows) for r in refused) == {("separator", 0): 2}
+    assert len(wholes) == 5
+    (medicare,) = [w for w in wholes if w.adjustments]
+    assert (medicare.amount_cents, medicare.items_cents, medicare.payee) == (15_000_000, 14_999_873, "6543210903")
+    assert [(a.reason, a.amount_cents) for a in medicare.adjustments] == [("CV", -127)]
+    shifted = next(i for i in read_ if "SVC03:balance" in i.findings)
+    assert isinstance(shifted.event, ClaimRemitted)
+    assert (shifted.event.paid_cents, shifted.event.lines) == (18_750, ())
+
+
+@samples
+def test_everything_else_is_refused_by_name() -> None:
     read_, others = take("linuxforhealth/27*/*", "imsweb-open/*")
     assert read_ == []
     assert {r.code for r in others} == {"not_read", "envelope"}
