@@ -79,8 +79,8 @@ def receive(family: Family, record: ClaimRecord) -> tuple[list[Unit], list[Unit]
     family.records.append(record)
     after = survivors(family.records)
     if len(family.records) == 1:
-        family.surviving = [[i, j] for i, j in after]
-        return [], [record.units[j] for _, j in after]
+        family.surviving = [[0, j] for _, j in after]
+        return [], record.units if len(after) == len(record.units) else [record.units[j] for _, j in after]
     before = {(i, j) for i, j in family.surviving}
     family.surviving = [[i, j] for i, j in after]
     gone = [family.records[i].units[j] for i, j in sorted(before.difference(after))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,7 +46,7 @@ Explained = tuple[list[Line], list[tuple[Ref, str]]]
 class Due:
     """A payment the evidence supports now. What explains it is asked for only when it is determined.
 
-    `basis` names the billed service it rests on, `alternatives` those that would serve as well.
+    `basis` names the billed service it rests on, `alternatives` those of its period that would serve as well.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Due:
     amount_cents: int
     explain: Callable[[], Explained]
     basis: str = ""
-    alternatives: frozenset[str] = frozenset()
+    alternatives: Sequence[str] = ()
 
 
 class Clauses(Protocol):

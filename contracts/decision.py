@@ -8,7 +8,7 @@ determined; both name the fact that caused it. Nothing is edited.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -19,7 +19,7 @@ from contracts.envelope import Fact, episode_id, payment_id
 from contracts.episode import Calendar, cancer_type, chain, shifts, spend_of, window_of
 from contracts.errors import BadSheet, ContractError
 from contracts.events import TermsAdopted
-from contracts.evidence import CodeSets, days_of, move, of_claim
+from contracts.evidence import CodeSets, Moved, days_of, move, of_claim
 from contracts.fold import Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
 from contracts.outcome import EpisodeVersion, Outcome, Payment, ReturnToWork, SpendChange
 from contracts.parts import (
@@ -33,7 +33,6 @@ from contracts.parts import (
     Ref,
     Sheet,
     Span,
-    Unit,
     read_ref,
     ref_to,
 )
@@ -74,25 +73,17 @@ CAUSES = {
 
 @dataclass(slots=True)
 class Touched:
-    """What a fact touched: days of evidence, days of spending, billed services, days of coverage, or everything.
+    """What a fact touched: what a claim moved, days of coverage, work, or everything.
 
     `chain_from` is the first day from which episodes may begin on other days than before; '' when none does.
     `work_from` is the start of the first episode whose person's work was touched, those after it as well.
     """
 
-    days: set[str] = field(default_factory=set)
-    spend: list[tuple[str, list[int]]] = field(default_factory=list)
-    services: bool = False
+    moved: Moved | None = None
     coverage: tuple[str, str] | None = None
     chain_from: str = ""
     work_from: str = FOREVER
     everything: bool = False
-
-    @property
-    def reach(self) -> tuple[str, str]:
-        """The first and the last day touched; none at all lies between them when nothing was."""
-        days = [*self.days, *(day for day, _ in self.spend)]
-        return (min(days), max(days)) if days else (FOREVER, "")
 
     def chain(self, day: str) -> None:
         """Episodes may begin anew from a day on."""
@@ -338,31 +329,23 @@ class ContractFold:
                 raise NeedsEarlier(since)
         member.dirty.add(("claim", fact.data.family))
         gone, come = receive(family, record)
-        touched = Touched()
-        for units, sign in ((gone, -1), (come, 1)):
-            if units:
-                self._move(member, units, sign, rules, touched)
+        moved = Moved()
+        touched = Touched(moved)
+        if gone:
+            move(member, gone, False, moved)
+        if come:
+            move(member, come, True, moved)
+        calendar = rules.clauses.calendar
+        for day, came in moved.therapy:
+            if shifts(member, calendar, day, came):
+                touched.chain(day)
+        if member.head.fills:
+            for day, came in moved.diagnoses:
+                self._diagnosed(member, calendar, day, came, touched, moved)
         return touched
 
-    def _move(self, member: Member, units: list[Unit], sign: int, rules: Rules, touched: Touched) -> None:
-        calendar = rules.clauses.calendar
-        for day in move(member, units, come=sign > 0):
-            if shifts(member, calendar, day, sign > 0):
-                touched.chain(day)
-        for unit in units:
-            for bucket, _, key, _ in unit.evidence:
-                if bucket == "diagnoses":
-                    if member.head.fills:
-                        self._diagnosed(member, calendar, key[:10], sign > 0, touched)
-                    continue
-                touched.days.add(key[:10])
-                if bucket == "services":
-                    touched.services = True
-            for day, *amounts in unit.spend:
-                touched.spend.append((day, [sign * amount for amount in amounts]))
-
     @staticmethod
-    def _diagnosed(member: Member, calendar: Calendar, day: str, come: bool, touched: Touched) -> None:
+    def _diagnosed(member: Member, calendar: Calendar, day: str, come: bool, touched: Touched, moved: Moved) -> None:
         """A diagnosis came or went: fills on its day or in the days after may now be triggers, or no longer."""
         fills: Iterable[str] = member.head.fills
         if len(member.head.fills) > calendar.lookback_days:
@@ -371,7 +354,7 @@ class ContractFold:
         for fill in fills:
             if day <= fill <= last and fill in member.head.fills:
                 if fill in member.head.episodes:
-                    touched.days.add(fill)
+                    moved.days.add(fill)
                 if shifts(member, calendar, fill, come):
                     touched.chain(fill)
 
@@ -387,14 +370,16 @@ class ContractFold:
                 rest = min(rest, _first_moved(before, member.head.episodes))
         if touched.everything or touched.coverage:
             return self._decide_all(member, fact, rules, touched, rest, outcome)
-        first, last = touched.reach
+        moved = touched.moved or Moved()
+        days = (*moved.days, *moved.spend)
+        first, last = (min(days), max(days)) if days else (FOREVER, "")
         for start in member.head.episodes:
             award = _award(member, start)
             if start in opened:
                 self._judge(member, fact, rules, member.episodes[start], touched, outcome)
             elif start >= rest or (start <= last and rules.clauses.calendar.ends_on(start) >= first):
-                self._touch(member, fact, rules, member.episodes[start], touched, outcome, start >= rest)
-            if _award(member, start) != award:
+                self._touch(member, fact, rules, member.episodes[start], touched, moved, outcome, start >= rest)
+            if rules.follower is not None and _award(member, start) != award:
                 rest = min(rest, start)
         return outcome
 
@@ -423,18 +408,20 @@ class ContractFold:
         rules: Rules,
         episode: Episode,
         touched: Touched,
+        moved: Moved,
         outcome: Outcome,
         judge: bool,
     ) -> None:
         """Spending within the episode is added to it; evidence within it has it judged again."""
         start, end = episode.started_on, episode.ends_on
-        spent = [amounts for day, amounts in touched.spend if start <= day <= end]
-        for amounts in spent:
-            for i, amount in enumerate(amounts):
-                episode.spend[i] += amount
+        spent = False
+        for day, amounts in moved.spend.items():
+            if start <= day <= end:
+                spent = True
+                episode.spend = [held + amount for held, amount in zip(episode.spend, amounts, strict=True)]
         if spent:
             member.dirty.add(("episode", start))
-        if judge or any(start <= day <= end for day in touched.days):
+        if judge or any(start <= day <= end for day in moved.days):
             self._judge(member, fact, rules, episode, touched, outcome)
         elif spent:
             self._expenditure(member, fact, episode, rules.clauses.expenditure_cents(episode), outcome)
@@ -501,7 +488,8 @@ class ContractFold:
             eligible, standing = follower.follow(member, episode, before, self.adoption.closed_through)
             self._follow(member, fact, episode, eligible, standing, outcome)
             until = standing.next_on or FOREVER
-        if touched.everything or touched.coverage or touched.services or episode.version != version or follower:
+        services = touched.moved is not None and touched.moved.services
+        if touched.everything or touched.coverage or services or episode.version != version or follower:
             due = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
             self._settle(member, fact, rules, episode, due, outcome)
             if follower is not None:

@@ -8,6 +8,8 @@ settlement.py, benchmark.py, quality.py and eom_settlement.py. Figures: eom.toml
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
+from operator import attrgetter
 
 from contracts import coverage
 from contracts.attribution import Attribution, attribute
@@ -15,9 +17,10 @@ from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_f
 from contracts.episode import Calendar, Service, Window, at_risk_until
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
-from contracts.units import FOREVER, add_days, cents
+from contracts.units import FOREVER, Weights, add_days, cents
 
 CONTRACT = "medicare-eom"
+_key = attrgetter("key")
 
 
 class EomClauses:
@@ -39,6 +42,7 @@ class EomClauses:
         self._meos_code = sheet.on("meos_code", FOREVER).value
         self.services = frozenset({self._meos_code})
         self._dual_codes = frozenset(sheet.on("dual_codes", FOREVER).value.split())
+        self._weights: dict[str, Weights] = {}
 
     def judge(self, member: Member, window: Window, cancer: str) -> Judgement:
         """Eligibility first, then the visit, then the sub-type; the first reason found is the one given."""
@@ -87,16 +91,21 @@ class EomClauses:
 
         Standardised 9,604.00 / 0.98 = 9,800.00; subsidy 412.50 + 0.8 x 9,150.25 = 7,732.70.
         """
+        start = episode.started_on
+        weights = self._weights.get(start)
+        if weights is None:
+            weights = self._weights[start] = self._expenditure_weights(start)
         a_and_b, subsidy, above, _ = episode.spend
-        total = Decimal(subsidy)
-        if a_and_b:
-            total += a_and_b / (1 - self.sheet.on("sequestration", episode.started_on).number)
-        if above:
-            total += above * self.sheet.on("part_d_above_threshold_share", episode.started_on).number
-        if episode.owed:
-            counted = self.sheet.on("meos_counted_base", episode.started_on).number
-            total += 100 * counted * sum(1 for owed in episode.owed.values() if owed.kind == "MEOS")
-        return cents(total / 100, self.sheet.rounding)
+        months = 0
+        for owed in episode.owed.values():
+            months += owed.kind == "MEOS"
+        return weights.cents(a_and_b, subsidy, above, months)
+
+    def _expenditure_weights(self, start: str) -> Weights:
+        paid = 1 / (1 - Fraction(self.sheet.on("sequestration", start).number))
+        above = Fraction(self.sheet.on("part_d_above_threshold_share", start).number)
+        counted = 100 * Fraction(self.sheet.on("meos_counted_base", max(start, self._first)).number)
+        return Weights((paid, Fraction(1), above, counted), self.sheet.rounding)
 
     def owed(self, member: Member, episode: Episode, window: Window, adoption: Adoption) -> list[Due]:
         """EOM 2: a payment for each calendar month of enhanced services, up to six in an episode.
@@ -109,9 +118,11 @@ class EomClauses:
         most = int(self.sheet.on("meos_months_max", episode.started_on).number)
         base = self.sheet.on("meos_payment", episode.started_on)
         addition = self.sheet.on("meos_dual_addition", episode.started_on)
+        base_cents, addition_cents = (cents(rate.number, self.sheet.rounding) for rate in (base, addition))
+        months = sorted(billed)[:most]
         return [
-            self._month_due(member, window, month, billed[month], base, addition, adoption)
-            for month in sorted(billed)[:most]
+            self._month_due(member, window, m, billed[m], base, addition, base_cents, addition_cents, adoption)
+            for m in months
         ]
 
     def _billed_months(
@@ -144,14 +155,14 @@ class EomClauses:
         services: list[Service],
         base: DatedValue,
         addition: DatedValue,
+        base_cents: int,
+        addition_cents: int,
         adoption: Adoption,
     ) -> Due:
-        service = min(services, key=lambda s: s.key)
+        service = services[0] if len(services) == 1 else min(services, key=_key)
         dual = coverage.on(member.head.coverage.get("dual"), service.day)
         adds = dual is not None and dual.code in self._dual_codes
-        amount = cents(base.number, self.sheet.rounding)
-        if adds:
-            amount += cents(addition.number, self.sheet.rounding)
+        amount = base_cents + (addition_cents if adds else 0)
 
         def explain() -> Explained:
             facts = [(service.ref, f"{service.code} furnished on {service.day} by practice {service.practice}")]
@@ -166,7 +177,7 @@ class EomClauses:
                 facts.append((participation.ref, f"practice {service.practice} participates on {service.day}"))
             return lines, facts
 
-        others = frozenset(s.key for s in services)
+        others = [one.key for one in services] if len(services) > 1 else ()
         return Due("MEOS", month, service.practice, service.day, amount, explain, service.key, others)
 
     def _line(self, clause: str, rate: DatedValue, because: str, *also: DatedValue) -> Line:

@@ -26,14 +26,20 @@ class Calendar:
     last_on: str
     months: int
     lookback_days: int
+    _ends: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def ends_on(self, start: str) -> str:
         """Six calendar months less a day, month ends clamped: 2024-08-31 -> 2025-02-27 (OCM Appendix A).
 
         Therapy before the contract's first day forms an episode that ends, at the latest, the day before it.
         """
-        end = add_days(add_months(start, self.months), -1)
-        return min(end, add_days(self.first_on, -1)) if start < self.first_on else end
+        end = self._ends.get(start)
+        if end is None:
+            end = add_days(add_months(start, self.months), -1)
+            if start < self.first_on:
+                end = min(end, add_days(self.first_on, -1))
+            self._ends[start] = end  # as many as there are days of therapy
+        return end
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ Sources of a trigger, in their same-day precedence (EOM 1.2): 0 outpatient, 1 ph
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.envelope import Fact
@@ -107,7 +108,7 @@ def _professional(
         paid = line.paid_cents
         if medicare and line.standardized_cents is not None:
             paid = line.standardized_cents
-        units.append(Unit(line.line, line.paid_cents, evidence, [[day, paid, 0, 0]] if paid else []))
+        units.append(Unit(line.line, line.paid_cents, evidence, [[day, paid, 0, 0, 0]] if paid else []))
     return units
 
 
@@ -140,7 +141,7 @@ def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent:
     paid = data.paid_cents
     if medicare and data.standardized_cents is not None:
         paid = data.standardized_cents
-    return [Unit(0, data.paid_cents, evidence, [[day, paid, 0, 0]] if paid else [])]
+    return [Unit(0, data.paid_cents, evidence, [[day, paid, 0, 0, 0]] if paid else [])]
 
 
 def _covered(line: Any, claim_paid_cents: int) -> bool:
@@ -169,43 +170,64 @@ def days_of(units: list[Unit]) -> list[str]:
     return days
 
 
-def move(member: Member, units: list[Unit], come: bool) -> list[str]:
-    """Put what `units` contribute into the member's months, and the windows made of them, or take it out.
+@dataclass(slots=True)
+class Moved:
+    """What a claim's record moved: days of evidence, of diagnoses and of therapy, billed services, spending by day.
 
-    Returns the days that became, or ceased to be, days of therapy.
+    `therapy` are days that became days of therapy, or ceased to be, each with which of the two; `diagnoses` likewise.
     """
-    changed: list[str] = []
-    name, month = "", Month()
+
+    days: set[str] = field(default_factory=set)
+    diagnoses: list[tuple[str, bool]] = field(default_factory=list)
+    therapy: list[tuple[str, bool]] = field(default_factory=list)
+    spend: dict[str, list[int]] = field(default_factory=dict)
+    services: bool = False
+
+
+def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
+    """Put what `units` contribute into the member's months, and the windows made of them, or take it out."""
+    name, month, head, windows = "", None, member.head, member.windows.values()
     for unit in units:
         for bucket, of, key, value in unit.evidence:
-            if of != name:
+            if of != name or month is None:
                 name, month = of, _month(member, of)
             held: dict[str, Any] = getattr(month, bucket)
             if come:
                 held[key] = value
             else:
                 del held[key]
-            for window in member.windows.values():
-                if window.start <= key[:10] <= window.end:
+            day = key[:10]
+            if bucket == "diagnoses":
+                moved.diagnoses.append((day, come))
+                continue
+            moved.days.add(day)
+            for window in windows:
+                if window.start <= day <= window.end:
                     window.note(bucket, key, value, come)
             if bucket == "triggers":
-                _count(member, member.head.therapy_days, key, come, changed)
+                _count(member, head.therapy_days, day, come, moved)
             elif bucket == "fills":
-                _count(member, member.head.fills, key, come, changed)
+                _count(member, head.fills, day, come, moved)
+            elif bucket == "services":
+                moved.services = True
         for day, *amounts in unit.spend:
-            if day[:7] != name:
+            if day[:7] != name or month is None:
                 name, month = day[:7], _month(member, day[:7])
-            _spend(month.spend, day, amounts, come)
-    return changed
+            if not come:
+                amounts = [-amount for amount in amounts]
+            _add(month.spend, day, amounts)
+            _add(moved.spend, day, amounts)
 
 
-def _spend(spend: dict[str, list[int]], day: str, amounts: list[int], come: bool) -> None:
+def _add(spend: dict[str, list[int]], day: str, amounts: list[int]) -> None:
+    """Add four amounts to a day's; a day on which nothing is left is not kept."""
     spent = spend.get(day)
     if spent is None:
-        spent = spend[day] = [0, 0, 0, 0]
-    for i, amount in enumerate(amounts):
-        spent[i] += amount if come else -amount
-    if not any(spent):
+        spend[day] = amounts
+        return
+    a, b, c, d = amounts
+    now = spend[day] = [spent[0] + a, spent[1] + b, spent[2] + c, spent[3] + d]
+    if not any(now):
         del spend[day]
 
 
@@ -217,13 +239,12 @@ def _month(member: Member, name: str) -> Month:
     return month
 
 
-def _count(member: Member, days: dict[str, int], key: str, come: bool, changed: list[str]) -> None:
-    day = key[:10]
+def _count(member: Member, days: dict[str, int], day: str, come: bool, moved: Moved) -> None:
     count = days.get(day, 0) + (1 if come else -1)
     if count:
         days[day] = count
     else:
         del days[day]
     if count == (1 if come else 0):
-        changed.append(day)
+        moved.therapy.append((day, come))
     member.dirty.add(("head", ""))

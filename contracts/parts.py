@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 Ref = tuple[bytes, str, int]
 """(event id, event type, offset) of a fact in the member's partition; the first two packed by `ref_to`."""
@@ -42,7 +41,11 @@ def ref_to(event_id: str, event_type: str, offset: int) -> Ref:
 def read_ref(ref: Ref) -> tuple[str, str, int]:
     """(event id, event type, offset) in full."""
     packed, kind, offset = ref
-    event_id = str(UUID(bytes=packed)) if len(packed) == 16 else packed.rstrip(b"\0").decode()
+    if len(packed) == 16:
+        digits = packed.hex()
+        event_id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    else:
+        event_id = packed.rstrip(b"\0").decode()
     return event_id, _TYPES.get(kind, kind), offset
 
 

@@ -7,9 +7,12 @@ the same few thousand days.
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from functools import lru_cache
+from math import lcm
 
 ZERO = Decimal(0)
 FOREVER = "9999-12-31"
@@ -22,6 +25,31 @@ def cents(dollars: Decimal, rounding: str = "half_up") -> int:
     cents(Decimal("50469.535")) = 5046954 half up, 5046954 half even (the cent before is odd).
     """
     return int((dollars * 100).quantize(Decimal(1), rounding=_ROUNDING[rounding]))
+
+
+class Weights:
+    """Exact factors for amounts in cents, whose weighted sum is rounded once; whole numbers, as it is done often.
+
+    Weights([1 / Fraction("0.98")]).cents(960400) = 980000.
+    """
+
+    __slots__ = ("_even", "_factors", "_over")
+
+    def __init__(self, factors: Sequence[Fraction], rounding: str = "half_up") -> None:
+        self._over = lcm(*(factor.denominator for factor in factors))
+        self._factors = [int(factor * self._over) for factor in factors]
+        self._even = rounding == "half_even"
+
+    def cents(self, *amounts: int) -> int:
+        """The weighted sum of as many amounts as there are factors."""
+        total = 0
+        for factor, amount in zip(self._factors, amounts, strict=True):
+            total += factor * amount
+        whole, rest = divmod(abs(total), self._over)
+        over = 2 * rest - self._over
+        if over > 0 or (over == 0 and not (self._even and whole % 2 == 0)):
+            whole += 1
+        return whole if total >= 0 else -whole
 
 
 def dollars(amount_cents: int) -> Decimal:
