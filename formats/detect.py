@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import cclf, desynpuf, fhir_eob, ndjson, rif, tuva, x12
+from formats import cclf, desynpuf, fhir, ndjson, rif, tuva, x12
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
@@ -27,7 +27,7 @@ READERS: dict[str, Reader] = {
     "tuva": tuva.read,
     "cclf": cclf.read,
     "rif": rif.read,
-    "fhir": fhir_eob.read,
+    "fhir": fhir.read,
     "x12": x12.read,
 }
 """The formats that `--format` takes, besides `auto`."""

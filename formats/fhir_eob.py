@@ -1,4 +1,4 @@
-"""FHIR ExplanationOfBenefit, Coverage and Patient, R4 and STU3: one resource, a Bundle, or bulk NDJSON.
+"""FHIR ExplanationOfBenefit and Claim, R4 and STU3, as claims.
 
 The version is told by shape (`productOrService` or `service`, money with `currency` or with `system` and `code`), not
 by a model that happens to accept it; the walk takes either. CMS's own shapes (Blue Button, BCDA, AB2D) say more than
@@ -9,50 +9,41 @@ Members are named by the Patient's logical id: a number as CMS's beneficiary id,
 A claim that names a prior one replaces it; one that is cancelled, entered in error or tagged NotFinalAction replaces
 its own earlier version and counts nothing. Versions of a claim are a family by CMS's claim group, else by the claim.
 Partly adjudicated and predetermined claims are no claims yet and are refused. Amounts finer than cents are rounded half
-up. SNOMED CT, RxNorm and CVX codes, conditions by reference, and dental and vision claims are not read. Coverage needs
-the day it began. Resources of other types are counted and refused by name.
+up. SNOMED CT, RxNorm and CVX codes, conditions by reference, and dental and vision claims are not read.
+
+A Claim is what was asked, not what was paid: services, diagnoses and charges, and no amount of the plan's. CMS's own
+partly adjudicated ones (FISS, MCS) are refused, since their explanation of benefit comes under another number.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from pydantic import ValidationError
-
 from contracts.events import (
     ClaimLine,
-    EnrollmentChanged,
-    Event,
     InstitutionalClaimReceived,
-    MemberDescribed,
-    Person,
     PharmacyClaimReceived,
     ProfessionalClaimReceived,
 )
-from contracts.events.base import Identifier
-from formats.cells import BadCell
 from formats.fhir_json import (
-    SOURCE,
     Json,
-    Resource,
+    bad,
     cents,
     codings,
     day,
+    fact_of,
     first,
     number,
     objects,
-    resources,
+    person_of,
     string,
     tail,
 )
 from formats.icd9 import MAPPING, translated
-from formats.reading import Place, Read, ReadFact, Reject
-from formats.schema_errors import first_error
-from formats.states import BY_NAME, LETTERS
+from formats.reading import Place, Read
 
 _SETTINGS = {
     "10": "home_health", "20": "skilled_nursing", "30": "skilled_nursing", "40": "outpatient", "50": "hospice",
@@ -68,7 +59,6 @@ _DUMMY_GROUP = "99999999999"
 _PAID_BY_CARRIER = frozenset("123456789AB")
 _PAID_LINE = frozenset("AORS")
 _RENDERING = frozenset(("performing", "primary", "rendering"))
-_PARTS = {"A": "part_a", "B": "part_b", "C": "medicare_advantage", "D": "part_d"}
 _HCPCS = re.compile(r"[A-Z0-9]{5}")
 _NDC = re.compile(r"[0-9]{11}")
 _FOUR, _TWO, _DRG = re.compile(r"[0-9]{4}"), re.compile(r"[0-9]{2}"), re.compile(r"[0-9]{3,4}")
@@ -77,137 +67,14 @@ _TIN = re.compile(r"[A-Za-z0-9-]{1,32}")
 _PROCEDURE = re.compile(r"[A-Z0-9]{3,7}")
 
 
-def read(chunks: Iterable[bytes], file: str) -> Iterator[Read]:
-    """Facts and rejects in the order of the file; a row is a resource."""
-    others: Counter[str] = Counter()
-    for item in resources(chunks, file):
-        if isinstance(item, Reject):
-            yield item
-            continue
-        make = _MAKERS.get(item.type)
-        if make is None:
-            others[item.type if re.fullmatch(r"[A-Za-z]{1,40}", item.type) else "unnamed"] += 1
-            continue
-        place = Place(file, item.line, item.pointer)
-        try:
-            made = list(make(item.body, place))
-        except BadCell as bad:
-            yield _refused(item, file, bad.code, bad.column, bad.reason, bad.remedy)
-        except ValidationError as error:
-            found = first_error(error)
-            yield _refused(item, file, found.code, found.field, found.reason, found.remedy)
-        else:
-            yield from made
-    if others:
-        names = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
-        remedy = "nothing is to be done; send ExplanationOfBenefit, Coverage and Patient"
-        yield Reject(
-            Place(file), "not_read", f"resources of types that are not read: {names}", remedy, rows=others.total()
-        )
-
-
-def _refused(item: Resource, file: str, code: str, field: str, reason: str, remedy: str) -> Reject:
-    return Reject(Place(file, item.line, item.pointer + field), code, reason, remedy, item.raw(), format=SOURCE)
-
-
-def _fact(event: Event, place: Place, *key: str, rows: int = 1) -> ReadFact:
-    return ReadFact(event, place, SOURCE, natural_key="|".join((SOURCE, *key)), rows=rows)
-
-
-def _bad(field: str, reason: str, remedy: str, code: str = "schema") -> BadCell:
-    return BadCell(code, field, reason, remedy)
-
-
-def _person(reference: Any, field: str) -> Person:
-    """The member that a reference names, by logical id or by an MBI."""
-    found = reference if isinstance(reference, dict) else {}
-    identifier = first(found.get("identifier"))
-    named = string(found.get("reference"))
-    if named:
-        value = named.removeprefix("urn:uuid:").split("/_history")[0].rsplit("/", 1)[-1]
-        return Person(identifier=_identifier(value))
-    if "us-mbi" in string(identifier.get("system")) and (value := string(identifier.get("value"))):
-        return Person(identifier=Identifier(kind="mbi", value=value))
-    raise _bad(field, "a resource without its patient", "send the patient's reference", "no_member_identifier")
-
-
-def _identifier(value: str) -> Identifier:
-    kind = "beneficiary_id" if re.fullmatch(r"-?[0-9]+", value) else "member_id"
-    return Identifier(kind=kind, value=value)
-
-
-# Members
-
-
-def _patient(body: Json, place: Place) -> Iterator[Read]:
-    who = string(body.get("id"))
-    if not who:
-        raise _bad("/id", "a patient without an id", "send the logical id that claims refer to", "no_member_identifier")
-    name, address = first(body.get("name")), first(body.get("address"))
-    born, lines = day(body.get("birthDate"), "/birthDate"), address.get("line")
-    given = name.get("given")
-    person = Person(
-        identifier=_identifier(who),
-        family_name=string(name.get("family")) or None,
-        given_name=string(given[0]) or None if isinstance(given, list) and given else None,
-        birth_date=born,
-        address=string(lines[0]) or None if isinstance(lines, list) and lines else None,
-        postal_code=string(address.get("postalCode")) or None,
-    )
-    state, sex = string(address.get("state")), string(body.get("gender"))
-    event = MemberDescribed.model_validate(
-        {
-            "person": person,
-            "birth_year": born.year if born else None,
-            "sex": sex if sex in ("female", "male") else "unknown",
-            "state": state if state in LETTERS else BY_NAME.get(state.lower()),
-            "died_on": day(body.get("deceasedDateTime"), "/deceasedDateTime"),
-        }
-    )
-    yield _fact(event, place, "patient", who)
-
-
-def _coverage(body: Json, place: Place) -> Iterator[Read]:
-    person = _person(body.get("beneficiary"), "/beneficiary")
-    period = first(body.get("period"))
-    start = day(period.get("start"), "/period/start")
-    if start is None:
-        raise _bad("/period/start", "a coverage without the day it began", "send period.start", "no_date")
-    status = string(body.get("status"))
-    if status not in ("active", "cancelled"):
-        raise _bad("/status", "a coverage neither active nor cancelled", "send one of the two")
-    event = EnrollmentChanged.model_validate(
-        {
-            "person": person,
-            "coverage": _kind_of(body),
-            "from_on": start,
-            "through_on": day(period.get("end"), "/period/end"),
-            "covered": status == "active",
-            "code": next((code for _, code in codings(body.get("relationship"))), None),
-        }
-    )
-    yield _fact(event, place, "coverage", string(body.get("id")), status, start.isoformat())
-
-
-def _kind_of(body: Json) -> str:
-    """A part of Medicare, named as type, class or sub-plan; else the payer's plan."""
-    grouping = first(body.get("grouping"))
-    said = [
-        *(code for _, code in codings(body.get("type"))),
-        *(string(each.get("value")) for each in objects(body.get("class"))),
-        string(grouping.get("subPlan")),
-    ]
-    for each in said:
-        if found := re.fullmatch(r"Part ([A-D])", each):
-            return _PARTS[found[1]]
-    return "plan"
-
-
 # Claims
 
 
+_AnyClaim = ProfessionalClaimReceived | InstitutionalClaimReceived | PharmacyClaimReceived
+
+
 class _Eob:
-    """An explanation of benefit, with what CMS says beside FHIR gathered by its variable's name."""
+    """A claim or an explanation of benefit, with what CMS says beside FHIR gathered by its variable's name."""
 
     def __init__(self, body: Json) -> None:
         self.body = body
@@ -287,22 +154,57 @@ def _coded(found: list[_Diagnosis]) -> dict[str, Any]:
     return {"diagnoses": sent}
 
 
-def _claim(body: Json, place: Place) -> Iterator[Read]:
+def explanation(body: Json, place: Place) -> Iterator[Read]:
+    """A claim as adjudicated."""
+    if string(body.get("outcome")) in ("partial", "queued"):
+        raise bad("/outcome", "a claim not yet adjudicated", "send it when its outcome is complete", "not_adjudicated")
+    eob = _Eob(body)
+    event, version = _claim(eob)
+    yield _told(event, version, place)
+
+
+def claim(body: Json, place: Place) -> Iterator[Read]:
+    """A claim as submitted: nobody has said what is paid of it."""
+    eob = _Eob(body)
+    if any(tail(system) == "rda-type" for system, _ in codings(body.get("type"))):
+        reason, remedy = "a claim that CMS is still adjudicating", "send its explanation of benefit when there is one"
+        raise bad("/type", reason, remedy, "not_adjudicated")
+    event, version = _claim(eob)
+    yield _told(_charged(event, eob), version, place)
+
+
+def _told(event: _AnyClaim, version: str, place: Place) -> Read:
+    kind = type(event).__name__.removesuffix("ClaimReceived").lower()
+    return fact_of(event, place, kind, event.claim_id, version, event.effective_on.isoformat())
+
+
+def _charged(event: _AnyClaim, eob: _Eob) -> _AnyClaim:
+    """The claim with what it charges, by line; of one line the total is its charge."""
+    total = cents(eob.body.get("total"), "/total")
+    if isinstance(event, PharmacyClaimReceived):
+        return event.model_copy(update={"total_cost_cents": total})
+    nets = [cents(item.get("net"), f"/item/{i}/net") for i, item in enumerate(eob.items)]
+    if len(nets) == 1 and nets[0] is None:
+        nets = [total]
+    lines = [line.model_copy(update={"charge_cents": net}) for line, net in zip(event.lines, nets, strict=True)]
+    return event.model_copy(update={"lines": tuple(lines)})
+
+
+def _claim(eob: _Eob) -> tuple[_AnyClaim, str]:
+    """The event of either resource, and which version of the claim it is."""
+    body = eob.body
     status = string(body.get("status"))
     if status not in ("active", *_GONE):
-        raise _bad("/status", "a claim neither active nor cancelled", "send status active or cancelled")
+        raise bad("/status", "a claim neither active nor cancelled", "send status active or cancelled")
     if string(body.get("use")) not in ("", "claim"):
-        raise _bad(
+        raise bad(
             "/use", "no claim but an advance decision", "send it when the claim is adjudicated", "not_adjudicated"
         )
-    if string(body.get("outcome")) in ("partial", "queued"):
-        raise _bad("/outcome", "a claim not yet adjudicated", "send it when its outcome is complete", "not_adjudicated")
-    eob = _Eob(body)
     if eob.types & _ADVANTAGE:
-        raise _bad("/type", "a claim of Medicare Advantage", "send fee-for-service claims", "not_fee_for_service")
-    claim = eob.identifier("clm_id", "pde_id", "CLM_UNIQ_ID") or string(body.get("id"))
-    if not claim:
-        raise _bad("/id", "a claim without its number", "send an identifier or an id")
+        raise bad("/type", "a claim of Medicare Advantage", "send fee-for-service claims", "not_fee_for_service")
+    number_ = eob.identifier("clm_id", "pde_id", "CLM_UNIQ_ID") or string(body.get("id"))
+    if not number_:
+        raise bad("/id", "a claim without its number", "send an identifier or an id")
     tags = {string(tag.get("code")) for tag in objects(first(body.get("meta")).get("tag"))}
     gone = status in _GONE or "NotFinalAction" in tags
     prior = _prior(body)
@@ -310,20 +212,20 @@ def _claim(body: Json, place: Place) -> Iterator[Read]:
     start = day(period.get("start"), "/billablePeriod/start")
     through = day(period.get("end"), "/billablePeriod/end") or start
     if start is None or through is None:
-        raise _bad("/billablePeriod/start", "a claim without its days", "send billablePeriod", "no_date")
+        raise bad("/billablePeriod/start", "a claim without its days", "send billablePeriod", "no_date")
     group = eob.identifier("claim-group")
     payment = first(body.get("payment"))
     effective = eob.day_of("nch_wkly_proc_dt") or day(payment.get("date"), "/payment/date") or through
     common: dict[str, Any] = {
-        "person": _person(body.get("patient"), "/patient"),
-        "claim_id": claim,
-        "family": group if group and group != _DUMMY_GROUP else prior or claim,
+        "person": person_of(body.get("patient"), "/patient"),
+        "claim_id": number_,
+        "family": group if group and group != _DUMMY_GROUP else prior or number_,
         "action": "replacement" if gone or prior else "original",
-        "replaces": claim if gone else prior or None,
+        "replaces": number_ if gone else prior or None,
         "effective_on": effective,
         "denied": gone,
     }
-    event: Event
+    event: _AnyClaim
     if eob.types & _PHARMACY:
         event = _fill(eob, common, start)
     elif eob.types & (_PROFESSIONAL | _DME):
@@ -334,10 +236,8 @@ def _claim(body: Json, place: Place) -> Iterator[Read]:
         paid = cents(payment.get("amount"), "/payment/amount") or 0
         event = _facility(eob, common | {"from_on": start, "through_on": through, "paid_cents": paid}, setting)
     else:
-        raise _bad("/type", "a type of claim that is not read", "send institutional, professional or pharmacy claims")
-    kind = type(event).__name__.removesuffix("ClaimReceived").lower()
-    version = "gone" if gone else str(common["action"])
-    yield _fact(event, place, kind, claim, version, effective.isoformat())
+        raise bad("/type", "a type of claim that is not read", "send institutional, professional or pharmacy claims")
+    return event, "gone" if gone else str(common["action"])
 
 
 def _prior(body: Json) -> str:
@@ -534,6 +434,3 @@ def _fill(eob: _Eob, common: dict[str, Any], start: date) -> PharmacyClaimReceiv
             "above_threshold_cents": amounts.get("gdc_abv_oopt_amt", 0),
         }
     )
-
-
-_MAKERS = {"ExplanationOfBenefit": _claim, "Coverage": _coverage, "Patient": _patient}

@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
+from contracts.events import Event, Person
+from contracts.events.base import Identifier
 from formats.cells import BadCell
-from formats.reading import Place, Reject
+from formats.reading import Place, ReadFact, Reject
 
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of one resource, Bundle or line; bulk NDJSON may be as long as it likes."""
@@ -33,11 +35,15 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource, where it stands, and the JSON pointer to it within its line or file."""
+    """A resource, where it stands, and the JSON pointer to it within its line or file.
+
+    `adjudicated` are the ids of the claims that the Bundle has an explanation of benefit for.
+    """
 
     body: Json
     line: int
     pointer: str
+    adjudicated: frozenset[str] = frozenset()
 
     @property
     def type(self) -> str:
@@ -70,10 +76,17 @@ def resources(chunks: Iterable[bytes], file: str) -> Iterator[Resource | Reject]
         if body.get("resourceType") != "Bundle":
             yield Resource(body, line, "")
             continue
-        for i, entry in enumerate(objects(body.get("entry"))):
-            inner = entry.get("resource")
+        entries = [entry.get("resource") for entry in objects(body.get("entry"))]
+        adjudicated = frozenset(_adjudicated(entries))
+        for i, inner in enumerate(entries):
             if isinstance(inner, dict):
-                yield Resource(inner, line, f"/entry/{i}/resource")
+                yield Resource(inner, line, f"/entry/{i}/resource", adjudicated)
+
+
+def _adjudicated(entries: Iterable[Any]) -> Iterator[str]:
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("resourceType") == "ExplanationOfBenefit":
+            yield logical_id(first(entry.get("claim")).get("reference"))
 
 
 def _documents(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -153,6 +166,11 @@ def tail(value: Any) -> str:
     return string(value).rstrip("/").rsplit("/", 1)[-1]
 
 
+def logical_id(reference: Any) -> str:
+    """The id that a reference names: 7 of Patient/7/_history/2, x of urn:uuid:x."""
+    return string(reference).removeprefix("urn:uuid:").split("/_history")[0].rsplit("/", 1)[-1]
+
+
 def codings(concept: Any) -> Iterator[tuple[str, str]]:
     """(system, code) of each coding of a CodeableConcept, or of several."""
     for each in objects(concept):
@@ -200,3 +218,33 @@ def number(quantity: Any, field: str) -> Decimal | None:
     if not exact.is_finite() or abs(exact) > _MOST:
         raise BadCell("schema", field, "a number out of bounds", "send a quantity that can be")
     return exact.quantize(Decimal("0.0001"), ROUND_HALF_UP).normalize()
+
+
+# What makers of facts share
+
+
+def bad(field: str, reason: str, remedy: str, code: str = "schema") -> BadCell:
+    """Why a resource is refused, and where in it."""
+    return BadCell(code, field, reason, remedy)
+
+
+def fact_of(event: Event, place: Place, *key: str, rows: int = 1) -> ReadFact:
+    """A fact of a resource, named by what its sender calls it."""
+    return ReadFact(event, place, SOURCE, natural_key="|".join((SOURCE, *key)), rows=rows)
+
+
+def person_of(reference: Any, field: str) -> Person:
+    """The member that a reference names, by logical id or by an MBI."""
+    found = reference if isinstance(reference, dict) else {}
+    identifier = first(found.get("identifier"))
+    if value := logical_id(found.get("reference")):
+        return Person(identifier=identifier_of(value))
+    if "us-mbi" in string(identifier.get("system")) and (value := string(identifier.get("value"))):
+        return Person(identifier=Identifier(kind="mbi", value=value))
+    raise bad(field, "a resource without its patient", "send the patient's reference", "no_member_identifier")
+
+
+def identifier_of(value: str) -> Identifier:
+    """A logical id as an identifier: a number is CMS's beneficiary id, anything else the payer's member id."""
+    kind = "beneficiary_id" if re.fullmatch(r"-?[0-9]+", value) else "member_id"
+    return Identifier(kind=kind, value=value)

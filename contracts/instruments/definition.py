@@ -55,7 +55,7 @@ class Beside(_Dated):
 
 class Instrument(_Dated):
     """A questionnaire. `limits` are the items whose highest answer is not `most`; `safety` those of which any answer
-    above zero asks for help the same day."""
+    above zero asks for help the same day. Answers are whole numbers but where `whole` is false."""
 
     title: str
     names: tuple[str, ...] = Field(min_length=1)
@@ -66,6 +66,7 @@ class Instrument(_Dated):
     least: Decimal
     most: Decimal
     limits: Mapping[str, Decimal] = {}
+    whole: bool = True
     answers: Mapping[str, int] = {}
     total: Total | None = None
     safety: tuple[str, ...] = ()
@@ -132,6 +133,16 @@ def named(name: str) -> str | None:
     if plain.startswith("promis"):
         return "promis"
     return _by_panel().get(name) or _by_name().get(plain)
+
+
+def mentioned(text: str) -> str | None:
+    """The instrument that a longer name speaks of: `mii-qst-pro-phq-9` is `phq-9`. The longest name found wins."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word]
+    for length in range(min(len(words), 6), 0, -1):
+        for first in range(len(words) - length + 1):
+            if found := named("-".join(words[first : first + length])):
+                return found
+    return None
 
 
 def total_of(code: str) -> tuple[str, str] | None:

@@ -121,6 +121,8 @@ def unscorable(response: Response) -> Iterator[Unscorable]:
             bounds = instrument.bounds(code)
         if bounds and not bounds[0] <= answer.value <= bounds[1]:
             yield Unscorable(index, answer.code, f"an answer outside {bounds[0]:f} to {bounds[1]:f}")
+        elif bounds and answer.value % 1 and (instrument is None or instrument.whole):
+            yield Unscorable(index, answer.code, "an answer between two of the scale")
 
 
 def answers_of(instrument: Instrument, response: Response) -> dict[str, Decimal | None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from formats import cclf, fhir_eob, rif, x12
+from formats import cclf, fhir, rif, x12
 from formats.reading import Read, ReadFact, Reject
 from formats.table import UnknownLayout
 from tests.formats.test_cclf import PART_A, PART_B
@@ -22,7 +22,7 @@ INSERTED = (b"\x00", b"\xff", b"\xc3", b"-", b"1e999", b"null", b"9" * 40, b"\n"
 CASES: dict[str, tuple[bytes, Callable[[bytes], Iterator[Read]]]] = {
     "cclf": (b"".join([*PART_A, *PART_B]), lambda sent: cclf.read(sent.splitlines(keepends=True), "f")),
     "rif": (b"".join(table(CARRIER, CARRIER)), lambda sent: rif.read(sent.splitlines(keepends=True), "f")),
-    "fhir": (json.dumps(R4).encode(), lambda sent: fhir_eob.read([sent], "f")),
+    "fhir": (json.dumps(R4).encode(), lambda sent: fhir.read([sent], "f")),
     "x12": (interchange(ABOVE + CLAIM), lambda sent: x12.read([sent], "f")),
 }
 

@@ -1,0 +1,77 @@
+"""FHIR R4 and STU3: one resource, a Bundle, or bulk NDJSON, each resource by the reader of its type.
+
+Read are ExplanationOfBenefit, Claim, Coverage, Patient, QuestionnaireResponse, and Observations that are a score of a
+questionnaire. All others are counted and refused by name, in one reject for a file. A Claim whose explanation of
+benefit stands in the same Bundle says nothing more and is among them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from pydantic import ValidationError
+
+from formats import fhir_eob, fhir_members, questionnaires
+from formats.cells import BadCell
+from formats.fhir_json import SOURCE, Json, Resource, resources
+from formats.reading import Place, Read, ReadFact, Reject
+from formats.schema_errors import first_error
+
+Maker = Callable[[Json, Place], Iterable[Read]]
+
+MAKERS: Final[dict[str, Maker]] = {
+    "ExplanationOfBenefit": fhir_eob.explanation,
+    "Claim": fhir_eob.claim,
+    "Coverage": fhir_members.coverage,
+    "Patient": fhir_members.patient,
+    "QuestionnaireResponse": questionnaires.response,
+    "Observation": questionnaires.observation,
+}
+"""What makes facts of a resource, by its type. One that makes nothing does not read this resource."""
+
+NO_FINDINGS: Final[tuple[str, ...]] = ()
+
+
+def read(
+    chunks: Iterable[bytes], file: str, check: Callable[[Json], tuple[str, ...]] = lambda body: NO_FINDINGS
+) -> Iterator[Read]:
+    """Facts and rejects in the order of the file; a row is a resource. `check` gives what a fact's findings are."""
+    others: Counter[str] = Counter()
+    for item in resources(chunks, file):
+        if isinstance(item, Reject):
+            yield item
+            continue
+        made = list(_made(item, file))
+        if not made:
+            others[item.type if re.fullmatch(r"[A-Za-z]{1,40}", item.type) else "unnamed"] += 1
+        for each in made:
+            findings = check(item.body) if isinstance(each, ReadFact) else NO_FINDINGS
+            yield replace(each, findings=findings) if isinstance(each, ReadFact) and findings else each
+    if others:
+        names = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
+        remedy = "nothing is to be done; send claims, Coverage, Patient and QuestionnaireResponse"
+        yield Reject(
+            Place(file), "not_read", f"resources of types that are not read: {names}", remedy, rows=others.total()
+        )
+
+
+def _made(item: Resource, file: str) -> Iterator[Read]:
+    """The facts of a resource, or its reject; nothing when it is of a type that is not read."""
+    make = MAKERS.get(item.type)
+    if make is None or (item.type == "Claim" and item.body.get("id") in item.adjudicated):
+        return
+    try:
+        yield from list(make(item.body, Place(file, item.line, item.pointer)))
+    except BadCell as refused:
+        yield _refused(item, file, refused.code, refused.column, refused.reason, refused.remedy)
+    except ValidationError as error:
+        found = first_error(error)
+        yield _refused(item, file, found.code, found.field, found.reason, found.remedy)
+
+
+def _refused(item: Resource, file: str, code: str, field: str, reason: str, remedy: str) -> Reject:
+    return Reject(Place(file, item.line, item.pointer + field), code, reason, remedy, item.raw(), format=SOURCE)
