@@ -1,8 +1,10 @@
 """The envelope of every event: CloudEvents 1.0 in structured JSON, and the ids derived from it.
 
-`payer`, `plan`, `contentdigest`, `sealed`, `shiftyears`, `factid`, `cause` and `sequence` are extension attributes.
+`payer`, `plan`, `contentdigest`, `sealed`, `shiftyears`, `factid`, `cause`, `sequence` and `findings` are extension
+attributes.
 `contentdigest` is a keyed digest of the plaintext content: one id with another digest is a conflict, never a
-duplicate. `sealed` is the encrypted personal part; nothing behind the door opens it.
+duplicate. `sealed` is the encrypted personal part; nothing behind the door opens it. `findings` are warnings of a
+validator, apart by blanks; they are no part of the content, so that a later check of the same record changes nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ NAMESPACE = UUID("6f0c9a52-3c1f-5b3e-9d55-0d3d6a0f7c11")
 """Of all ids carepact derives. Changing it would change every id ever made."""
 
 MAX_FACT_BYTES = 512_000
+FINDINGS_MAX = 2_000
+"""Characters of an envelope's `findings`."""
 
 
 class Envelope(Model):
@@ -42,6 +46,9 @@ class Envelope(Model):
     factid: Annotated[str | None, Field(description="the id shared by all partitions' copies of a broadcast")] = None
     cause: Annotated[str | None, Field(description="of a fact written again under another token: the link's id")] = None
     sequence: Annotated[str | None, Field(description="per-subject order of emitted events")] = None
+    findings: Annotated[
+        str | None, Field(max_length=FINDINGS_MAX, description="what a check has against the record as sent")
+    ] = None
     data: dict[str, Any]
 
 

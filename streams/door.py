@@ -24,7 +24,7 @@ from urllib.parse import quote
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from contracts.envelope import MAX_FACT_BYTES, broadcast_copy_id, broadcast_fact_id, log_id, schema_urn
+from contracts.envelope import FINDINGS_MAX, MAX_FACT_BYTES, broadcast_copy_id, broadcast_fact_id, log_id, schema_urn
 from contracts.events import (
     LOG_FACTS,
     ContractAdopted,
@@ -170,6 +170,7 @@ class Door:
         self.shift_years = shift_years
         self._store = keys
         self._keys: PayerKeys = keys.payer_keys(payer.name)
+        self._content = hmac.new(self._keys.content, digestmod=hashlib.sha256)
         self._generation = -1
         self._members: dict[tuple[str, str, str], _Known] = {}
         self._kinds: dict[type[Event], _Kind] = {}
@@ -216,6 +217,8 @@ class Door:
 
     def _checked(self, fact: ReadFact) -> ReadFact | Reject:
         """The fact with its plan, its days shifted and its time in UTC; or why it is refused."""
+        if fact.keyed:
+            fact = self._with_keyed(fact)
         event, plan, time = fact.event, fact.plan or self._plan, fact.time
         if refusal := self._refusal(fact, plan):
             return refusal
@@ -229,6 +232,14 @@ class Door:
         if plan == fact.plan and time == fact.time and event is fact.event:
             return fact
         return replace(fact, event=event, plan=plan, time=time)
+
+    def _with_keyed(self, fact: ReadFact) -> ReadFact:
+        """The fact with digests under the payer's key where the reader put digests of what names a person (seam 2)."""
+        found: dict[str, str] = {}
+        for digest in {value for name in fact.keyed if (value := getattr(fact.event, name)) is not None}:
+            found[digest] = hmac.digest(self._keys.content, b"keyed id|" + digest.encode(), hashlib.sha256).hex()[:32]
+        names = {name: found[value] for name in fact.keyed if (value := getattr(fact.event, name)) is not None}
+        return replace(fact, event=fact.event.model_copy(update=names), keyed=())
 
     def _refusal(self, fact: ReadFact, plan: str) -> Reject | None:
         """The first rule that the fact breaks: its type, its plan, its source, its member."""
@@ -310,6 +321,7 @@ class Door:
             b'","time":"' + fact.time.encode() if fact.time else b"",
             b'","contentdigest":"', digest_text.encode(),
             b'","sealed":"' + sealed if sealed else b"",
+            b'","findings":"' + _findings(fact) if fact.findings else b"",
             self._tail, b',"data":', data, b"}",
         ))  # fmt: skip
         return Admitted(
@@ -330,6 +342,7 @@ class Door:
             self._head(kind, fact.source, fact.plan),
             b',"time":"' + fact.time.encode() + b'"' if fact.time else b"",
             b',"contentdigest":"', digest_text.encode(), b'","factid":"', fact_id.encode(),
+            b'","findings":"' + _findings(fact) if fact.findings else b"",
             self._tail, b',"data":', data, b"}",
         ))  # fmt: skip
         if len(rest) + 100 > MAX_FACT_BYTES:
@@ -344,18 +357,21 @@ class Door:
             )  # fmt: skip
 
     def _digest(self, kind: _Kind, data: bytes, personal: bytes) -> bytes:
-        content = b"|".join((kind.event_type.encode(), data, personal))
-        return hmac.digest(self._keys.content, content, hashlib.sha256)
+        return self._keyed(b"|".join((kind.event_type.encode(), data, personal)))
+
+    def _keyed(self, content: bytes) -> bytes:
+        """HMAC-SHA256 under the payer's content key, which is set up once."""
+        made = self._content.copy()
+        made.update(content)
+        return made.digest()
 
     def _derived_id(self, fact: ReadFact, token: bytes, digest: bytes, submission: Submission) -> str:
         """The id of a record whose source gives none; file names and lines have no part in it (seam 2)."""
-        record = hmac.digest(
-            self._keys.content,
+        record = self._keyed(
             b"\x1f".join((
                 b"derived id", fact.source.encode(), fact.natural_key.encode(), fact.plan.encode(),
                 token, digest, b"%d" % self.shift_years,
-            )),
-            hashlib.sha256,
+            ))
         )  # fmt: skip
         return f"derived|{record.hex()}|{submission.ordinal(record)}"
 
@@ -423,6 +439,11 @@ def _too_large(fact: ReadFact) -> Reject:
     return _refused(
         fact, "too_large", f"the record takes more than {MAX_FACT_BYTES} bytes", "send it in parts", "/data"
     )
+
+
+def _findings(fact: ReadFact) -> bytes:
+    """What a check has against a record, as it stands in the envelope: inside of a JSON text."""
+    return orjson.dumps(" ".join(fact.findings)[:FINDINGS_MAX])[1:-1]
 
 
 def _utc(text: str) -> str | None:

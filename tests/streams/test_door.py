@@ -236,6 +236,24 @@ def test_a_fact_just_below_the_limit_is_taken(door: Door) -> None:
     assert 0.8 * MAX_FACT_BYTES < len(record.value) <= MAX_FACT_BYTES
 
 
+def test_findings_stand_beside_a_fact_and_change_neither_its_id_nor_its_content(keys: SqliteKeyStore) -> None:
+    door = Door(Roster.load().payer("medicare"), keys, 4)
+    plain = one(door, read(claim(), None))
+    warned = one(door, read(claim(), None, findings=("SV102:6", "N403:4")))
+    assert (warned.event_id, warned.digest) == (plain.event_id, plain.digest)
+    assert Envelope.model_validate_json(warned.value).findings == "SV102:6 N403:4"
+    assert b"findings" not in plain.value
+
+
+def test_a_digest_of_what_names_a_person_is_put_under_the_payers_key(keys: SqliteKeyStore) -> None:
+    submitted = claim(claim_id="0" * 32, family="0" * 32)
+    fact = read(submitted, None, natural_key="0" * 32, keyed=("claim_id", "family", "replaces"))
+    medicare, other = (Door(Roster.load().payer(name), keys, 4) for name in ("medicare", "bcbs-sc"))
+    mine, again, theirs = (Envelope.model_validate_json(one(d, fact).value).data for d in (medicare, medicare, other))
+    assert mine["claim_id"] == mine["family"] == again["claim_id"]
+    assert len({submitted.claim_id, mine["claim_id"], theirs["claim_id"]}) == 3
+
+
 def test_a_members_plan_is_part_of_who_they_are(keys: SqliteKeyStore, employers: Payer) -> None:
     door = Door(employers, keys, 4)
     person = Person(identifier=Identifier(kind="employee_id", value="E1"))
