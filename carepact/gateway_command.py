@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,8 @@ def gateway(
                 limit_concurrency=CONNECTIONS_MAX,
             )
         )
+    gc.set_threshold(50_000, 20, 100)  # what a request makes goes with it; what is loaded stays
+    gc.freeze()
     server.run()
     raise typer.Exit(0 if server.started else 1)
 

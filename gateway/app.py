@@ -17,12 +17,12 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import events, health, schemas
+from gateway import events, files, health, rejects, schemas
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules
 from gateway.problems import handle_problems
 
-ROUTERS: Sequence[APIRouter] = (events.router, schemas.router, health.router)
+ROUTERS: Sequence[APIRouter] = (events.router, files.router, rejects.router, schemas.router, health.router)
 DESCRIPTION = """What payers and employers send, and what they get back.
 
 The payer and plan are those of the credential; nothing in a path or a body can name another. What is accepted is in
@@ -38,6 +38,7 @@ def create_app(config: Config) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        parts.open()
         try:
             yield
         finally:

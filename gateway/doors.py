@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,17 @@ class Doors:
                     command_timeout=COMMAND_SECONDS,
                 )
             return self._pool
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Any]:
+        """A connection of its own, for who waits long."""
+        connection = await asyncpg.connect(
+            self.connections.postgres, timeout=COMMAND_SECONDS, command_timeout=COMMAND_SECONDS
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     def keys(self) -> WrappedKeyStore:
         """The key store. Calls block."""

@@ -18,6 +18,8 @@ from gateway.metrics import Metrics
 from gateway.oidc import Issuers, Tokens
 from gateway.principals import Principal
 from gateway.problems import Problem
+from gateway.runs import Runs
+from gateway.spool import Spool
 from projections.credentials import in_force
 from streams.connections import Connections
 from streams.keys import WrappedKeyStore
@@ -83,9 +85,17 @@ class Parts:
         self.idempotency = Idempotency()
         self.metrics = Metrics()
         self.bytes_held = Budget(config.limits.in_flight_bytes)
+        self.files_held = Budget(config.limits.files_at_once)
+        self.spool = Spool(config.spool)
+        self.runs = Runs(self.doors, self.spool, self.metrics)
+
+    def open(self) -> None:
+        """Begin with an empty spool."""
+        self.spool.clear()
 
     async def close(self) -> None:
         """Let go of everything."""
+        await self.runs.close()
         await self.doors.close()
 
 

@@ -8,7 +8,7 @@ stand, sealed, with the other rejects.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -60,14 +60,15 @@ async def taken(doors: Doors, way: WayIn, publisher: Publisher, items: Iterable[
 
 
 async def _admitted(way: WayIn, publisher: Publisher, items: Iterator[Read]) -> list[Answer]:
-    """The next chunk, read and admitted: work for a thread, since it computes and waits for the key store's disk."""
+    """The next chunk, read and admitted by threads: one computes, the other waits for the key store's disk too.
 
-    def work() -> list[Answer]:
-        chunk = list(islice(items, CHUNK_ROWS))
-        return publisher.admit(chunk) if chunk else []
-
+    Only the second has the door to itself, since a reader may take long to its first item.
+    """
+    chunk = await asyncio.to_thread(lambda: list(islice(items, CHUNK_ROWS)))
+    if not chunk:
+        return []
     async with way.turn:
-        return await asyncio.to_thread(work)
+        return await asyncio.to_thread(publisher.admit, chunk)
 
 
 async def _written(
@@ -89,10 +90,3 @@ def _became(answer: Answer, is_same: bool | None) -> Taken:
     if is_same is None:
         return Taken(answer, "accepted")
     return Taken(answer, "duplicate") if is_same else Taken(answer, "rejected", is_conflict=True)
-
-
-def counted(told: Callable[[int], None], items: Iterable[Read]) -> Iterator[Read]:
-    """The items, each told of by its rows as it is read."""
-    for item in items:
-        told(item.rows)
-        yield item

@@ -35,6 +35,30 @@ async def rejects(database: Any, payer: str | None = None, status: str | None = 
             yield _as_document(row)
 
 
+async def rejects_after(
+    database: Any,
+    payer: str | None,
+    plan: str | None,
+    status: str | None,
+    code: str | None,
+    after: UUID | None,
+    most: int,
+) -> list[dict[str, Any]]:
+    """A page of the rejects, oldest first: those behind the one named, or the first."""
+    rows = await database.fetch(
+        f"""
+        {_COLUMNS}
+         WHERE ($1::text IS NULL OR r.payer = $1) AND ($2::text IS NULL OR r.plan = $2)
+           AND ($3::text IS NULL OR coalesce(d.status, 'open') = $3) AND ($4::text IS NULL OR r.code = $4)
+           AND ($5::uuid IS NULL OR (r.known_at, r.reject_id) >
+                (SELECT known_at, reject_id FROM reject WHERE reject_id = $5))
+         ORDER BY r.known_at, r.reject_id LIMIT $6
+        """,  # noqa: S608 - our own columns
+        payer, plan, status, code, after, most,
+    )  # fmt: skip
+    return [_as_document(row) for row in rows]
+
+
 async def rejects_named(database: Any, ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """Those of these ids that there are, in the order in which they were refused."""
     rows = await database.fetch(

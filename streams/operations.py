@@ -82,13 +82,26 @@ async def state(writer: LogWriter, roster: Roster, act: OperatorAct) -> Position
 
 def submitted(path: Path, keys: PayerKeys) -> SubmittedFile:
     """What is told of a file: a keyed digest of its name, and its ending if that is a known one."""
+    return submitted_as(path.name, path.stat().st_size, keys)
+
+
+def submitted_as(name: str, size_bytes: int, keys: PayerKeys, sha256: bytes = b"") -> SubmittedFile:
+    """The same of a file that lies under another name here; with the digest of its bytes, that one keyed too."""
+    digest = hmac.digest(keys.content, b"file name|" + name.encode("utf-8", "surrogateescape"), hashlib.sha256)
+    content = hmac.digest(keys.content, b"file|" + sha256, hashlib.sha256).hex() if sha256 else ""
+    return SubmittedFile(
+        name_digest=digest.hex()[:32], ending=ending_of(name)[-16:], size_bytes=size_bytes, content_digest=content
+    )
+
+
+def ending_of(name: str) -> str:
+    """The known endings of a file's name, as `.csv.gz`; another one may be part of a person's name."""
     known: list[str] = []
-    for ending in reversed(path.suffixes):
+    for ending in reversed(Path(name).suffixes):
         if ending.lower() not in ENDINGS:
             break
         known.insert(0, ending.lower())
-    digest = hmac.digest(keys.content, b"file name|" + path.name.encode("utf-8", "surrogateescape"), hashlib.sha256)
-    return SubmittedFile(name_digest=digest.hex()[:32], ending="".join(known)[-16:], size_bytes=path.stat().st_size)
+    return "".join(known)
 
 
 _OPERATION = """

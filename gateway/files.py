@@ -1,0 +1,164 @@
+"""`/v1/files`: whole files of any format, streamed; each is a run with progress and a result."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from formats.detect import READERS
+from gateway.limits import chunks_of
+from gateway.parts import Parts, parts_of
+from gateway.principals import Principal, needs
+from gateway.problems import RESPONSES, Problem
+from gateway.runs import COUNTS, Run
+from gateway.spool import received
+from projections.file_runs import file_run, file_runs
+
+WAIT_SECONDS = 20
+WAIT_SECONDS_MAX = 120
+LISTED = 100
+_WAIT = re.compile(r"(?:^|[\s,;])wait=([0-9]{1,4})(?:$|[\s,;])")
+
+router = APIRouter(tags=["files"], responses=RESPONSES)
+
+Reader = Annotated[Principal, Depends(needs("files:read"))]
+SomeParts = Annotated[Parts, Depends(parts_of)]
+
+
+class FileRun(BaseModel):
+    """One file. `accepted + duplicate + rejected = read`, in rows; which were duplicates is known when `exact`.
+
+    `running`: what is counted as accepted is in the log, the rest not yet. `broken`: send the same bytes again.
+    """
+
+    run_id: str
+    payer: str
+    plan: str
+    status: Literal["running", "complete", "broken"]
+    format: str = Field(description="as asked for; auto: told by the content")
+    shift_years: int = 0
+    size_bytes: int | None = None
+    read: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    events: dict[str, int] | None = Field(default=None, description="facts written, by family")
+    exact: bool
+    problem: str | None = Field(default=None, description="why it broke off")
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+class FileRuns(BaseModel):
+    """Newest first."""
+
+    runs: list[FileRun]
+
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of one file, packed by gzip or zip or not; its format is told by its content.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post(
+    "/v1/files",
+    status_code=202,
+    response_model=FileRun,
+    summary="Send a file",
+    openapi_extra=BODY,
+    responses={202: {"description": "the run, ended or not: `Location` is where it is told"}},
+)
+async def send_file(
+    request: Request,
+    response: Response,
+    caller: Annotated[Principal, Depends(needs("files:write"))],
+    parts: SomeParts,
+    format_: Annotated[str, Query(alias="format", description=f"auto, {', '.join(READERS)}")] = "auto",
+    shift_years: Annotated[int, Query(ge=-200, le=200, description="move every day by whole years")] = 0,
+    file_name: Annotated[
+        str | None,
+        Header(max_length=255, description="of CMS files, whose names say a month or a year; it is not kept"),
+    ] = None,
+    content_digest: Annotated[str | None, Header(max_length=500, description="`sha-256=:...:`, RFC 9530")] = None,
+    prefer: Annotated[str | None, Header(max_length=200, description="`wait=N`: answer within N seconds")] = None,
+) -> FileRun:
+    """Take a file in. The same bytes sent again go on where a run broke off, and otherwise are all duplicates.
+
+    Answers when every row is in the log and counted exactly, or after `Prefer: wait=N` seconds (20).
+    """
+    payer, plan = caller.tenant
+    if format_ != "auto" and format_ not in READERS:
+        raise Problem(422, "unknown_format", f"format is auto, {', '.join(READERS)}")
+    with ExitStack() as stack:
+        stack.enter_context(parts.files_held.held())(1)
+        way = await parts.doors.way_in(payer, plan, shift_years)
+        path = stack.enter_context(parts.spool.place(file_name or ""))
+        spooled = await received(chunks_of(request, parts.limits.file_bytes), path, content_digest)
+        held = stack.pop_all()  # the run lets go of it
+        try:
+            run = await parts.runs.begin(caller, way, spooled, file_name or "", format_, held)
+        except BaseException:
+            held.close()
+            raise
+    await _waited(run, prefer)
+    if run.problem is not None and run.status == "broken":
+        raise run.problem
+    response.headers["Location"] = f"/v1/files/{run.run_id}"
+    return FileRun.model_validate(run.document())
+
+
+@router.get("/v1/files", summary="List runs of files")
+async def list_files(
+    caller: Reader, parts: SomeParts, limit: Annotated[int, Query(ge=1, le=1_000)] = LISTED
+) -> FileRuns:
+    """The last runs, newest first, those under way among them."""
+    now = {run.run_id: run.document() for run in parts.runs.of(caller)[:limit]}
+    async with (await parts.doors.pool()).acquire() as connection:
+        stored = await file_runs(connection, caller.payer or None, caller.plan or None, limit)
+    found = [*now.values(), *(_as_document(row) for row in stored if row["run_id"] not in now)]
+    found.sort(key=lambda run: run["started_at"], reverse=True)
+    return FileRuns(runs=[FileRun.model_validate(run) for run in found[:limit]])
+
+
+@router.get("/v1/files/{run_id}", summary="One run: its progress or its result")
+async def show_file(run_id: str, caller: Reader, parts: SomeParts) -> FileRun:
+    """How far it has come, or how it ended."""
+    run = parts.runs.find(run_id)
+    document = run.document() if run else None
+    if document is None and re.fullmatch(r"[0-9a-zA-Z-]{1,64}", run_id):
+        async with (await parts.doors.pool()).acquire() as connection:
+            row = await file_run(connection, run_id)
+        document = _as_document(row) if row else None
+    if document is None or not caller.sees(document["payer"], document["plan"]):
+        raise Problem(404, "not_found", "there is no such run")
+    return FileRun.model_validate(document)
+
+
+async def _waited(run: Run, prefer: str | None) -> None:
+    asked = _WAIT.search(prefer or "")
+    seconds = min(int(asked[1]), WAIT_SECONDS_MAX) if asked else WAIT_SECONDS
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await run.over.wait()
+            await run.settled.wait()
+
+
+def _as_document(row: dict[str, Any]) -> dict[str, Any]:
+    """A run that this process does not have: one that is not complete has broken off, or another gateway has it."""
+    status = "complete" if row["complete"] else "broken"
+    counts = {name: row[f"rows_{name}"] for name in COUNTS}
+    same = {
+        name: row[name]
+        for name in ("run_id", "payer", "plan", "format", "shift_years", "exact", "started_at", "finished_at")
+    }
+    return same | counts | {"status": status}
