@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from projections.batches import COLUMNS as LOG_BATCH
 from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, RETURN_TO_WORK, STATE_PART, Row
 from projections.store import FACT, REJECT
 
@@ -71,6 +72,7 @@ class Compared:
 
 
 COMPARED = (
+    Compared("log_batch", LOG_BATCH, ("first_offset",), "first_offset"),
     Compared("parked_member", ("payer", "partition", "member", "log_offset", "event_id"), ("member",), "log_offset"),
     Compared("fact", FACT, ("event_id",), "log_offset"),
     Compared("reject", REJECT, ("reject_id",), "log_offset"),
@@ -83,6 +85,7 @@ COMPARED = (
     Compared("payment", PAYMENT, ("payment_id",), "log_offset"),
     Compared("ledger_line", LEDGER_LINE, ("payment_id", "line"), "log_offset"),
 )
+LOG_BATCHES = COMPARED[0].table
 TABLES = {one.table: one for one in COMPARED}
 
 
@@ -107,14 +110,23 @@ class Sums:
             count += sign
         self.rows[table.table] += count
 
-    def first_difference(self, other: Sums) -> tuple[Compared, Bucket] | None:
-        """The first table, and in it the first bucket, in which two differ."""
+    def differing(self, other: Sums) -> dict[str, Bucket]:
+        """Where two differ first: tables, each with the bucket in which its first differing row is.
+
+        Of tables whose rows have offsets, those that differ in the earliest stretch; failing these, one of the others.
+        """
+        found: dict[str, Bucket] = {}
         for one in COMPARED:
             mine, theirs = self.sums[one.table], other.sums[one.table]
             differing = [at for at in mine.keys() | theirs.keys() if mine.get(at, 0) != theirs.get(at, 0)]
             if differing:
-                return one, min(differing)
-        return None
+                found[one.table] = min(differing)
+        placed = {name: at for name, at in found.items() if TABLES[name].offset and name != LOG_BATCHES}
+        earliest = min(placed.values(), default=None)
+        first = {name: at for name, at in placed.items() if at == earliest}
+        if LOG_BATCHES in found:
+            return {LOG_BATCHES: found[LOG_BATCHES]} | first
+        return first or dict([*found.items()][:1])
 
     def total(self, table: str) -> int:
         """One digest of a whole table."""
@@ -126,9 +138,13 @@ async def live_rows(
 ) -> AsyncIterator[Sequence[Row]]:
     """The rows of a live table that one log partition made, some thousand at a time, in the caller's transaction."""
     selected = ", ".join(f"{name}::text" if name in UUIDS else name for name in table.columns)
-    where = "payer = $1 AND partition = $2" + (" AND topic = $3" if table.table == "reject" else "")
-    question = f"SELECT {selected} FROM {table.table} WHERE {where}"  # noqa: S608 - names of COMPARED
-    arguments = [payer, partition, log] if table.table == "reject" else [payer, partition]
+    where = {"log_batch": "topic = $1 AND partition = $2", "reject": "payer = $1 AND partition = $2 AND topic = $3"}
+    question = (
+        f"SELECT {selected} FROM {table.table} "  # noqa: S608 - names of COMPARED
+        f"WHERE {where.get(table.table, 'payer = $1 AND partition = $2')}"
+    )
+    arguments = [log if table.table == "log_batch" else payer, partition]
+    arguments += [log] if table.table == "reject" else []
     cursor = await connection.cursor(question, *arguments)
     while rows := await cursor.fetch(ROWS_AT_ONCE):
         yield [tuple(row) for row in rows]
@@ -145,7 +161,7 @@ async def live_sums(connection: Any, payer: str, partition: int, log: str) -> Su
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first thing found that is not as the log says."""
+    """The first thing found that is not as the log says; `event_id` is of the record at the position."""
 
     table: str
     key: dict[str, Any]
@@ -153,6 +169,7 @@ class Difference:
     expected: Any
     found: Any
     position: dict[str, Any] | None
+    event_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """With stable keys."""
@@ -163,6 +180,7 @@ class Difference:
             "expected": self.expected,
             "found": self.found,
             "position": self.position,
+            "event_id": self.event_id,
         }
 
 

@@ -12,7 +12,8 @@ import gc
 import heapq
 import pickle
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -20,21 +21,21 @@ from hashlib import blake2b
 from typing import Any
 from uuid import uuid5
 
-from aiokafka import TopicPartition
-
 from contracts.envelope import NAMESPACE, Fact
 from contracts.fold import Fold
 from contracts.parts import Adoption
-from contracts.roster import fold_for
+from contracts.roster import contract_digest, fold_for
 from projections.digests import TABLES, Bucket, Compared, Sums
 from projections.rows import EPISODE, EPISODE_TO_OFFSET, OUTBOX, Row, Rows, Want
 from projections.store import REJECT, instant
+from streams.chain import Reached, leaf, stretch
 from streams.codec import UnknownType, Unreadable, decode_record
 from streams.connections import Connections
 from streams.folding import Folder, Poisoned, Stopped
 from streams.output import groupless
 from streams.roster import Payer
 from streams.topics import log_topic, payments_topic
+from streams.verifying_log import UnreadableLog, read
 
 RECORDS_MAX = 2_000
 EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
@@ -55,23 +56,15 @@ def folds(payer: Payer) -> Callable[[Adoption], Fold]:
 
 @dataclass
 class Capture:
-    """The rows of one bucket of one table, by business key: what is fetched where two sums differ."""
+    """The rows of one bucket of each of some tables: what is fetched where two sums differ."""
 
-    table: Compared
-    bucket: Bucket
-    rows: dict[Row, Row] = field(default_factory=dict)
+    buckets: Mapping[str, Bucket]
+    rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
-    def take(self, table: Compared, rows: Iterable[Sequence[Any]], sign: int) -> None:
-        """Note rows that come, or go again, if they are of the bucket."""
-        if table is not self.table:
-            return
-        for row in rows:
-            if table.bucket(row) == self.bucket:
-                key = table.key_of(row)
-                if sign > 0:
-                    self.rows[key] = tuple(row)
-                else:
-                    self.rows.pop(key, None)
+    def take(self, table: Compared, rows: Iterable[Sequence[Any]]) -> None:
+        """Note rows if they are of the bucket."""
+        if (wanted := self.buckets.get(table.table)) is not None:
+            self.rows[table.table] += [tuple(row) for row in rows if table.bucket(row) == wanted]
 
 
 class ReplayParts:
@@ -160,7 +153,12 @@ class PartitionReplay:
     """
 
     def __init__(
-        self, payer: Payer, partition: int, make_folds: MakeFolds = folds, capture: Capture | None = None
+        self,
+        payer: Payer,
+        partition: int,
+        make_folds: MakeFolds = folds,
+        capture: Capture | None = None,
+        boundaries: Sequence[int] | None = None,
     ) -> None:
         self.payer = payer.name
         self.topic = log_topic(payer.name)
@@ -173,12 +171,17 @@ class PartitionReplay:
         self._folder = Folder(payer.name, payer.contract, payments_topic(payer.name), make_folds(payer))
         self._folder.open(partition, None)
         self._parts = ReplayParts()
+        self._contract = payer.contract
+        self._unknown = False
         self._seen: dict[bytes, bytes] = {}
         self._parked: dict[str, Poisoned] = {}
         self._versions: dict[tuple[str, str], list[Any]] = {}
+        self._batches = None if boundaries is None else _Batches(self.topic, partition, boundaries)
 
     async def feed(self, records: Sequence[Any]) -> None:
         """Fold some records, in order. Beyond where the partition stopped, none are taken."""
+        if self._batches is not None:
+            self._add("log_batch", self._batches.take(records))
         facts, rejects = self._sift(records)
         while True:
             waiting = {member: poisoned.offset for member, poisoned in self._parked.items()}
@@ -223,6 +226,16 @@ class PartitionReplay:
         return self.sums
 
     @property
+    def halt(self) -> Halt | None:
+        """Where and why the partition stopped."""
+        if (stopped := self.stopped) is None:
+            return None
+        adopted, ours = self._folder.adoption(self.partition).contract_digest, contract_digest(self._contract)
+        if self._unknown or adopted == ours:
+            return Halt(stopped.offset, stopped.reason, newer=self._unknown)
+        return Halt(stopped.offset, stopped.reason, adopted=adopted, ours=ours)
+
+    @property
     def _end(self) -> int:
         return NO_END if self.stopped is None else self.stopped.offset
 
@@ -247,6 +260,7 @@ class PartitionReplay:
                 rejects.append(self._reject(record, None, "unreadable", str(unreadable)))
                 continue
             except UnknownType as unknown:
+                self._unknown = True
                 self._stop(Stopped(self.partition, record.offset, str(unknown)))
                 break
             name, content = id_bytes(fact.event_id), fact.digest.encode()
@@ -317,8 +331,41 @@ class PartitionReplay:
         table = TABLES[name]
         if self._capture is not None:
             rows = list(rows)
-            self._capture.take(table, rows, 1)
+            self._capture.take(table, rows)
         self.sums.add(table, rows)
+
+
+class _Batches:
+    """The rows of `log_batch` that a log must have, given where live batches ended.
+
+    `boundaries`: the first offset that they tell of, then each batch's next offset.
+    """
+
+    def __init__(self, topic: str, partition: int, boundaries: Sequence[int]) -> None:
+        self._topic, self._partition = topic, partition
+        self._reached = Reached(boundaries[0] if boundaries else 0)
+        self._ends = deque(boundaries[1:])
+        self._held: list[tuple[int, int, bytes]] = []
+
+    def take(self, records: Sequence[Any]) -> list[Row]:
+        """The rows that these records complete."""
+        rows: list[Row] = []
+        for record in records:
+            if record.offset < self._reached.next_offset:
+                continue
+            while self._ends and record.offset >= self._ends[0]:
+                rows += self._close()
+            self._held.append((record.offset, record.timestamp, leaf(record)))
+            if self._ends and record.offset + 1 == self._ends[0]:
+                rows += self._close()
+        return rows
+
+    def _close(self) -> list[Row]:
+        end, held = self._ends.popleft(), self._held
+        self._held = []
+        made = stretch(self._reached, self._partition, held)
+        self._reached = Reached(end, made.chain, made.known_at)
+        return [(self._topic, *made.row[:2], end, *made.row[3:])]
 
 
 def id_bytes(text: str) -> bytes:
@@ -336,46 +383,64 @@ async def log_records(connections: Connections, topic: str, partition: int, cut:
     if cut == 0:
         return
     async with groupless(connections) as consumer:
-        part = TopicPartition(topic, partition)
-        consumer.assign([part])
-        consumer.seek(part, 0)
-        while await consumer.position(part) < cut:
-            got = await consumer.getmany(part, timeout_ms=1_000, max_records=RECORDS_MAX)
-            if records := [record for record in got.get(part, ()) if record.offset < cut]:
-                yield records
+        async for records in read(consumer, topic, partition, 0, cut, RECORDS_MAX):
+            yield records
 
 
 @dataclass(frozen=True)
 class Job:
-    """A partition to be folded up to `cut`; with `capture`, the table and bucket whose rows are wanted."""
+    """A partition to be folded up to `cut`; with `capture`, the tables and buckets whose rows are wanted.
+
+    `boundaries` are those of live batches, whose chain is computed as well (see `_Batches`).
+    """
 
     connections: Connections
     payer: Payer
     partition: int
     cut: int
-    capture: tuple[str, Bucket] | None = None
+    capture: Mapping[str, Bucket] | None = None
+    boundaries: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay found out: sums of rows, rows of the captured bucket, digests of the events to be emitted."""
+    """What a replay found out: sums of rows, rows of the captured buckets, digests of the events to be emitted."""
 
     sums: Sums
-    rows: list[Row]
+    rows: dict[str, list[Row]]
     payments: dict[bytes, bytes]
     events: int
-    stopped: tuple[int, str] | None
+    stopped: Halt | None
+    unreadable: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Where a log cannot be folded on, and why.
+
+    `newer`: only a newer build can. `adopted` and `ours` are digests of clauses, if it is those that differ.
+    """
+
+    offset: int
+    reason: str
+    newer: bool = False
+    adopted: str = ""
+    ours: str = ""
 
 
 async def replayed(job: Job, make_folds: MakeFolds = folds) -> Replayed:
     """Do a job in this process."""
-    capture = Capture(TABLES[job.capture[0]], job.capture[1]) if job.capture else None
-    replay = PartitionReplay(job.payer, job.partition, make_folds, capture)
-    async for records in log_records(job.connections, replay.topic, job.partition, job.cut):
-        await replay.feed(records)
+    capture = Capture(job.capture) if job.capture else None
+    replay = PartitionReplay(job.payer, job.partition, make_folds, capture, job.boundaries)
+    unreadable = None
+    try:
+        async for records in log_records(job.connections, replay.topic, job.partition, job.cut):
+            await replay.feed(records)
+    except UnreadableLog as damaged:
+        unreadable = damaged.first, damaged.last
     sums = replay.finish()
-    stopped = (replay.stopped.offset, replay.stopped.reason) if replay.stopped else None
-    return Replayed(sums, list(capture.rows.values()) if capture else [], replay.payments, replay.events, stopped)
+    rows = dict(capture.rows) if capture else {}
+    return Replayed(sums, rows, replay.payments, replay.events, replay.halt, unreadable)
 
 
 CHILD = "from streams.replay import main; main()"

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +20,26 @@ import asyncpg
 import msgspec
 from aiokafka import TopicPartition
 
-from projections.digests import COMPARED, WHOLE, Difference, Sums, first_difference, live_rows, live_sums
+from projections.digests import (
+    COMPARED,
+    LOG_BATCHES,
+    TABLES,
+    WHOLE,
+    Bucket,
+    Compared,
+    Difference,
+    Sums,
+    first_difference,
+    live_rows,
+    live_sums,
+)
+from projections.rows import Row
 from streams.connections import Connections
 from streams.output import groupless, partitions_of
-from streams.replay import Job, Replayed, brief, replayed, replayed_beside
+from streams.replay import Halt, Job, Replayed, brief, replayed, replayed_beside
 from streams.roster import Payer
 from streams.topics import log_topic, payments_topic, settlements_topic
+from streams.verifying_log import boundaries, changed_record, event_of, records_of
 
 PROCESSES_MAX = min(4, os.cpu_count() or 1)
 SHORT_RECORDS = 20_000
@@ -34,7 +49,7 @@ Replays = Callable[[Job], Awaitable[Replayed]]
 
 
 class CannotReplay(Exception):
-    """This build cannot fold the log as far as it was applied: it adopted another build's clauses, or newer facts."""
+    """This build cannot fold the log as far as it was applied: it holds facts that only a newer build knows."""
 
 
 @dataclass(slots=True)
@@ -147,7 +162,13 @@ class _Payer:
                 at = {"topic": self._log, "partition": partition, "offset": end}
                 return Difference("log", {"partition": partition}, "records", cut, end, at)
             self._report.behind += end - cut
-        jobs = [Job(self._connections, self._payer, partition, applied.get(partition, 0)) for partition in sorted(ends)]
+        jobs = []
+        for partition in sorted(ends):
+            cut = applied.get(partition, 0)
+            batches, difference = await boundaries(self._live, self._log, partition, cut)
+            if difference is not None:
+                return difference
+            jobs.append(Job(self._connections, self._payer, partition, cut, boundaries=batches))
         if (difference := await self._rows(jobs)) is not None:
             return difference
         if (difference := await self._ledger()) is not None:
@@ -186,19 +207,56 @@ class _Payer:
     async def _compare(self, job: Job, made: Replayed, live: Sums) -> Difference | None:
         self._report.events += made.events
         self._expected |= made.payments
-        if made.stopped is not None:
-            offset, reason = made.stopped
-            raise CannotReplay(f"{self._log}[{job.partition}] cannot be folded beyond {offset}: {reason}")
+        if made.unreadable is not None:
+            return self._unreadable(job.partition, *made.unreadable)
+        if (halt := made.stopped) is not None:
+            return self._other_clauses(job.partition, halt)
         for name, count in made.sums.rows.items():
             held = self._report.tables[name]
             held[0], held[1] = held[0] + count, (held[1] + made.sums.total(name)) % WHOLE
-        if (found := made.sums.first_difference(live)) is None:
+        if not (buckets := made.sums.differing(live)):
             return None
-        table, bucket = found
-        expected = await self._replay(replace(job, capture=(table.table, bucket)))
+        expected = (await self._replay(replace(job, capture=buckets))).rows
+        found = [
+            await self._first_of(job, TABLES[name], bucket, expected.get(name, [])) for name, bucket in buckets.items()
+        ]
+        return min(found, key=lambda one: one.position["offset"] if one.position else -1)
+
+    async def _first_of(self, job: Job, table: Compared, bucket: Bucket, expected: Sequence[Row]) -> Difference:
+        """The first row of a bucket that differs; where it is the log that was changed, the record."""
         rows = live_rows(self._live, table, self._payer.name, job.partition, self._log)
         kept = [row async for some in rows for row in some if table.bucket(row) == bucket]
-        return first_difference(table, expected.rows, kept, self._log, job.partition)
+        if table.table == LOG_BATCHES:
+            reader = partial(records_of, self._connections, self._log, job.partition)
+            changed = await changed_record(reader, self._log, job.partition, expected, kept)
+            if changed is not None:
+                return changed
+        found = first_difference(table, expected, kept, self._log, job.partition)
+        return replace(found, event_id=await self._event_at(found.position))
+
+    async def _event_at(self, at: dict[str, Any] | None) -> str | None:
+        """The id of the event at a position, as the log has it."""
+        if at is None:
+            return None
+        first = at["offset"]
+        async for record in records_of(self._connections, at["topic"], at["partition"], first, first + 1):
+            return event_of(record)
+        return None
+
+    def _unreadable(self, partition: int, first: int, last: int) -> Difference:
+        at = {"topic": self._log, "partition": partition, "offset": first}
+        key = {"partition": partition, "first_offset": first, "last_offset": last}
+        return Difference(self._log, key, "batch", "readable", f"unreadable from offset {first} to {last}", at)
+
+    def _other_clauses(self, partition: int, halt: Halt) -> Difference:
+        """Live work went on where this build cannot: it holds other clauses than those adopted, or terms changed."""
+        if halt.newer:
+            raise CannotReplay(f"{self._log}[{partition}] cannot be folded beyond {halt.offset}: {halt.reason}")
+        at = {"topic": self._log, "partition": partition, "offset": halt.offset}
+        key = {"contract": self._payer.contract, "partition": partition}
+        if halt.adopted:
+            return Difference("contract", key, "clauses digest", halt.adopted, halt.ours, at)
+        return Difference("contract", key, "fold", "goes on", halt.reason, at)
 
     async def _ledger(self) -> Difference | None:
         """Every payment's lines sum to zero, and so does the whole."""
