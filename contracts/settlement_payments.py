@@ -60,7 +60,10 @@ def moved(
     standing: Sequence[Standing],
     pack_digest: str,
 ) -> list[Payment]:
-    """What a run moves for one practice, reversals first. While a group is pending its own earlier result stands."""
+    """What a run moves for one practice, each reversal before what takes its place.
+
+    While a group is pending its earlier result stands; a practice that does not take part has none.
+    """
     maker = _Maker(asked, sheet, settlement, practice, pack_digest)
     held = {one.kind: one for one in standing}
     wanted: dict[str, tuple[int, list[Line], list[tuple[Ref, str]]]] = {}
@@ -69,7 +72,7 @@ def moved(
         wanted[kind] = (practice.share_cents, *maker.result(group))
     if practice.recouped:
         wanted[RECOUPMENT] = (-practice.recouped_cents, *maker.recoupment())
-    kinds = [RECOUPMENT] if group is None or group.pending else [PBP, PBR, RECOUPMENT]
+    kinds = [RECOUPMENT] if group is not None and group.pending else [PBP, PBR, RECOUPMENT]
     for kind in kinds:
         want, stands = wanted.get(kind), held.get(kind)
         if stands is not None and (want is None or want[0] != stands.amount_cents):

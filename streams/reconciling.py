@@ -12,7 +12,7 @@ import orjson
 from aiokafka import TopicPartition
 
 from contracts.envelope import Envelope, broadcast_copy_id, broadcast_fact_id, schema_urn
-from contracts.events import ReconciliationRequested
+from contracts.events import ReconciliationRequested, SettlementAnswered
 from streams.connections import Connections
 from streams.door import log_source
 from streams.log_writer import LogWriter
@@ -116,11 +116,10 @@ async def answer_of(connection: Any, asked: Asked) -> dict[str, Any] | None:
     if row is None:
         return None
     settlements = await connection.fetch(
-        "SELECT settlement_id, event FROM settlement WHERE payer = $1 AND request_id = $2 ORDER BY practice",
+        "SELECT settlement_id, event, statement FROM settlement WHERE payer = $1 AND request_id = $2 ORDER BY practice",
         asked.payer,
         asked.request_id,
     )
-    shown = ("practice", "episodes", "included", "expenditure_cents", "payments_cents", "pending")
     return {
         "request_id": row["request_id"],
         "payer": row["payer"],
@@ -130,9 +129,24 @@ async def answer_of(connection: Any, asked: Asked) -> dict[str, Any] | None:
         "status": row["status"],
         "reason": row["reason"] or None,
         "cut": orjson.loads(row["cut"]),
-        "settlements": [
-            {"settlement_id": str(one["settlement_id"])} | {name: data[name] for name in shown}
-            for one in settlements
-            for data in [orjson.loads(one["event"])["data"]]
-        ],
+        "settlements": [_shown(one) for one in settlements],
     }
+
+
+COUNTED = ("practice", "episodes", "included", "expenditure_cents", "payments_cents", "pending")
+SETTLED = (
+    "said", "pool", "benchmark_cents", "actual_cents", "zone", "quality_score", "share_cents", "pbp_cents",
+    "pbr_cents", "recouped_cents", "moved_cents", "pack_digest",
+)  # fmt: skip
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    """One practice's answer; where the contract settles periods, with its result and what the run moved."""
+    data = SettlementAnswered.model_validate_json(orjson.dumps(orjson.loads(row["event"])["data"]))
+    told = data.model_dump(mode="json")
+    found = {"settlement_id": str(row["settlement_id"])} | {name: told[name] for name in COUNTED}
+    if row["statement"] is None:
+        return found
+    statement = orjson.loads(row["statement"])
+    found |= {name: told[name] for name in SETTLED}
+    return found | {name: statement[name] for name in ("group", "moved", "in_force_cents", "illustrative")}

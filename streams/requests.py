@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
@@ -21,22 +21,28 @@ import structlog
 from aiokafka import TopicPartition
 from pydantic import ValidationError
 
-from contracts.envelope import NAMESPACE, Envelope, payment_id, schema_urn
-from contracts.events import ReconciliationRequested, SettlementAnswered
+from contracts import eom
+from contracts.envelope import NAMESPACE, Envelope
+from contracts.events import ReconciliationRequested
+from contracts.outcome import Payment
+from projections import settlements
 from projections.positions import applied
 from projections.settlements import Settled, settled
 from projections.store import OUTBOX_CHANNEL, Advance, Fenced, advance, claim, copy_rejects, hold, instant
+from streams.answers import Answers, answered, settlement_id
 from streams.connections import Connections
 from streams.lease import TTL, Lease, LeaseLost
 from streams.output import OutputChanged, groupless, partitions_of
 from streams.reconciling import ANSWERS
 from streams.relay import BACK_OFF_SECONDS, TRANSIENT, Connect
+from streams.settling import CannotSettle, Gathered, beside, gather
 from streams.topics import log_topic, requests_topic, settlements_topic
 
 CONSUMER = "requests"
 ASK_AGAIN_MS = 300
 PENDING = ("no_benchmark",)
-"""Benchmarks are not adopted by any log yet, so no request is settled in money."""
+"""Of contracts that are not settled by period yet: their requests are answered with counts and sums, and no money."""
+SETTLES = frozenset({eom.CONTRACT})
 
 log = structlog.get_logger(__name__)
 
@@ -49,21 +55,33 @@ _STORE = """
 _OUTBOX = """
     INSERT INTO outbox (payer, topic, key, value, event_id, partition, log_offset) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
-_SETTLEMENT = """
-    INSERT INTO settlement (payer, request_id, practice, settlement_id, log_offset, event)
-    VALUES ($1, $2, $3, $4, $5, $6)
+_TRUED_UP = """
+    SELECT 1 FROM request
+     WHERE payer = $1 AND contract = $2 AND period = $3 AND run = 'true-up' AND status <> 'refused'
 """
 
 
 class Desk:
     """One payer's requests in one holder's hands."""
 
-    def __init__(self, payer: str, contract: str, connection: Any, consumer: Any) -> None:
+    def __init__(
+        self,
+        payer: str,
+        contract: str,
+        connections: Connections,
+        connection: Any,
+        consumer: Any,
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`between` is awaited every second while a log is read or a period settled, to say that it goes on."""
         self.payer = payer
         self.contract = contract
         self.topic = requests_topic(payer)
+        self._connections = connections
         self._connection = connection
         self._consumer = consumer
+        self._between = between or _nothing
+        self._gathered: tuple[dict[int, int], Gathered] | None = None
         self._logs: list[TopicPartition] = []
         self._epoch = 0
         self._next = 0
@@ -90,10 +108,11 @@ class Desk:
         await self._answer_waiting()
 
     async def _store(self, records: Sequence[Any]) -> None:
-        rows, rejects = [], []
+        rows: list[tuple[Any, ...]] = []
+        rejects = []
         for record in records:
             try:
-                rows.append(await self._read(record))
+                rows.append(await self._read(record, rows))
             except ValidationError as error:
                 rejects.append(self._reject(record, error))
         if not records:
@@ -110,10 +129,10 @@ class Desk:
                 await self._connection.execute("SELECT pg_notify($1, $2)", ANSWERS, row[1])
         self._next = records[-1].offset + 1
 
-    async def _read(self, record: Any) -> tuple[Any, ...]:
+    async def _read(self, record: Any, before: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         envelope = Envelope.model_validate_json(record.value or b"")
         asked = ReconciliationRequested.model_validate(envelope.data)
-        reason = await self._refusal(asked, record.timestamp)
+        reason = await self._refusal(asked, record.timestamp) or await self._too_late(asked, before)
         return (
             self.payer,
             asked.request_id,
@@ -161,67 +180,101 @@ class Desk:
             instant(record.timestamp),
         )
 
+    async def _too_late(self, asked: ReconciliationRequested, before: Sequence[tuple[Any, ...]]) -> str:
+        """A first run after the period was trued up would take back what the later one determined."""
+        if asked.run != "initial" or self.contract not in SETTLES:
+            return ""
+        same = any(row[2:5] == (asked.contract, asked.period, "true-up") and not row[11] for row in before)
+        held = await self._connection.fetchval(_TRUED_UP, self.payer, asked.contract, asked.period)
+        return f"period {asked.period} is trued up already; ask for another true-up" if same or held else ""
+
     async def _answer_waiting(self) -> None:
+        """Answer what the log is applied for, a period's requests in the order asked: a later is the difference."""
         waiting = await self._connection.fetch(
             "SELECT * FROM request WHERE payer = $1 AND status = 'waiting' ORDER BY log_offset", self.payer
         )
         if not waiting:
+            self._gathered = None
             return
         reached = await applied(self._connection, self.payer)
+        blocked = set()
         for row in waiting:
             cut = {int(partition): offset for partition, offset in orjson.loads(row["cut"]).items()}
-            if all(reached.get((self.payer, partition), 0) >= offset for partition, offset in cut.items()):
+            short = any(reached.get((self.payer, partition), 0) < offset for partition, offset in cut.items())
+            if short or row["period"] in blocked:
+                blocked.add(row["period"])
+            else:
                 await self._answer(row, cut)
 
     async def _answer(self, row: Any, cut: dict[int, int]) -> None:
+        known = await settled(self._connection, self.payer, row["contract"], row["period"], cut)
+        reason = ""
+        answers: list[tuple[Any, ...]] = []
+        payments: list[tuple[Payment, bytes]] = []
+        if row["contract"] in SETTLES:
+            try:
+                answers, payments = await self._settle(row, cut, known)
+            except CannotSettle as cannot:
+                reason = str(cannot)
+        else:
+            answers = [self._counted(row, one) for one in known]
         async with self._connection.transaction():
             await hold(self._connection, CONSUMER, self.topic, {0: self._epoch})
-            for one in await settled(self._connection, self.payer, row["contract"], row["period"], cut):
-                name, event = self._event(row, one)
-                at = row["log_offset"]
-                await self._connection.execute(
-                    _SETTLEMENT, self.payer, row["request_id"], one.practice, name, at, event
-                )
-                topic, key = settlements_topic(self.payer), one.practice.encode()
-                await self._connection.execute(_OUTBOX, self.payer, topic, key, event, name, 0, at)
+            await settlements.store(self._connection, answers, payments, self.payer, row["request_id"])
+            topic, at = settlements_topic(self.payer), row["log_offset"]
+            sent = [(p.practice, p.payment_id, event) for p, event in payments]
+            sent += [(practice, name, event) for _, _, practice, name, _, event, _, _ in answers]
+            for practice, name, event in sent:
+                await self._connection.execute(_OUTBOX, self.payer, topic, practice.encode(), event, name, 0, at)
             await self._connection.execute(
-                "UPDATE request SET status = 'answered' WHERE payer = $1 AND request_id = $2",
+                "UPDATE request SET status = $3, reason = $4 WHERE payer = $1 AND request_id = $2",
                 self.payer,
                 row["request_id"],
+                "refused" if reason else "answered",
+                reason,
             )
             await self._connection.execute(
                 "SELECT pg_notify($1, $2), pg_notify($3, $4)", OUTBOX_CHANNEL, self.payer, ANSWERS, row["request_id"]
             )
-        log.info("request_answered", payer=self.payer, request_id=row["request_id"])
+        log.info("request_answered", payer=self.payer, request_id=row["request_id"], reason=reason)
 
-    def _event(self, row: Any, one: Settled) -> tuple[str, bytes]:
-        """The id and the exact bytes of an answer; both follow from the request and the log alone."""
-        subject = f"{self.payer}|{one.practice}|{row['run']}"
-        name = payment_id(row["contract"], subject, "SETTLEMENT", str(row["period"]), str(row["event_id"]), "", 0)
-        answer = SettlementAnswered(
-            request_id=row["request_id"],
-            payer=self.payer,
-            contract=row["contract"],
-            practice=one.practice or None,
-            period=row["period"],
-            run=row["run"],
-            episodes=one.episodes,
-            included=one.included,
-            expenditure_cents=one.expenditure_cents,
-            payments_cents=one.payments_cents,
-            pending=PENDING,
+    async def _gather(self, cut: dict[int, int]) -> Gathered:
+        """The log up to a cut; requests at one cut share one reading."""
+        if self._gathered is None or self._gathered[0] != cut:
+            self._gathered = None
+            self._gathered = cut, await gather(self._connections, self.payer, self.contract, cut, self._between)
+        return self._gathered[1]
+
+    async def _settle(
+        self, row: Any, cut: dict[int, int], known: Sequence[Settled]
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Payment, bytes]]]:
+        """Each practice's answer with its documents, and the payments that the run moves."""
+        gathered = await self._gather(cut)
+        paid = {name for name, cents in gathered.remitted.items() if cents > 0}
+        excepted = await settlements.remitted_months(self._connection, self.payer, paid)
+        before = await settlements.standing(
+            self._connection, self.payer, row["contract"], row["period"], row["log_offset"]
         )
-        envelope = Envelope(
-            id=name,
-            source=f"/carepact/{self.payer}/{row['contract']}",
-            type=SettlementAnswered.type_name(),
-            time=row["known_at"].strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
-            dataschema=schema_urn(SettlementAnswered),
-            payer=self.payer,
-            sequence=f"{row['log_offset']:09d}",
-            data=answer.model_dump(mode="json"),
-        )
-        return name, orjson.dumps(envelope.model_dump(mode="json", exclude_none=True))
+        maker = Answers(self.payer, row, gathered, {one.practice: one for one in known}, before)
+        await beside(lambda: maker.make(excepted), self._between)
+        return maker.answers, maker.payments
+
+    def _counted(self, row: Any, one: Settled) -> tuple[Any, ...]:
+        """The answer of a contract that settles no periods: counts and sums."""
+        name = settlement_id(self.payer, row, one.practice)
+        said = {
+            "episodes": one.episodes,
+            "included": one.included,
+            "expenditure_cents": one.expenditure_cents,
+            "payments_cents": one.payments_cents,
+            "pending": PENDING,
+        }
+        event = answered(self.payer, row, one.practice, name, said)
+        return self.payer, row["request_id"], one.practice, name, row["log_offset"], event, None, None
+
+
+async def _nothing() -> None:
+    """What is awaited where nobody waits."""
 
 
 class Requests(mode.Service):  # type: ignore[misc]
@@ -270,14 +323,27 @@ class Requests(mode.Service):  # type: ignore[misc]
     async def _answer(self, connection: Any, lease: Lease) -> None:
         try:
             async with groupless(self._connections) as consumer:
-                desk = Desk(self.payer, self.contract, connection, consumer)
+                held = _Held(lease, connection)
+                desk = Desk(self.payer, self.contract, self._connections, connection, consumer, held.renew)
                 await desk.open(self._owner)
-                renew_at = 0.0
                 while not self.should_stop:
-                    if (now := asyncio.get_running_loop().time()) >= renew_at:
-                        await lease.hold(connection)
-                        renew_at = now + self._ttl.total_seconds() / 3
+                    await held.renew()
                     await desk.step()
         finally:
             with contextlib.suppress(*TRANSIENT):
                 await lease.release(connection)
+
+
+class _Held:
+    """A lease renewed in time, however often it is asked to be."""
+
+    def __init__(self, lease: Lease, connection: Any) -> None:
+        self._lease, self._connection = lease, connection
+        self._renew_at = 0.0
+
+    async def renew(self) -> None:
+        """Renew it if a third of its time has passed; raises `LeaseLost` once another has taken over."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._renew_at:
+            await self._lease.hold(self._connection)
+            self._renew_at = now + self._lease.ttl.total_seconds() / 3

@@ -305,9 +305,15 @@ class _Payer:
         )
 
     async def _settlements(self) -> Difference | None:
-        """Each answer kept is on the topic once, byte for byte, or waits; and the topic has no other."""
+        """Each answer and payment kept is on the topic once, byte for byte, or waits."""
         topic, waiting = settlements_topic(self._payer.name), await self._waiting(settlements_topic(self._payer.name))
-        rows = await self._live.fetch("SELECT settlement_id, event FROM settlement WHERE payer = $1", self._payer.name)
+        rows = await self._live.fetch(
+            """
+            SELECT settlement_id, event FROM settlement WHERE payer = $1
+            UNION ALL SELECT payment_id, event FROM settlement_payment WHERE payer = $1
+            """,
+            self._payer.name,
+        )
         expected = {row["settlement_id"].bytes: brief(row["event"]) for row in rows}
         seen: set[bytes] = set()
         async for record in self._committed(topic):

@@ -112,3 +112,15 @@ class SettlementAnswered(Event):
     expenditure_cents: Cents
     payments_cents: Cents
     pending: tuple[Code, ...]
+    said: Annotated[tuple[Code, ...], Field(description="what was not known, and left out")] = ()
+    pool: Code | None = None
+    benchmark_cents: Cents | None = None
+    actual_cents: Annotated[Cents | None, Field(description="what counts of the settled episodes' cost")] = None
+    zone: Literal["earned", "neutral", "owed"] | None = None
+    quality_score: Annotated[str | None, Field(description="per cent, of the practice or its pool")] = None
+    share_cents: Annotated[Cents, Field(description="the practice's part; below 0 it owes")] = 0
+    pbp_cents: Annotated[Cents, Field(description="moved by this run")] = 0
+    pbr_cents: Annotated[Cents, Field(description="moved by this run, below 0 when owed")] = 0
+    recouped_cents: Annotated[Cents, Field(description="moved by this run, below 0")] = 0
+    moved_cents: Annotated[Cents, Field(description="moved by this run in all")] = 0
+    pack_digest: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the pack")] = None

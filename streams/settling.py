@@ -1,0 +1,125 @@
+"""Reads a payer's log up to a cut, once and without a group, into what settlements rest on.
+
+One partition after another, so that the facts of one alone are in memory; its episodes replace them. Records of one id
+count once, as in the fold. Work is done beside the event loop, a few thousand records at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.cases import Case
+from contracts.envelope import Fact
+from contracts.errors import ContractError
+from contracts.fold import NotAdopted, OtherBuild
+from contracts.gathering import Gatherer
+from contracts.parts import Adoption, Sheet
+from contracts.reference_values import References
+from streams.codec import UnknownType, Unreadable, decode_record
+from streams.connections import Connections
+from streams.replay import id_bytes, log_records
+from streams.topics import log_topic
+
+REMITTED = {"carepact.PaymentRemitted.v1": 1, "carepact.PaymentReturned.v1": -1}
+Between = Callable[[], Awaitable[None]]
+
+
+class CannotSettle(Exception):
+    """The log cannot be settled by this build: it adopted another one's clauses, or newer facts."""
+
+
+@dataclass
+class Gathered:
+    """What a log comes to at a cut. Terms, practices and figures are those of its first partition.
+
+    `remitted` are cents by payment id, as far as remittances name one.
+    """
+
+    partition: int
+    adoption: Adoption
+    references: References
+    cases: list[Case] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    remitted: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sheet(self) -> Sheet:
+        """The terms in force at the cut."""
+        return self.adoption.sheets[""]
+
+
+class PartitionReader:
+    """One partition's records, in order, each fact once."""
+
+    def __init__(self, payer: str, contract: str, partition: int) -> None:
+        self.gatherer = Gatherer(payer, contract, partition)
+        self.remitted: dict[str, int] = {}
+        self._topic = log_topic(payer)
+        self._partition = partition
+        self._seen: set[bytes] = set()
+
+    def feed(self, records: Sequence[Any]) -> None:
+        """The next records."""
+        for record in records:
+            try:
+                fact = decode_record(
+                    self._topic, self._partition, record.offset, record.timestamp, record.key, record.value
+                )
+            except Unreadable:  # a reject of the fold; it has said so
+                continue
+            except UnknownType as unknown:
+                raise CannotSettle(f"{self._topic}[{self._partition}] offset {record.offset}: {unknown}") from unknown
+            name = id_bytes(fact.event_id)
+            if name in self._seen:
+                continue
+            self._seen.add(name)
+            self._take(fact)
+
+    def _take(self, fact: Fact) -> None:
+        sign = REMITTED.get(fact.type)
+        if sign is not None:
+            payment = fact.data.payment_id
+            self.remitted[payment] = self.remitted.get(payment, 0) + sign * fact.data.amount_cents
+            return
+        try:
+            self.gatherer.take(fact)
+        except (NotAdopted, OtherBuild, ContractError) as error:
+            raise CannotSettle(f"{self._topic}[{self._partition}] offset {fact.offset}: {error}") from error
+
+
+async def gather(
+    connections: Connections, payer: str, contract: str, cut: Mapping[int, int], between: Between
+) -> Gathered:
+    """The payer's log up to a cut; `between` is awaited every few thousand records."""
+    found: Gathered | None = None
+    for partition in sorted(cut):
+        reader = PartitionReader(payer, contract, partition)
+        async for records in log_records(connections, log_topic(payer), partition, cut[partition]):
+            await asyncio.to_thread(reader.feed, records)
+            await between()
+        gatherer = reader.gatherer
+        if found is None:
+            references = References(gatherer.adoption.references)
+            found = Gathered(partition, gatherer.adoption, references)
+            if "" not in gatherer.adoption.sheets:
+                raise CannotSettle(f"{log_topic(payer)} has adopted no terms before the cut")
+        found.failed += gatherer.failed
+        found.remitted |= reader.remitted
+        try:
+            found.cases += await beside(lambda g=gatherer, r=found.references: list(g.cases(r)), between)
+        except (NotAdopted, OtherBuild, ContractError) as error:
+            raise CannotSettle(str(error)) from error
+    assert found is not None, "a log has partitions"
+    return found
+
+
+async def beside(work: Callable[[], Any], between: Between) -> Any:
+    """Work done in a thread of its own, while `between` is awaited now and then."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    while not task.done():
+        await asyncio.wait([task], timeout=1)
+        await between()
+    return task.result()
