@@ -154,7 +154,7 @@ CATALOGUE: tuple[Definition, ...] = (
           "allowed cents of medical claims in episodes", "plans without a listed network", (), _one(care.leakage),
           True),
     _made("M12-offered", TOUCHPOINTS, "Navigation offered", SHARE, "episodes with an offer by day 14", EPISODES, NONE,
-          (), _one(care.navigation_offered), False, asks="Who offers navigation, and how do they learn of a diagnosis?"),
+          (), _one(care.navigation_offered), False, asks="Who offers navigation, and when do they hear?"),
     _made("M12-reached", TOUCHPOINTS, "Navigation reached", SHARE, "episodes with a contact by day 7 after the offer",
           "episodes with an offer", NONE, (), _one(care.navigation_reached), False),
     _made("M12-active", TOUCHPOINTS, "Navigation active", SHARE,
