@@ -136,8 +136,8 @@ def _said(short: Data, name: str, named: dict[str, tuple[type[Event], Data]]) ->
         case "asked":
             return PriorAuthorizationRequested, {"request_id": name, "requested_on": on, "code": short["code"]}
         case "decided":
-            return PriorAuthorizationDecided, {"request_id": day, "decided_on": plain(short["on"]),
-                                               "decision": short["as"], "hours": _number(short.get("hours"))}  # fmt: skip
+            answer = {"decision": short["as"], "hours": _number(short.get("hours"))}
+            return PriorAuthorizationDecided, {"request_id": day, "decided_on": plain(short["on"]), **answer}
         case "survey":
             return EproResponseReceived, {"response_id": name, "instrument": short["of"], "instrument_version": "1",
                                           "collected_on": on, "scores": _scores(short),
@@ -185,7 +185,8 @@ def _professional(short: Data, name: str, on: str) -> Data:
     paid = cents(short.get("paid", 0))
     line = {
         "line": 1, "service_on": on, "code": short.get("code"), "ndc": short.get("ndc"),
-        "diagnoses": short.get("dx", BREAST), "units": _number(short.get("units", 1)), "paid_cents": paid, "place_of_service": short.get("place", "11"),
+        "diagnoses": short.get("dx", BREAST), "units": _number(short.get("units", 1)),
+        "paid_cents": paid, "place_of_service": short.get("place", "11"),
         "allowed_cents": cents(short["allowed"]) if "allowed" in short else None,
         "modifiers": short.get("modifiers", ()), "denied": short.get("denied", False),
     }  # fmt: skip
