@@ -17,7 +17,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import msgspec
 
 from contracts.envelope import MAX_FACT_BYTES
-from formats import cclf, desynpuf, fhir, ndjson, rif, tuva, x12
+from formats import cclf, desynpuf, epro_csv, fhir, leave_files, mapping, ndjson, rif, synthea, tuva, x12
+from formats.mapping_file import Mapping
 from formats.reading import Place, Read, Reader, Reject
 from formats.table import UnknownLayout, header_of
 
@@ -29,13 +30,21 @@ READERS: dict[str, Reader] = {
     "rif": rif.read,
     "fhir": fhir.read,
     "x12": x12.read,
+    "epro": epro_csv.read,
+    "leave": leave_files.read,
+    "synthea": synthea.read,
+    mapping.FORMAT: mapping.read,
 }
 """The formats that `--format` takes, besides `auto`."""
 
-_WITH_HEADER = frozenset(("desynpuf", "tuva", "rif"))
+_WITH_HEADER = frozenset(("desynpuf", "tuva", "rif", "epro", "leave", "synthea"))
 """Formats whose rows cannot be read without the first line of their file."""
 _IN_CHUNKS = frozenset(("fhir", "x12"))
 """Formats that are not lines, or whose lines may be longer than a fact."""
+_CHECKED: dict[str, Callable[..., Iterator[Read]]] = {"fhir": fhir.read, "x12": x12.read}
+"""Formats that a schema or guide of their own can be held against."""
+_TOGETHER = frozenset(("cclf", "synthea"))
+"""Formats of which the files of one folder are one submission."""
 _CHUNK = 65_536
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _BOM = b"\xef\xbb\xbf"
@@ -53,7 +62,9 @@ class UnknownFormat(UnknownLayout):
         super().__init__(
             f"{file}: the format cannot be told. Looked, in gzip, zip or plain text, for CloudEvents in JSON (ndjson), "
             "a DE-SynPUF header (desynpuf), a Tuva header (tuva), fixed-width CMS claim feeds (cclf), a RIF header "
-            "(rif), FHIR resources (fhir), an X12 interchange (x12). Name it with --format if you know it."
+            "(rif), FHIR resources (fhir), an X12 interchange (x12), our tables of answers (epro) and of work and "
+            "leave (leave), Synthea's CSV (synthea). Name it with --format if you know it; read any other table with "
+            "--mapping."
         )
 
 
@@ -62,13 +73,10 @@ def detect(lines: list[bytes], file: str) -> str:
     first = next((line for line in lines if line.strip()), b"")
     if x12.looks_like(first):
         return "x12"
-    header = header_of(first)
-    if desynpuf.maker(header, file) is not None:
-        return "desynpuf"
-    if tuva.kind_of(header) is not None:
-        return "tuva"
-    if rif.kind_of(rif.header_of(first)) is not None:
-        return "rif"
+    if (table := _table(first, file)) is not None:
+        return table
+    if first.removeprefix(_BOM).startswith(mapping.MARK):
+        return mapping.FORMAT
     if cclf.kind_of(lines, file) is not None:
         return "cclf"
     events = any(_is_event(line) for line in lines)
@@ -77,6 +85,20 @@ def detect(lines: list[bytes], file: str) -> str:
     if events or first.removeprefix(_BOM).startswith(b"{"):
         return "ndjson"
     raise UnknownFormat(file)
+
+
+def _table(first: bytes, file: str) -> str | None:
+    """Which table has this header."""
+    header = header_of(first)
+    told = {
+        "desynpuf": desynpuf.maker(header, file) is not None,
+        "tuva": tuva.kind_of(header) is not None,
+        "rif": rif.kind_of(rif.header_of(first)) is not None,
+        "epro": epro_csv.is_header(header),
+        "leave": leave_files.kind_of(header) is not None,
+        "synthea": synthea.kind_of(header) is not None,
+    }
+    return next((name for name, is_it in told.items() if is_it), None)
 
 
 def _is_fhir(lines: list[bytes]) -> bool:
@@ -109,34 +131,64 @@ def read_file(path: Path, format_: str = "auto") -> Iterator[Read]:
     return read_files([path], format_)
 
 
-def read_files(paths: Iterable[Path], format_: str = "auto") -> Iterator[Read]:
-    """Facts and rejects of files, in their order; the CCLF files of a folder are one submission and come last."""
-    submissions: dict[str, list[_Part]] = {}
+def read_files(
+    paths: Iterable[Path],
+    format_: str = "auto",
+    *,
+    validate: fhir.Validate = "syntax",
+    by: Mapping | None = None,
+    readers: dict[str, Reader] | None = None,
+) -> Iterator[Read]:
+    """Facts and rejects of files, in their order.
+
+    The CCLF files of a folder, and those of a Synthea export, are one submission and come last. `validate="full"` holds
+    FHIR and X12 against their own schema too. With a mapping (`by`) every file is a table that it reads. `readers` read
+    their formats in place of ours.
+    """
+    together: dict[tuple[str, str], list[_Part]] = {}
     for path in paths:
         for part in _parts(path):
             if isinstance(part, Reject):
                 yield part
                 continue
-            chosen = _format_of(part, format_)
+            chosen = _format_of(part, format_ if by is None else mapping.FORMAT)
             if isinstance(chosen, Reject):
                 yield chosen
-            elif chosen == "cclf":
-                submissions.setdefault(part.folder, []).append(part)
+            elif chosen in _TOGETHER:
+                together.setdefault((part.folder, chosen), []).append(part)
             elif chosen:
-                yield from _read(part, chosen)
-    for parts in submissions.values():
-        broken: list[Reject] = []
-        yield from cclf.read_set((part.file, _lines(part, broken)) for part in parts)
-        yield from broken
+                yield from _read(part, chosen, (readers or {}).get(chosen) or _reader(chosen, validate, by))
+    for (_, chosen), parts in together.items():
+        if chosen == "cclf":
+            broken: list[Reject] = []
+            yield from cclf.read_set((part.file, _lines(part, broken)) for part in parts)
+            yield from broken
+        else:
+            reader = synthea.reader_beside(_header(part) for part in parts)
+            for part in parts:
+                yield from _read(part, chosen, reader)
 
 
-def check_file(path: Path, format_: str = "auto") -> None:
+def _reader(format_: str, validate: fhir.Validate, by: Mapping | None) -> Reader:
+    if by is not None:
+        return partial(mapping.read_by, by)
+    if validate == "full" and format_ in _CHECKED:
+        return partial(_CHECKED[format_], validate=validate)
+    return READERS[format_]
+
+
+def _header(part: _Part) -> list[str]:
+    with closing(_lines(part, [])) as lines:
+        return header_of(next(lines, b""))
+
+
+def check_file(path: Path, format_: str = "auto", by: Mapping | None = None) -> None:
     """Raise `UnknownLayout` when a file is of no known format or not of the one named. Reads its beginning."""
     for part in _parts(path):
         if isinstance(part, _Part):
-            chosen = _format_of(part, format_)
+            chosen = _format_of(part, format_ if by is None else mapping.FORMAT)
             if isinstance(chosen, str) and chosen != "cclf":
-                with closing(_read(part, chosen)) as items:
+                with closing(_read(part, chosen, _reader(chosen, "syntax", by))) as items:
                     next(items, None)
 
 
@@ -222,15 +274,20 @@ def _format_of(part: _Part, format_: str) -> str | Reject | None:
         return Reject(Place(part.file), "unreadable", "a file of no known format in an archive", str(unknown), rows=0)
 
 
-def _read(part: _Part, format_: str) -> Generator[Read, None, None]:
+def _read(part: _Part, format_: str, reader: Reader) -> Generator[Read, None, None]:
     broken: list[Reject] = []
     lines: Iterator[bytes] = _lines(part, broken, format_ in _IN_CHUNKS)
     header = b""
     if format_ in _WITH_HEADER:
         header = next(lines, b"")
         lines = _after(header, lines)
-    for item in READERS[format_](lines, part.file):
-        yield _readable_again(item, format_, header) if isinstance(item, Reject) else item
+    try:
+        for item in reader(lines, part.file):
+            yield _readable_again(item, format_, header) if isinstance(item, Reject) else item
+    except UnknownLayout as unknown:
+        if not part.archived:
+            raise
+        yield Reject(Place(part.file), "unreadable", "a file of an archive that cannot be read", str(unknown), rows=0)
     yield from broken
 
 

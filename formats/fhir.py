@@ -11,11 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from formats import fhir_eob, fhir_members, questionnaires
+from formats import fhir_check, fhir_eob, fhir_members, questionnaires
 from formats.cells import BadCell
 from formats.fhir_json import SOURCE, Json, Resource, resources
 from formats.reading import Place, Read, ReadFact, Reject
@@ -33,13 +33,14 @@ MAKERS: Final[dict[str, Maker]] = {
 }
 """What makes facts of a resource, by its type. One that makes nothing does not read this resource."""
 
-NO_FINDINGS: Final[tuple[str, ...]] = ()
+Validate = Literal["syntax", "full"]
 
 
-def read(
-    chunks: Iterable[bytes], file: str, check: Callable[[Json], tuple[str, ...]] = lambda body: NO_FINDINGS
-) -> Iterator[Read]:
-    """Facts and rejects in the order of the file; a row is a resource. `check` gives what a fact's findings are."""
+def read(chunks: Iterable[bytes], file: str, *, validate: Validate = "syntax") -> Iterator[Read]:
+    """Facts and rejects in the order of the file; a row is a resource.
+
+    With `validate="full"` each resource is held against FHIR's own schema, and what is found stands beside its facts.
+    """
     others: Counter[str] = Counter()
     for item in resources(chunks, file):
         if isinstance(item, Reject):
@@ -48,9 +49,10 @@ def read(
         made = list(_made(item, file))
         if not made:
             others[item.type if re.fullmatch(r"[A-Za-z]{1,40}", item.type) else "unnamed"] += 1
-        for each in made:
-            findings = check(item.body) if isinstance(each, ReadFact) else NO_FINDINGS
-            yield replace(each, findings=findings) if isinstance(each, ReadFact) and findings else each
+        if validate == "full" and any(isinstance(each, ReadFact) for each in made):
+            found = fhir_check.findings(item.body)
+            made = [replace(each, findings=found) if isinstance(each, ReadFact) else each for each in made]
+        yield from made
     if others:
         names = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
         remedy = "nothing is to be done; send claims, Coverage, Patient and QuestionnaireResponse"

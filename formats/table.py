@@ -12,6 +12,9 @@ from formats.cells import BadCell, Row
 from formats.reading import Place, Read, Reject
 from formats.schema_errors import first_error
 
+MOST_LINES = 1_000
+"""Of one row: a quote that is never closed takes no more of a file with it."""
+
 NumberedRow = tuple[int, Row, bytes]
 """1-based line, cells by column, and the line as sent."""
 
@@ -20,28 +23,39 @@ class UnknownLayout(Exception):
     """The header is none that the reader knows. Names the file and what was looked for."""
 
 
-def header_of(line: bytes) -> list[str]:
+def header_of(line: bytes, delimiter: str = ",") -> list[str]:
     """The column names of a header line; empty when it is no text."""
     try:
         text = line.removeprefix(b"\xef\xbb\xbf").decode()
-        return [name.strip() for name in next(csv.reader([text]), [])]
+        return [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
     except (UnicodeDecodeError, csv.Error):
         return []
 
 
-def rows(lines: Iterator[bytes], file: str, header: list[str]) -> Iterator[NumberedRow | Reject]:
-    """The rows after the header. A quoted cell may hold line ends, up to the size of one fact."""
-    number = 1
+def rows(
+    lines: Iterator[bytes], file: str, header: list[str], delimiter: str = ",", before: int = 1
+) -> Iterator[NumberedRow | Reject]:
+    """The rows after the header and the `before` lines with it.
+
+    A quoted cell may hold line ends, up to the size of one fact and to `MOST_LINES`.
+    """
+    number = before
     for raw in lines:
         number += 1
         if not raw.strip():
             continue
         first, whole = number, raw
-        cells = _cells(whole)
-        while cells is None and len(whole) < MAX_FACT_BYTES and (more := next(lines, None)) is not None:
+        cells = _cells(whole, delimiter)
+        while (
+            cells is None
+            and len(whole) < MAX_FACT_BYTES
+            and number - first < MOST_LINES
+            and (more := next(lines, None)) is not None
+        ):
             number += 1
             whole += more
-            cells = _cells(whole)
+            if whole.count(b'"') % 2 == 0:
+                cells = _cells(whole, delimiter)
         if cells is None or isinstance(cells, str):
             reason = cells or "a quoted cell that never ends"
             remedy = "send UTF-8 with each quote closed"
@@ -56,16 +70,16 @@ def rows(lines: Iterator[bytes], file: str, header: list[str]) -> Iterator[Numbe
             yield first, dict(zip(header, cells, strict=True)), whole
 
 
-def _cells(raw: bytes) -> list[str] | str | None:
+def _cells(raw: bytes, delimiter: str) -> list[str] | str | None:
     """The cells; None if a quote is still open; words if it is no text."""
     try:
         text = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         return "a row that is not UTF-8"
     if '"' not in text:
-        return text.split(",")
+        return text.split(delimiter)
     try:
-        return next(csv.reader(text.splitlines(keepends=True), strict=True), [])
+        return next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         return None if "unexpected end of data" in str(error) else "a row with a quote inside a cell"
 

@@ -1,7 +1,7 @@
 """The Tuva claims input layer: `eligibility`, `medical_claim`, `pharmacy_claim`, told by their headers.
 
 A claim's lines stand anywhere in the file, so a file's claims are put together before the first is given out; a
-file of more than `MAX_ROWS` lines is to be split by claim. An institutional claim's paid amount is repeated on each of
+file of more than a million lines is to be split by claim. An institutional claim's paid amount is repeated on each of
 its lines and is taken once; a professional claim's stands line by line. The layer has no TINs, so practices stay
 empty. An eligibility span of a Medicare payer means Parts A and B, of any other payer its plan.
 """
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
-
-from pydantic import ValidationError
 
 from contracts.events import (
     ClaimLine,
@@ -26,13 +24,13 @@ from contracts.events import (
 )
 from contracts.events.base import Identifier
 from formats.cells import BadCell, Row, cents, day, many, needed_day, number, text, whole
+from formats.grouping import gathered, read_groups
 from formats.icd9 import MAPPING, translated
-from formats.reading import Place, Read, ReadFact, Reject
+from formats.reading import Place, Read, ReadFact
 from formats.states import BY_NAME, LETTERS
-from formats.table import UnknownLayout, header_of, read_rows, refusal, rows
+from formats.table import UnknownLayout, header_of, read_rows
 
 SOURCE = "tuva"
-MAX_ROWS = 1_000_000
 _NEEDED = {
     "eligibility": {"patient_id", "enrollment_start_date", "enrollment_end_date", "payer_type"},
     "medical_claim": {"claim_id", "claim_line_number", "claim_type", "patient_id", "bill_type_code", "paid_amount"},
@@ -139,27 +137,8 @@ class _Eligibility:
 
 
 def _medical(lines: Iterator[bytes], file: str, header: list[str]) -> Iterator[Read]:
-    claims: dict[tuple[str, str], list[tuple[int, Row, bytes]]] = {}
-    held = 0
-    for item in rows(lines, file, header):
-        if isinstance(item, Reject):
-            yield item
-            continue
-        number_, row, raw = item
-        if held == MAX_ROWS:
-            reason = f"more than {MAX_ROWS} lines in one file"
-            yield Reject(Place(file, number_), "too_many_rows", reason, "split the file by claim", raw)
-            continue
-        held += 1
-        kept = {name: value for name, value in row.items() if value}
-        claims.setdefault((row["patient_id"], row["claim_id"]), []).append((number_, kept, raw))
-    blank = dict.fromkeys(header, "")
-    for group in claims.values():
-        place = Place(file, group[0][0])
-        try:
-            yield _medical_claim([blank | row for _, row, _ in group], place)
-        except (BadCell, ValidationError) as error:
-            yield refusal(error, place, b"".join(raw for _, _, raw in group), len(group))
+    claims = gathered(lines, file, header, lambda row: (row["patient_id"], row["claim_id"]))
+    return read_groups(claims, file, lambda group, place: [_medical_claim(group, place)])
 
 
 def _medical_claim(group: list[Row], place: Place) -> ReadFact:

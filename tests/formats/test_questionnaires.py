@@ -217,10 +217,10 @@ def test_one_response_a_bundle_and_bulk_lines_are_told_alike() -> None:
 
 
 def test_a_full_check_keeps_its_findings_beside_the_fact() -> None:
-    good = list(fhir.read([json.dumps(survey(phq9(1))).encode()], "x", fhir_check.findings))
+    good = list(fhir.read([json.dumps(survey(phq9(1))).encode()], "x", validate="full"))
     assert [i.findings for i in good if isinstance(i, ReadFact)] == [()]
     odd = survey(phq9(1), canary="x", language=7)
-    (found,) = fhir.read([json.dumps(odd).encode()], "x", fhir_check.findings)
+    (found,) = fhir.read([json.dumps(odd).encode()], "x", validate="full")
     assert isinstance(found, ReadFact)
     assert found.findings
     assert all(each.startswith("FHIR R4: /") for each in found.findings)
