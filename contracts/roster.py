@@ -23,8 +23,8 @@ MAKERS: dict[str, Any] = {
 FOLLOW_WORK = frozenset({employers.CONTRACT})
 OWN = {
     eom.CONTRACT: (
-        "attribution", "benchmark", "cases", "eom_settlement", "exact", "gathering", "in_or_out", "meos_lines",
-        "quality", "reference_values", "settlement", "settlement_payments",
+        "attribution", "benchmark", "cases", "determining", "eom_settlement", "exact", "gathering", "in_or_out",
+        "meos_lines", "period", "quality", "reference_values", "settlement", "settlement_payments",
     ),
     bcbs_sc.CONTRACT: ("care_fee",),
     employers.CONTRACT: (

@@ -7,48 +7,18 @@ anew, so that what moves is the difference (EOM 4.3, true-up).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from contracts.clauses import Line
-from contracts.envelope import payment_id
-from contracts.events import ReconciliationRequested
+from contracts.determining import Asked, Maker, Standing, Wanted
 from contracts.meos_lines import OWED
-from contracts.outcome import LedgerLine, Payment
-from contracts.parts import Ref, read_ref
+from contracts.outcome import Payment
+from contracts.parts import Ref
 from contracts.reference_values import Reference
 from contracts.settlement import Group, Practice, Settlement
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import ZERO, money
 
 PBP, PBR, RECOUPMENT = "PBP", "PBR", "MEOS_RECOUPMENT"
-FACTS_NAMED = 200
-"""A payment names no more facts than this; its contest pack has them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A payment of an earlier run that is in force."""
-
-    payment_id: str
-    kind: str
-    amount_cents: int
-    components: tuple[tuple[str, str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The request that is answered, and what its answer names as its ground."""
-
-    payer: str
-    contract: str
-    contract_digest: str
-    event_id: str
-    topic: str
-    offset: int
-    log_topic: str
-    log_partition: int
-    sheet_ref: Ref
 
 
 def moved(
@@ -65,45 +35,26 @@ def moved(
     While a group is pending its earlier result stands; a practice that does not take part has none.
     """
     maker = _Maker(asked, sheet, settlement, practice, pack_digest)
-    held = {one.kind: one for one in standing}
-    wanted: dict[str, tuple[int, list[Line], list[tuple[Ref, str]]]] = {}
+    wanted: dict[str, Wanted] = {}
     if group is not None and not group.pending and practice.share_cents:
         kind = PBP if practice.share_cents > 0 else PBR
         wanted[kind] = (practice.share_cents, *maker.result(group))
     if practice.recouped:
         wanted[RECOUPMENT] = (-practice.recouped_cents, *maker.recoupment())
     kinds = [RECOUPMENT] if group is not None and group.pending else [PBP, PBR, RECOUPMENT]
-    for kind in kinds:
-        want, stands = wanted.get(kind), held.get(kind)
-        if stands is not None and (want is None or want[0] != stands.amount_cents):
-            maker.reverse(stands)
-        if want is not None and (stands is None or want[0] != stands.amount_cents):
-            maker.determine(kind, *want, supersedes=stands.payment_id if stands else "")
+    maker.settle_up(wanted, standing, kinds)
     return maker.made
 
 
-def ledger(payment: Payment, payer: str) -> tuple[LedgerLine, LedgerLine]:
-    """Both sides: the payer's payable, the practice's receivable; they sum to nought."""
-    return (
-        LedgerLine(payment.payment_id, 1, "payer_payable", payer, -payment.amount_cents),
-        LedgerLine(payment.payment_id, 2, "practice_receivable", payment.practice, payment.amount_cents),
-    )
-
-
-class _Maker:
+class _Maker(Maker):
     """Makes one practice's payments of one run."""
 
     def __init__(
         self, asked: Asked, sheet: TermSheet, settlement: Settlement, practice: Practice, pack_digest: str
     ) -> None:
-        self.asked, self.sheet, self.settlement, self.practice = asked, sheet, settlement, practice
+        super().__init__(asked, sheet, settlement.period, settlement.run, practice.name)
+        self.settlement, self.practice = settlement, practice
         self.pack = f"contest pack sha256:{pack_digest}"
-        self.made: list[Payment] = []
-
-    @property
-    def subject(self) -> str:
-        """Whose payments they are: a practice's period."""
-        return f"{self.asked.payer}|{self.practice.name}"
 
     def result(self, group: Group) -> tuple[list[Line], list[tuple[Ref, str]]]:
         """The lines and facts of a performance payment or recoupment."""
@@ -153,95 +104,6 @@ class _Maker:
             for one in self.practice.recouped
         ]
         return lines, facts
-
-    def reverse(self, stands: Standing) -> None:
-        """The exact negative of an earlier run's payment."""
-        lines = [
-            {
-                "clause": clause,
-                "label": f"Reversal: {label}",
-                "arithmetic": f"-({money(amount)}) of payment {stands.payment_id}",
-                "amount_cents": -amount,
-                "terms": [],
-            }
-            for clause, label, amount in stands.components
-        ]
-        self._emit(stands.kind, -stands.amount_cents, lines, [], reverses=stands.payment_id, supersedes="")
-
-    def determine(
-        self, kind: str, amount: int, lines: Sequence[Line], facts: Sequence[tuple[Ref, str]], supersedes: str
-    ) -> None:
-        """A payment of this run."""
-        assert sum(line.amount_cents for line in lines) == amount
-        told = [
-            {
-                "clause": line.clause,
-                "label": line.label,
-                "arithmetic": line.arithmetic,
-                "amount_cents": line.amount_cents,
-                "terms": [term.as_use() for term in line.terms],
-            }
-            for line in lines
-        ]
-        self._emit(kind, amount, told, facts, reverses="", supersedes=supersedes)
-
-    def _emit(
-        self,
-        kind: str,
-        amount: int,
-        lines: list[dict[str, Any]],
-        facts: Sequence[tuple[Ref, str]],
-        reverses: str,
-        supersedes: str,
-    ) -> None:
-        asked, period = self.asked, f"PP{self.settlement.period.number}"
-        name = payment_id(asked.contract, self.subject, kind, period, asked.event_id, reverses, 0)
-        event = {
-            "payment_id": name,
-            "payer": asked.payer,
-            "plan": "",
-            "contract": asked.contract,
-            "contract_version": self.sheet.version,
-            "contract_digest": asked.contract_digest,
-            "kind": kind,
-            "amount_cents": amount,
-            "currency": "USD",
-            "member": None,
-            "episode_id": None,
-            "practice": self.practice.name or None,
-            "period": period,
-            "effective_on": self.settlement.period.due_on,
-            "reverses": reverses or None,
-            "supersedes": supersedes or None,
-            "cause": asked.event_id,
-            "cause_kind": "reconciliation_requested",
-            "lines": lines,
-            "facts": self._facts(facts),
-            "position": {"topic": asked.topic, "partition": 0, "offset": asked.offset},
-        }
-        self.made.append(
-            Payment(
-                name, "", "", asked.contract, kind, amount, "", self.practice.name, period,
-                self.settlement.period.due_on, reverses, supersedes, asked.event_id, len(self.made) + 1, asked.offset,
-                event,
-            )
-        )  # fmt: skip
-
-    def _facts(self, facts: Sequence[tuple[Ref, str]]) -> list[dict[str, Any]]:
-        asked = self.asked
-        request = {
-            "event_id": asked.event_id,
-            "type": ReconciliationRequested.type_name(),
-            "position": {"topic": asked.topic, "partition": 0, "offset": asked.offset},
-            "says": f"{self.settlement.run} run of period {self.settlement.period.number} asked for, at its cut",
-        }
-        found = [request]
-        once = dict.fromkeys([*facts, (asked.sheet_ref, f"terms {self.sheet.version} of {asked.contract} adopted")])
-        for ref, says in list(once)[-FACTS_NAMED:]:
-            event_id, kind, offset = read_ref(ref)
-            place = {"topic": asked.log_topic, "partition": asked.log_partition, "offset": offset}
-            found.append({"event_id": event_id, "type": kind, "position": place, "says": says})
-        return found
 
 
 def _told(clause: str, label: str, arithmetic: str, values: Iterable[DatedValue] = ()) -> Line:

@@ -12,12 +12,13 @@ from typing import Any
 
 from contracts.benchmark import Priced
 from contracts.cases import Case, Claimed, MonthlyLine
+from contracts.determining import Standing
 from contracts.meos_lines import OWED
 from contracts.outcome import Payment
 from contracts.parts import Adoption, read_ref
 from contracts.quality import Measured
 from contracts.settlement import Group, Practice, Settlement, components
-from contracts.settlement_payments import PBP, PBR, RECOUPMENT, Standing, operands
+from contracts.settlement_payments import PBP, PBR, RECOUPMENT, operands
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import cents
 

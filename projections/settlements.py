@@ -11,8 +11,8 @@ from uuid import UUID
 
 import orjson
 
+from contracts.determining import Standing, ledger
 from contracts.outcome import Payment
-from contracts.settlement_payments import Standing, ledger
 
 _QUESTION = """
     WITH cut AS (SELECT * FROM unnest($1::int[], $2::bigint[]) c (partition, next_offset)),

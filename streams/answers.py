@@ -11,13 +11,14 @@ from typing import Any
 
 import orjson
 
+from contracts.determining import Asked, Standing
 from contracts.envelope import Envelope, payment_id, schema_urn
 from contracts.events import PaymentDetermined, SettlementAnswered
 from contracts.events.base import Event
 from contracts.outcome import Payment
 from contracts.roster import contract_digest
 from contracts.settlement import Group, Practice, Settlement, settle
-from contracts.settlement_payments import Asked, Standing, moved
+from contracts.settlement_payments import moved
 from contracts.statement import answer, contest_pack, statement
 from contracts.terms import TermSheet
 from projections import settlements
