@@ -18,6 +18,7 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from carepact.acknowledging import Acknowledging
 from carepact.local.errors import PlatformError, TryAgain
 from carepact.logging import to_stderr
 from carepact.platform_commands import Home, Json, reported, settings_of
@@ -60,6 +61,10 @@ def publish_command(
     plan: Annotated[str, typer.Option(help="The employer's plan, for records that name none.")] = "",
     format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(READERS)}.")] = "auto",
     shift_years: Annotated[int, typer.Option(min=-200, max=200, help="Move every day by whole years.")] = 0,
+    validate: Annotated[str, typer.Option(help="Of X12: syntax, or full, by the implementation guides.")] = "syntax",
+    acknowledge: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of X12: write TA1, 999 and 277CA of each file there.")
+    ] = None,
     wait: Wait = False,
     timeout: Timeout = 300,
     home: Home = None,
@@ -72,16 +77,23 @@ def publish_command(
     Example: carepact publish --payer medicare claims.ndjson --wait
     """
 
+    answers = Acknowledging("full" if validate == "full" else "syntax", acknowledge)
+    written: list[Path] = []
+
     async def publish() -> Published:
         settings = settings_of(home)
         check(settings, payer, plan, format_)
+        if validate not in ("syntax", "full"):
+            raise Usage(f"--validate is syntax or full; not {validate}")
         files = [file for path in paths for file in _files(path)]
         probe(files, format_)
         async with way_in(settings, payer, plan, shift_years) as way:
             publisher = way.publisher()
+            publisher.refused = answers.refused
             async with _told(way, files, format_, publisher.published) as tell:
                 with _progress(as_json) as told:
-                    published = await publisher.publish(read_all(files, format_), told)
+                    published = await publisher.publish(read_files(files, format_, readers=answers.readers), told)
+            written.extend(answers.write(datetime.now(UTC)))
             if wait:
                 await waiting(settings, timeout, lambda database: settle(database, payer, published))
                 await tell()
@@ -89,7 +101,7 @@ def publish_command(
 
     with refusals():
         published = asyncio.run(publish())
-    _show(published, as_json)
+    _show(published, as_json, written)
     raise typer.Exit(DONE_IN_PART if published.rejects else 0)
 
 
@@ -279,9 +291,10 @@ def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda rows: progress.update(task, completed=rows)
 
 
-def _show(published: Published, as_json: bool) -> None:
+def _show(published: Published, as_json: bool, acknowledgements: Sequence[Path] = ()) -> None:
     summary = published.summary()
     if as_json:
+        summary |= {"acknowledgements": [str(path) for path in acknowledgements]} if acknowledgements else {}
         print_json(summary)
         return
     rows = "row" if published.read == 1 else "rows"
@@ -291,6 +304,10 @@ def _show(published: Published, as_json: bool) -> None:
     )
     for family, count in summary["events"].items():
         typer.echo(f"  {count:>9,} {family}")
+    if published.warned:
+        typer.echo(f"  {published.warned:>9,} rows stand with what a check has against them")
+    for path in acknowledgements:
+        typer.echo(f"  answered by {path}")
     if published.rejects:
         typer.echo("  `carepact rejects list` says where and why")
 

@@ -176,6 +176,7 @@ class _Reader:
                 self._hear("group", _decoded(elements))
             case b"ST" if self.gs and len(elements) > 2:
                 self.parts, self.size, self.started = [text + self._end], len(text), self.number
+                self.sets += 1
                 self._hear("opened", _decoded(elements), self.number)
             case b"GE":
                 yield from self._group_ends(elements)
@@ -218,7 +219,6 @@ class _Reader:
 
     def _close(self, se: list[bytes]) -> Iterator[Read]:
         """The open set is whole: give it to its reader, or refuse it."""
-        self.sets += 1
         if self.skipping:
             self.parts, self.skipping = None, False
             return

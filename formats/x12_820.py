@@ -46,6 +46,8 @@ class _Remittance:
         self.payment = Payment(self.header)
         self.items = self.paid = self.earlier = 0
         self.groups: list[dict[str, Any]] = []
+        first = transaction.started + 1
+        self.ranges = [(first, first + len(self.header))]
         behind = False
         for at, e in transaction.segments():
             if e[0] == "ENT":
@@ -70,6 +72,7 @@ class _Remittance:
                 else:
                     groups += 1
                     self.groups.append(self._group(premium))
+                    self.ranges.append((above[0][0] if above else premium[0][0], premium[-1][0] + 1))
         yield self._whole(groups)
 
     def _one(self, who: _Member, premium: Numbered) -> Read:
@@ -139,8 +142,7 @@ class _Remittance:
         key = (SOURCE, "820", payment.trace or "", payment.remitted_on.isoformat(), str(payment.amount_cents))
         place = Place(transaction.file, transaction.started)
         rows = groups if self.items else 1
-        first = transaction.started
-        notes = (*payment.notes, *transaction.notes_of((first, first + len(self.header) + 1)))
+        notes = (*payment.notes, *transaction.notes_of(*self.ranges))
         return ReadFact(event, place, SOURCE, natural_key="|".join(key), rows=rows, findings=notes)
 
 

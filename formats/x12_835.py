@@ -42,7 +42,7 @@ _PLACES = tuple(range(2, 20, 3))
 """Of the reasons in a CAS: each with its amount and quantity behind it."""
 _HCPCS, _NDC, _NPI = re.compile(r"[A-Z0-9]{5}"), re.compile(r"[0-9]{11}"), re.compile(r"[A-Za-z0-9]{1,15}")
 _CODE, _REASON = re.compile(r"[A-Za-z0-9._:/+-]{1,32}"), re.compile(r"[A-Z0-9]{1,5}")
-_FOUR, _DRG, _BILL = re.compile(r"[0-9]{4}"), re.compile(r"[0-9]{3,4}"), re.compile(r"[0-9A-Z]{3}")
+_FOUR, _DRG = re.compile(r"[0-9]{4}"), re.compile(r"[0-9]{3,4}")
 _ROOM = ("ST", "LX", "TS3", "TS2")
 """Segments between claims that belong to none."""
 
@@ -105,10 +105,12 @@ class _Remittance:
             )
 
     def facts(self) -> Iterator[Read]:
-        claims = pieces(self.transaction, ("CLP", "PLB", *_ROOM))
-        for piece in claims:
+        others = [self.range]
+        for piece in pieces(self.transaction, ("CLP", "PLB", *_ROOM)):
             if piece and piece[0][1][0] == "CLP":
                 yield self._one([e for _, e in piece], piece[0][0])
+            elif piece:
+                others.append((piece[0][0], piece[-1][0] + 1))
         payment, transaction = self.payment, self.transaction
         event = RemittanceReceived.model_validate(
             {
@@ -124,7 +126,7 @@ class _Remittance:
             }
         )
         key = (SOURCE, "835", payment.trace or "", payment.remitted_on.isoformat(), str(payment.amount_cents))
-        notes = (*payment.notes, *transaction.notes_of(self.range))
+        notes = (*payment.notes, *transaction.notes_of(*others))
         place = Place(transaction.file, transaction.started)
         yield ReadFact(event, place, SOURCE, natural_key="|".join(key), rows=0 if self.rows else 1, findings=notes)
 
@@ -197,7 +199,6 @@ class _Claim:
         adjusted = [*self.adjustments, *(each for line in self.lines for each in line["adjustments"])]
         if charge - sum(each["amount_cents"] for each in adjusted) != paid:
             self.notes.append(str(Finding("CLP", 4, 0, "balance")))
-        bill = clp[8] + clp[9]
         return ClaimRemitted.model_validate(
             {
                 "person": person,
@@ -212,7 +213,8 @@ class _Claim:
                 "payee": practice(payee),
                 "trace": payment.trace,
                 "filing": clp[6] if _CODE.fullmatch(clp[6]) else None,
-                "type_of_bill": bill if _BILL.fullmatch(bill) else None,
+                "facility_type": clp[8] if _CODE.fullmatch(clp[8]) else None,
+                "frequency": clp[9] if _CODE.fullmatch(clp[9]) else None,
                 "drg": clp[11] if _DRG.fullmatch(clp[11]) else None,
                 "rendering_npi": self.rendering,
                 "from_on": self.dates.get("232"),

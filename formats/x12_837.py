@@ -76,5 +76,7 @@ def _told(context: Context, row: ClaimRow, made: Read) -> ToldClaim:
         through=through,
         patient=(who[3], who[4], numbered[8], numbered[9]),
         provider=(provider[2], provider[3], provider[4], provider[8], provider[9]),
+        trace=row.trace,
+        bill=row.bill,
         reject=made if isinstance(made, Reject) else None,
     )

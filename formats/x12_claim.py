@@ -161,6 +161,17 @@ class ClaimRow:
         texts = sorted(part for each in found for part in each.split("-"))
         return (texts[0][:8], texts[-1][:8]) if texts else ("", "")
 
+    @property
+    def trace(self) -> str:
+        """REF*D9: the number that who passed the claim on has given it."""
+        return next((e[2] for e in self.segments if e[0] == "REF" and e[1] == "D9"), "")
+
+    @property
+    def bill(self) -> str:
+        """Facility type and frequency of a facility's claim."""
+        kind, *rest = self.segments[0][5].split(self._component)
+        return kind + (rest[1] if len(rest) > 1 else "") if self._institutional else ""
+
     def fact(self) -> ReadFact:
         """The claim as a fact."""
         segments, context = self.segments, self._context

@@ -37,6 +37,10 @@ class ToldClaim:
     """Family name, given name, kind and value of the member number."""
     provider: tuple[str, str, str, str, str]
     """1 a person or 2 an organization, family or organization name, given name, kind and value of its number."""
+    trace: str
+    """REF*D9, the number of who passed it on."""
+    bill: str
+    """Type of bill, of a facility's claim."""
     reject: Reject | None
 
 
@@ -184,7 +188,8 @@ class Transaction:
         """What is to stand with a fact made of these segments, each range from its first number to before its last."""
         if not self.findings:
             return self.notes
-        found = [str(f) for at, end in ranges for n in range(at, end) for f in self.findings.get(n, ())]
+        everywhere = (self.started, self.started + 1)
+        found = [str(f) for at, end in (everywhere, *ranges) for n in range(at, end) for f in self.findings.get(n, ())]
         return (*self.notes, *dict.fromkeys(found))[:_MOST_FINDINGS]
 
     def alone(self, segments: list[Elements]) -> bytes:

@@ -49,7 +49,14 @@ OWN_FACTS: frozenset[type[Event]] = frozenset(
 )
 """Facts that only the platform itself may state."""
 
-FAMILIES = {"claims": "claim", "enrollment": "enrollment", "health": "clinical", "work": "work", "payments": "payment"}
+FAMILIES = {
+    "claims": "claim",
+    "enrollment": "enrollment",
+    "health": "clinical",
+    "work": "work",
+    "payments": "payment",
+    "remittance": "remittance",
+}
 
 SOURCE_MAX = 120
 NATURAL_KEY = "naturalkey"
@@ -147,7 +154,7 @@ class _Known:
 
 
 def family_of(model: type[Event]) -> str:
-    """The heading under which `publish` counts an event: claim, enrollment, epro, clinical, work, payment, practice."""
+    """The heading under which `publish` counts an event: those of `FAMILIES`, epro, and practice."""
     if model.__name__ == "EproResponseReceived":
         return "epro"
     return FAMILIES.get(model.__module__.rpartition(".")[2], "practice")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from formats.reading import Read, Reject
+from formats.reading import Read, ReadFact, Reject
 from streams.door import Admitted, Door, FileSubmission, Submission
 from streams.log_writer import LogWriter
 from streams.rejects import CONSUMER as REJECTS
@@ -56,13 +56,17 @@ class Produced:
 
 @dataclass(slots=True)
 class Published:
-    """The account of a publication, in rows; `events` counts the facts written, by family."""
+    """The account of a publication, in rows; `events` counts the facts written, by family.
+
+    `warned` are rows with findings that do not keep them from being taken.
+    """
 
     read: int = 0
     accepted: int = 0
     duplicate: int = 0
     rejected: int = 0
     rejects: int = 0
+    warned: int = 0
     exact: bool = False
     events: Counter[str] = field(default_factory=Counter)
     produced: dict[int, Produced] = field(default_factory=dict)
@@ -77,7 +81,7 @@ class Published:
             "rejected": self.rejected,
             "events": dict(sorted(self.events.items())),
             "exact": self.exact,
-        }
+        } | ({"warned": self.warned} if self.warned else {})
 
 
 class Publisher:
@@ -98,6 +102,8 @@ class Publisher:
         self._payer = door.payer.name
         self._submission = submission or FileSubmission()
         self.published = Published()
+        self.refused: Callable[[Reject], None] | None = None
+        """Hears of what was read well and is refused at the door."""
 
     async def publish(
         self, items: Iterable[Read], told: Callable[[int], None] = lambda rows: None, chunk: int = CHUNK_ROWS
@@ -121,7 +127,14 @@ class Publisher:
     def admit(self, items: Sequence[Read]) -> list[Admitted | Reject]:
         """What is to be written of a few items. This computes, and waits for the key store; nothing else."""
         self.published.read += sum(item.rows for item in items)
-        return self._door.admit(items, self._submission)
+        self.published.warned += sum(item.rows for item in items if isinstance(item, ReadFact) and item.findings)
+        answers = self._door.admit(items, self._submission)
+        if self.refused is not None:
+            read = {id(item) for item in items if isinstance(item, Reject)}
+            for answer in answers:
+                if isinstance(answer, Reject) and id(answer) not in read:
+                    self.refused(answer)
+        return answers
 
     async def write(self, answers: Sequence[Admitted | Reject], known: Container[int] = ()) -> None:
         """Write what was admitted. `known` are places in `answers` whose records the log has already."""

@@ -73,12 +73,12 @@ class ClaimRemitted(MemberFact):
     payee: Annotated[Practice | None, Field(description="TIN or NPI")] = None
     trace: Annotated[RecordId | None, Field(description="of the payment, with its remittance: TRN02")] = None
     filing: Annotated[Code | None, Field(description="X12 CLP06: MB, MA, 12, ...")] = None
-    type_of_bill: Annotated[str, Field(pattern=r"^[0-9A-Z]{3,4}$")] | None = None
+    facility_type: Annotated[Code | None, Field(description="X12 CLP08: place of service, or type of facility")] = None
+    frequency: Annotated[Code | None, Field(description="X12 CLP09: 1, 7, 8, ...")] = None
     drg: Annotated[str, Field(pattern=r"^[0-9]{3,4}$")] | None = None
     rendering_npi: Npi | None = None
     from_on: Day | None = None
     through_on: Day | None = None
-    allowed_cents: Cents | None = None
     adjustments: tuple[ClaimAdjustment, ...] = ()
     lines: Annotated[tuple[RemittedLine, ...], Field(max_length=999)] = ()
     patient_control_number: Annotated[Text | None, Field(json_schema_extra=SEALED)] = None

@@ -1,0 +1,67 @@
+"""publish of X12: acknowledgements are written beside, findings stand with facts, 835 and 820 are in the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from carepact.local.platform import LocalPlatform
+from tests.formats.x12_samples import PREMIUMS, PROFESSIONAL, REMITTANCE, made
+from tests.streams.test_publish_commands import Run
+from tests.streams.ways_in import Ways, commands, ways_in
+
+pytestmark = pytest.mark.platform
+
+SPACE = "x12"
+PAYER = f"{SPACE}-medicare"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def ways(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ways]:
+    async with ways_in(platform, SPACE, tmp_path_factory.mktemp("x12"), "medicare") as made_:
+        yield made_
+
+
+@pytest.fixture
+def run(platform: LocalPlatform, ways: Ways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return commands(platform, ways, tmp_path, monkeypatch)
+
+
+async def test_files_are_answered_when_kafka_has_them(run: Run, tmp_path: Path) -> None:
+    wrong = [s.replace("1200.5*UN", "x*UN").replace("ACCOUNT1", "ACCOUNT9") for s in PROFESSIONAL[17:]]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "claims.837").write_bytes(made("837", PROFESSIONAL + wrong))
+    (tmp_path / "in" / "paid.835").write_bytes(made("835", REMITTANCE) + made("820", PREMIUMS))
+    answers = tmp_path / "answers"
+    published = await run(
+        "publish", "--payer", PAYER, tmp_path / "in", "--acknowledge", answers, "--validate", "full", "--json"
+    )
+    assert published.exit_code == 5, published.output
+    told = json.loads(published.stdout)
+    assert [told[name] for name in ("read", "accepted", "rejected", "events")] == [
+        7,
+        6,
+        1,
+        {"claim": 1, "remittance": 6},
+    ]
+    assert sorted(path.name for path in answers.iterdir()) == [
+        "claims.837.277ca",
+        "claims.837.999",
+        "claims.837.ta1",
+        "paid.835.999",
+        "paid.835.ta1",
+    ]
+    assert sorted(told["acknowledgements"]) == sorted(str(path) for path in answers.iterdir())
+    assert b"IK4*2**6~" in (answers / "claims.837.999").read_bytes()
+    assert (answers / "paid.835.999").read_bytes().count(b"AK9*A*1*1*1~") == 2
+
+
+async def test_there_are_two_ways_to_check(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "claims.837").write_bytes(made("837", PROFESSIONAL))
+    refused = await run("publish", "--payer", PAYER, tmp_path / "claims.837", "--validate", "loosely")
+    assert refused.exit_code == 2
+    assert "--validate is syntax or full" in refused.stderr
