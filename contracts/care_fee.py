@@ -41,11 +41,20 @@ class CareFeeClauses:
         if window.start > self._last:
             return Judgement("void", "after_contract")
         spans, last = member.head.coverage, at_risk_until(member, window.end)
-        if coverage.throughout(spans.get("plan"), window.start, last):
-            return Judgement("void", "plan")
+        if reason := self.uncovered(member, window.start, window.end, last):
+            return Judgement("void", reason)
         if coverage.ever(spans.get("other_primary"), window.start, last):
             return Judgement("void", "other_primary")
         return Judgement("valid") if window.visits else Judgement("void", "no_em_visit")
+
+    def uncovered(self, member: Member, start: str, end: str, last: str) -> str:
+        """Why an episode is void by its coverage; ''. `last` is the day through which it is at risk."""
+        del end
+        return "plan" if coverage.throughout(member.head.coverage.get("plan"), start, last) else ""
+
+    def fees_until(self, member: Member, episode: Episode) -> str:
+        """The last day on which an episode is active."""
+        return at_risk_until(member, episode.ends_on)
 
     def practice(self, window: Window) -> str:
         """As EOM: the first practice seen, if it furnished the share asked for."""
@@ -57,7 +66,7 @@ class CareFeeClauses:
 
     def owed(self, member: Member, episode: Episode, window: Window, adoption: Adoption) -> list[Due]:
         """The fee for each month whose first day is in the episode, in life, and closed."""
-        until = min(at_risk_until(member, episode.ends_on), adoption.closed_through)
+        until = min(self.fees_until(member, episode), adoption.closed_through)
         months = [m for m in months_of(episode.started_on, until) if episode.started_on <= f"{m}-01" <= until]
         return [self._fee(member, episode, window, month, adoption) for month in months]
 

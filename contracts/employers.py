@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from contracts import coverage
+from contracts import coverage, coverage_change
 from contracts.care_fee import CareFeeClauses
 from contracts.clauses import Due, Explained, Line, opening_facts
+from contracts.coverage_change import Change
 from contracts.employer_terms import tier_bonus
 from contracts.episode import Window
 from contracts.errors import BadSheet
 from contracts.parts import Adoption, Episode, Member
+from contracts.payer_order import medicare_first_on
 from contracts.terms import TermSheet
 from contracts.units import add_days
 from contracts.work import BONUS, NOT_EMPLOYEES, Definition, Standing, Trace, employed, trace
@@ -36,6 +38,35 @@ class EmployerClauses(CareFeeClauses):
         if found is None:
             found = self._definitions[index] = Definition.on(self.sheet, index)
         return found
+
+    # -- coverage that ends, and who pays first -----------------------------------------------------------------------
+
+    def lost_on(self, member: Member, start: str, last: str) -> tuple[str, str]:
+        """(first day in an episode that the plan does not cover, or on which Medicare pays first; and why); ''."""
+        head = member.head
+        gap = coverage.throughout(head.coverage.get("plan"), start, last)
+        after = medicare_first_on(self.sheet, head.coverage, head.birth_year, start, last)
+        if after and (not gap or after < gap):
+            return after, "medicare_first"
+        return (gap, "plan") if gap else ("", "")
+
+    def change(self, start: str, end: str, lost_on: str) -> Change:
+        """What becomes of an episode that loses its coverage on a day."""
+        rule, floor = self.sheet.on("coverage_change", start), self.sheet.on("coverage_floor_days", start)
+        return coverage_change.after(rule.value, int(floor.number), start, end, lost_on)
+
+    def uncovered(self, member: Member, start: str, end: str, last: str) -> str:
+        """By the sheet's own rule for coverage that ends in an episode (C.5)."""
+        lost_on, why = self.lost_on(member, start, last)
+        return why if lost_on and not self.change(start, end, lost_on).counts else ""
+
+    def fees_until(self, member: Member, episode: Episode) -> str:
+        """An episode that is cut short is active through its last covered day."""
+        last = super().fees_until(member, episode)
+        lost_on, _ = self.lost_on(member, episode.started_on, last)
+        return min(last, self.change(episode.started_on, episode.ends_on, lost_on).through_on) if lost_on else last
+
+    # -- return to work -----------------------------------------------------------------------------------------------
 
     def follow(self, member: Member, episode: Episode, before: str, closed_through: str) -> tuple[bool, Standing]:
         """Whether the person is followed, and the return as known once that day has closed."""

@@ -28,7 +28,10 @@ OWN = {
     ),
     bcbs_sc.CONTRACT: ("care_fee",),
     employers.CONTRACT: (
-        "care_fee", "employer_terms", "employment", "exact", "return_to_work", "savings", "work",
+        "care_fee", "coverage_change", "determining", "employer_evidence", "employer_settlement", "employer_terms",
+        "employment", "exact", "metrics/biosimilars", "metrics/care", "metrics/codes", "metrics/measured",
+        "metrics/reading", "metrics/records", "metrics/reported", "metrics/returns", "metrics/scope", "metrics/use",
+        "payer_order", "period", "return_to_work", "savings", "work",
     ),
 }  # fmt: skip
 """Modules that decide for one contract beside its own."""

@@ -1,8 +1,8 @@
 """Facts of a log up to a cut, made into records. The order in which they came matters to nothing but what facts say.
 
 Of a claim what stands after voids and replacements is kept, of a questionnaire or finding its last word, of a record
-of work its highest version. A claim tagged under 42 CFR Part 2 makes no record (its money stays in the payer's own
-figures). Facts of one id are to be given once; a member whose token was retired has no record.
+of work its highest version. A claim tagged under 42 CFR Part 2 is kept apart, for the payer's own money alone. Facts of
+one id are to be given once; a member whose token was retired has no record.
 """
 
 from __future__ import annotations
@@ -212,13 +212,14 @@ def _claim(member: _Member, form: str, data: Any, ref: Ref) -> None:
     versions.data.append((form, data))
 
 
-def _standing(versions: _Versions) -> Iterable[Claim]:
+def _standing(versions: _Versions, part2: bool) -> Iterable[Claim]:
+    """What stands of a claim: of those tagged under Part 2, or of the others."""
     lines: dict[int, list[int]] = defaultdict(list)
     for record, unit in survivors(versions.records):
         lines[record].append(unit)
     for record, units in lines.items():
         form, data = versions.data[record]
-        if "part2" not in data.sensitivity:
+        if ("part2" in data.sensitivity) == part2:
             yield _made(form, data, units)
 
 
@@ -272,7 +273,13 @@ def _refused(versions: _Versions) -> Iterable[Denied]:
 
 
 def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...]) -> MemberRecord:
-    claims = [claim for versions in member.claims.values() for claim in _standing(versions)]
+    claims, withheld = (
+        sorted(
+            (claim for versions in member.claims.values() for claim in _standing(versions, part2)),
+            key=lambda one: (one.on, one.form, one.claim_id),
+        )
+        for part2 in (False, True)
+    )
     denied = [line for versions in member.claims.values() for line in _refused(versions)]
     asked = [
         Authorization(on, code, tuple(sorted(member.decided.get(name, ()), key=lambda one: one[:2])))
@@ -281,7 +288,7 @@ def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...]) ->
     return MemberRecord(
         token, member.birth_year, member.sex, member.died_on,
         tuple(Listed(span.start, span.through, span.code) for span in member.coverage),
-        tuple(sorted(claims, key=lambda one: (one.on, one.form, one.claim_id))),
+        tuple(claims),
         tuple(sorted(denied, key=lambda one: (one.on, one.code))),
         _answers(member.answers),
         tuple(sorted(member.experience.values(), key=lambda one: (one.on, one.instrument, one.scores))),
@@ -292,6 +299,7 @@ def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...]) ->
         tuple((key[0], member.programs[key]) for key in sorted(member.programs)),
         tuple(sorted((on, demand) for _, on, demand in member.demands.values())),
         tuple(sorted((leave for _, leave in member.leaves.values() if leave), key=lambda o: (o.from_on, o.through_on))),
+        tuple(withheld),
         episodes,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Days are ISO strings, amounts cents, units exact. Claims are in final action: what a void or a replacement displaces is
 not here (outcome rules D.5), so that counting counts what stands and money is the signed sum. Lines that were denied
-are apart. Records of a member hold nothing tagged under 42 CFR Part 2.
+are apart.
 """
 
 from __future__ import annotations
@@ -168,7 +168,10 @@ class EpisodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class MemberRecord:
-    """Everything of one member that a metric may ask, as of the cut."""
+    """Everything of one member that a metric may ask, as of the cut.
+
+    `withheld` are claims tagged under 42 CFR Part 2: they count in the payer's money, and no metric asks for them.
+    """
 
     member: str
     birth_year: int = 0
@@ -186,6 +189,7 @@ class MemberRecord:
     programs: tuple[tuple[str, Listed], ...] = ()
     demands: tuple[tuple[str, str], ...] = ()
     leaves: tuple[Listed, ...] = ()
+    withheld: tuple[Claim, ...] = ()
     episodes: tuple[EpisodeRecord, ...] = ()
 
     def services(self) -> Iterator[tuple[Claim, Service]]:
