@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import events, files, health, rejects, schemas
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules
-from gateway.problems import handle_problems
+from gateway.problems import handle_problems, response_of, told
 
 ROUTERS: Sequence[APIRouter] = (events.router, files.router, rejects.router, schemas.router, health.router)
 DESCRIPTION = """What payers and employers send, and what they get back.
@@ -86,7 +86,10 @@ def inbound_event(config: Config) -> dict[str, Any]:
 
 
 class Noting:
-    """Gives every request an id, counts it, and logs it by its route's pattern: a path or a query may name people."""
+    """Gives every request an id, counts it, and logs it by its route's pattern: a path or a query may name people.
+
+    It answers for errors too: a server that hears of one would log its words, which may repeat what was sent.
+    """
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app, self._parts = app, parts
@@ -95,7 +98,7 @@ class Noting:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status, request_id = time.perf_counter(), 500, uuid.uuid4().hex
+        began, status, request_id = time.perf_counter(), 0, uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def noting(message: Message) -> None:
@@ -112,6 +115,10 @@ class Noting:
 
         try:
             await self._app(scope, receive, noting)
+        except Exception as error:
+            problem = told(error)
+            if not status:
+                await response_of(problem, request_id)(scope, receive, noting)
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "none")

@@ -10,8 +10,10 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import math
 import os
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -77,12 +79,11 @@ class _Known:
 class Credentials:
     """The keys in force, as the table has them; read again as often as `FRESH_SECONDS`, and when a key is unknown."""
 
-    def __init__(self, rows: Rows, pepper: Callable[[], bytes]) -> None:
-        self._rows, self._find_pepper = rows, pepper
+    def __init__(self, rows: Rows, pepper: Callable[[], bytes], clock: Callable[[], float] = time.monotonic) -> None:
+        self._rows, self._find_pepper, self._clock = rows, pepper, clock
         self._pepper: bytes | None = None
         self._known: dict[str, _Known] = {}
-        self._read_at = -STALE_SECONDS
-        self._tried_at = -STALE_SECONDS
+        self._read_at = self._tried_at = -math.inf
         self._reading = asyncio.Lock()
 
     async def holder(self, text: str, now: datetime | None = None) -> Principal | None:
@@ -104,7 +105,7 @@ class Credentials:
         return known.principal
 
     async def _refresh(self, after_seconds: float) -> None:
-        clock = asyncio.get_running_loop().time
+        clock = self._clock
         async with self._reading:
             if clock() - self._tried_at < after_seconds:
                 if clock() - self._read_at > STALE_SECONDS:

@@ -71,6 +71,11 @@ class Budget:
     def __init__(self, most: int) -> None:
         self._most, self._held = most, 0
 
+    @property
+    def in_use(self) -> int:
+        """What is held now."""
+        return self._held
+
     @contextmanager
     def held(self) -> Iterator[Callable[[int], None]]:
         """Gives what takes a share; all of it is given back at the end. `Problem` 503 when there is none left."""

@@ -7,8 +7,10 @@ no input. A refusal that may pass carries `Retry-After`.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -27,6 +29,7 @@ from streams.log_writer import NoSuchTopic, PartitionsDiffer
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:carepact:problem:"
 AWAY_SECONDS = 5
+PLACES = 8
 TITLES = {
     "bad_request": "The request cannot be read",
     "unauthenticated": "No valid credential",
@@ -103,7 +106,7 @@ def response_of(problem: Problem, request_id: str = "") -> Response:
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Have every error of the app answered by a problem."""
+    """Have every refusal of the app answered by a problem. What nobody meant is answered around the app (`told`)."""
 
     def answer(request: Request, problem: Problem) -> Response:
         return response_of(problem, getattr(request.state, "request_id", ""))
@@ -125,10 +128,6 @@ def handle_problems(app: FastAPI) -> None:
         detail = f"the {first['loc'][0]} parameter {place.removeprefix('/')} is not as the API has it ({first['type']})"
         return answer(request, Problem(422, "bad_request", detail, pointer=place or None))
 
-    @app.exception_handler(Exception)
-    async def _ours(request: Request, error: Exception) -> Response:
-        return answer(request, told(error))
-
 
 def told(error: Exception) -> Problem:
     """What is told of an error that nobody meant: that a store is away, or that the mistake is ours."""
@@ -144,11 +143,14 @@ def told(error: Exception) -> Problem:
         case TimeoutError() | asyncio.CancelledError() | OSError():
             return away("a store")
         case _:
-            placed = RuntimeError(type(error).__name__).with_traceback(
-                error.__traceback__
-            )  # its words may repeat input
-            log.error("internal_error", exc_info=placed)
+            log.error("internal_error", error=type(error).__name__, places=places(error))
             return Problem(500, "internal", "it was noted; nothing was accepted that the answer would have named")
+
+
+def places(error: BaseException) -> list[str]:
+    """Where an error was raised, innermost last: without its words and without values, which may repeat input."""
+    frames = traceback.extract_tb(error.__traceback__)[-PLACES:]
+    return [f"{Path(frame.filename).parent.name}/{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
