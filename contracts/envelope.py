@@ -1,7 +1,7 @@
 """The envelope of every event: CloudEvents 1.0 in structured JSON, and the ids derived from it.
 
-`payer`, `plan`, `contentdigest`, `sealed`, `shiftyears`, `factid`, `cause`, `sequence` and `findings` are extension
-attributes.
+`payer`, `plan`, `contentdigest`, `sealed`, `shiftyears`, `factid`, `cause`, `sequence`, `findings` and `sensitivity`
+are extension attributes.
 `contentdigest` is a keyed digest of the plaintext content: one id with another digest is a conflict, never a
 duplicate. `sealed` is the encrypted personal part; nothing behind the door opens it. `findings` are warnings of a
 validator, apart by blanks; they are no part of the content, so that a later check of the same record changes nothing.
@@ -46,6 +46,9 @@ class Envelope(Model):
     factid: Annotated[str | None, Field(description="the id shared by all partitions' copies of a broadcast")] = None
     cause: Annotated[str | None, Field(description="of a fact written again under another token: the link's id")] = None
     sequence: Annotated[str | None, Field(description="per-subject order of emitted events")] = None
+    sensitivity: Annotated[
+        Literal["part2"] | None, Field(description="a record of substance use treatment under 42 CFR Part 2")
+    ] = None
     findings: Annotated[
         str | None, Field(max_length=FINDINGS_MAX, description="what a check has against the record as sent")
     ] = None
@@ -58,6 +61,7 @@ class Fact:
 
     `data` is the stored model of `type`, or a structure equal to it. `known_at` is the log's append time in
     milliseconds since 1970, UTC. `fact_id` is the event id, but for a broadcast the id all partitions share.
+    `sensitivity` is `part2` of a record under 42 CFR Part 2, which goes into nothing that an employer is told.
     """
 
     event_id: str
@@ -71,6 +75,7 @@ class Fact:
     offset: int
     known_at: int
     digest: str
+    sensitivity: str = ""
 
 
 def schema_urn(model: type[Event]) -> str:

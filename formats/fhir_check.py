@@ -2,7 +2,8 @@
 
 The version is told by shape, not by the first model that accepts: STU3 has money with a system and a code, `service`
 and not `productOrService`, `information` and not `supportingInfo`, a questionnaire by reference and not by canonical.
-A finding names the element and the kind of failure, and repeats no value. Nothing is refused for a finding.
+A finding is one word, `R4:/item/0/service:unknown`: version, element, kind of failure; it repeats no value. Nothing is
+refused for a finding.
 """
 
 from __future__ import annotations
@@ -22,11 +23,8 @@ MOST: Final = 20
 _STU3_FIELDS: Final = frozenset(("service", "information", "diagnosisLinkId", "careTeamLinkId", "enterer", "grouping"))
 _R4_FIELDS: Final = frozenset(("productOrService", "supportingInfo", "diagnosisSequence", "use", "outcome", "currency"))
 _ELEMENT: Final = re.compile(r"[A-Za-z_]{1,40}")
-_WORDS: Final = {
-    "missing": "is missing",
-    "extra_forbidden": "is no element of this version",
-    "value_error": "is not as the specification asks",
-}
+_WORDS: Final = {"missing": "missing", "extra_forbidden": "unknown", "value_error": "rule"}
+"""What is wrong with an element: it is missing, is none of this version, or breaks a rule; `type` else."""
 
 
 def version_of(body: Json) -> str:
@@ -61,12 +59,12 @@ def findings(body: Json) -> tuple[str, ...]:
         model.model_validate(body)
     except ValidationError as error:
         found = [
-            f"FHIR {version}: {_path(each['loc'])} {_WORDS.get(each['type'], 'is not of its type')}"
+            f"{version}:{_path(each['loc'])}:{_WORDS.get(each['type'], 'type')}"
             for each in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         told = list(dict.fromkeys(found))
         more = len(told) - MOST
-        return tuple(told[:MOST] + ([f"FHIR {version}: {more} more findings"] if more > 0 else []))
+        return tuple(told[:MOST] + ([f"{version}:more:{more}"] if more > 0 else []))
     return ()
 
 

@@ -1,7 +1,8 @@
 """Newline-delimited JSON: one CloudEvent 1.0 on each line, its `data` an inbound event of the catalogue.
 
-Attributes read are `specversion`, `type`, `source`, `data`, and if given `id`, `time`, `plan`, `payer`; others are
-CloudEvents extensions of the sender and are left behind. Nothing is guessed: a line that JSON, the envelope or the
+Attributes read are `specversion`, `type`, `source`, `data`, and if given `id`, `time`, `plan`, `payer`, `sensitivity`
+(whatever it says, the record is tagged as 42 CFR Part 2); others are CloudEvents extensions of the sender and are left
+behind. Nothing is guessed: a line that JSON, the envelope or the
 schema does not allow becomes a reject with its place, and the next line is read. Empty lines are skipped and
 are no rows.
 """
@@ -45,6 +46,7 @@ class _Inbound(msgspec.Struct):
     time: str | None = None
     plan: str | None = None
     payer: str | None = None
+    sensitivity: str | None = None
 
 
 _envelope = msgspec.json.Decoder(_Inbound)
@@ -108,6 +110,7 @@ def read_event(line: bytes, place: Place) -> ReadFact:
         natural_key=natural_key("ndjson", event),
         plan=sent.plan or "",
         payer=sent.payer or "",
+        part2=bool(sent.sensitivity),
         time=_utc(sent.time) if sent.time is not None else None,
     )
 

@@ -48,7 +48,8 @@ class ReadFact:
     `natural_key` names the record in the sender's terms (claim number, action, day): part of a derived id.
     `payer` is the payer that the record itself names, '' when it names none. `keyed` names fields of the event that
     hold digests of what names a person: the door puts digests under the payer's key in their place. `findings` are
-    what a check has against the record; they stand beside the fact and have no part in its identity.
+    what a check has against the record; they stand beside the fact and have no part in its identity. `part2` is that
+    the sender marks it as a record of substance use treatment; the door finds others by itself.
     """
 
     event: Event
@@ -63,6 +64,7 @@ class ReadFact:
     keyed: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     listing: Listing | None = None
+    part2: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     contentdigest: str | None = None
     sealed: str | None = None
     shiftyears: int | None = None
+    sensitivity: str | None = None
     factid: str | None = None
     cause: str | None = None
     sequence: str | None = None
@@ -153,6 +154,7 @@ def decode_record(
         offset=offset,
         known_at=timestamp_ms,
         digest=envelope.contentdigest or digest_of(bytes(raw)),
+        sensitivity=envelope.sensitivity or "",
     )
 
 

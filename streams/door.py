@@ -38,6 +38,7 @@ from contracts.events import (
     TermsAdopted,
     sealed_fields,
 )
+from contracts.part2 import PART2, Programmes, sensitive
 from formats.reading import Place, Read, ReadFact, Reject
 from streams.keys import KeyStore, PayerKeys, Subject, identifier_digest
 from streams.output import partition_of
@@ -175,6 +176,7 @@ class Door:
         if plan and plan not in self._plans:
             raise ValueError(f"{payer.name} has no plan {plan!r}")
         self.shift_years = shift_years
+        self._programmes = Programmes(payer.part2_sources, payer.part2_providers)
         self._store = keys
         self._keys: PayerKeys = keys.payer_keys(payer.name)
         self._content = hmac.new(self._keys.content, digestmod=hashlib.sha256)
@@ -321,6 +323,7 @@ class Door:
     def _record(
         self, fact: ReadFact, kind: _Kind, known: _Known, event_id: str, digest: bytes, data: bytes, sealed: bytes
     ) -> Admitted:
+        part2 = bool(sealed) and sensitive(fact.event, fact.source, self._programmes, said=fact.part2)
         digest_text = digest[:16].hex()
         value = b"".join((
             b'{"specversion":"1.0","id":"', event_id.encode(), self._head(kind, fact.source, fact.plan),
@@ -329,6 +332,7 @@ class Door:
             b'","contentdigest":"', digest_text.encode(),
             b'","sealed":"' + sealed if sealed else b"",
             b'","findings":"' + _findings(fact) if fact.findings else b"",
+            b'","sensitivity":"part2' if part2 else b"",
             self._tail, b',"data":', data, b"}",
         ))  # fmt: skip
         return Admitted(
@@ -433,6 +437,7 @@ def inbound_bytes(fact: ReadFact) -> bytes:
     event: dict[str, Any] = {"specversion": "1.0", "source": fact.source, "type": fact.event.type_name()}
     optional = {"id": fact.producer_id, "plan": fact.plan, "time": fact.time, NATURAL_KEY: fact.natural_key}
     event |= {name: value for name, value in optional.items() if value}
+    event |= {"sensitivity": PART2} if fact.part2 else {}
     data = type(fact.event).__pydantic_serializer__.to_json(fact.event, exclude_defaults=True)
     return orjson.dumps(event | {"data": orjson.Fragment(data)})
 

@@ -23,7 +23,11 @@ class Plan(BaseModel):
 
 
 class Payer(BaseModel):
-    """A payer has one log. `time_zone` serves the day-closing scheduler only; no contract reads it."""
+    """A payer has one log. `time_zone` serves the day-closing scheduler only; no contract reads it.
+
+    `part2_sources` are the sources, and `part2_providers` the NPIs and tax numbers, of its programmes for substance use
+    treatment: their records are tagged at the door.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +36,8 @@ class Payer(BaseModel):
     contract: str
     time_zone: str
     plans: tuple[Plan, ...] = ()
+    part2_sources: frozenset[str] = frozenset()
+    part2_providers: frozenset[str] = frozenset()
 
     @field_validator("time_zone")
     @classmethod
