@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from carepact import __version__
 from carepact.settings import Settings, acting, connection, open_key_store
 from contracts.events import ContractAdopted, ContractAdoptionRequested, TermsAdopted
-from contracts.roster import bundled_sheet, contract_digest
+from contracts.roster import PLANS, bundled_sheet, contract_digest
 from streams.broadcasts import adopt
 from streams.door import Door
 from streams.log_writer import LogWriter
@@ -15,18 +15,28 @@ from streams.operations import state
 from streams.roster import Payer
 from streams.topics import OPERATOR, log_topic, topics
 
+Adoptions = tuple[TermsAdopted | ContractAdopted, ...]
+"""A contract's terms, those of its plans that have a sheet of their own, and last its clauses."""
 
-def bundled_adoptions(contract: str) -> tuple[TermsAdopted, ContractAdopted]:
-    """What adopting this build's terms and clauses of a contract says."""
-    version, digest, content = bundled_sheet(contract)
+
+def bundled_adoptions(contract: str, plans: Sequence[str] = ()) -> Adoptions:
+    """What adopting this build's terms and clauses of a contract says, with the sheets of `plans` that it ships."""
+    shipped = [plan for plan in plans if plan in PLANS.get(contract, ())]
     return (
-        TermsAdopted(contract=contract, sheet_version=version, digest=digest, content=content),
+        _terms(contract),
+        *(_terms(contract, plan) for plan in shipped),
         ContractAdopted(contract=contract, digest=contract_digest(contract), build=__version__),
     )
 
 
-def _asked(payer: Payer, events: tuple[TermsAdopted, ContractAdopted]) -> ContractAdoptionRequested:
-    terms, clauses = events
+def _terms(contract: str, plan: str = "") -> TermsAdopted:
+    version, digest, content = bundled_sheet(f"{contract}/{plan}" if plan else contract)
+    return TermsAdopted(contract=contract, plan=plan, sheet_version=version, digest=digest, content=content)
+
+
+def _asked(payer: Payer, events: Adoptions) -> ContractAdoptionRequested:
+    terms, clauses = events[0], events[-1]
+    assert isinstance(terms, TermsAdopted) and isinstance(clauses, ContractAdopted)
     return ContractAdoptionRequested(
         payer=payer.name,
         by=acting(),
@@ -57,7 +67,7 @@ async def adopt_bundled(
                     continue
                 partitions = await writer.partitions(declared[log_topic(payer.name)])
                 door = Door(payer, keys, partitions)
-                events = bundled_adoptions(payer.contract)
+                events = bundled_adoptions(payer.contract, [plan.name for plan in payer.plans])
                 if not first_only:
                     await state(writer, roster, _asked(payer, events))
                 written[payer.name] = len(await adopt(reach, writer, door, events, first_only=first_only))

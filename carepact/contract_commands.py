@@ -22,7 +22,7 @@ from carepact.read_commands import NotFound
 from contracts.differences import Side, differences, read_side
 from contracts.errors import NoTermInForce
 from contracts.lint import lint
-from contracts.roster import SHEETS, bundled_sheet, contract_digest
+from contracts.roster import PLAN_SHEETS, SHEETS, bundled_sheet, contract_digest
 from contracts.terms import TermSheet
 from contracts.trial import TRIALS, Trial, Unknown, answers, find, read_json
 from contracts.units import money
@@ -30,6 +30,8 @@ from contracts.units import money
 app = typer.Typer(no_args_is_help=True, help="The terms in force, their clauses, and their adoption.")
 
 DONE_IN_PART = 5
+NAMES = (*SHEETS, *PLAN_SHEETS)
+"""Every sheet of this build: a contract's, or that of one plan over it."""
 
 
 @app.command("list")
@@ -39,7 +41,7 @@ def list_command(as_json: Json = False) -> None:
     Example: carepact contract list
     """
     rows = []
-    for contract in SHEETS:
+    for contract in NAMES:
         version, digest, content = bundled_sheet(contract)
         rows.append(
             {
@@ -47,14 +49,14 @@ def list_command(as_json: Json = False) -> None:
                 "title": content["sheet"]["title"],
                 "version": version,
                 "terms_digest": digest,
-                "clauses_digest": contract_digest(contract),
+                "clauses_digest": contract_digest(contract.partition("/")[0]),
             }
         )
     if as_json:
         sys.stdout.buffer.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
         return
     for row in rows:
-        typer.echo(f"{row['contract']:<13} {row['version']:<8} terms {row['terms_digest'][:12]}  {row['title']}")
+        typer.echo(f"{row['contract']:<31} {row['version']:<8} terms {row['terms_digest'][:12]}  {row['title']}")
 
 
 @app.command("show")
@@ -69,8 +71,8 @@ def show_command(
     """
     day = (on or datetime.now(UTC)).date().isoformat()
     with reported():
-        if contract not in SHEETS:
-            raise NotFound(f"there is no contract {contract}; there are {', '.join(SHEETS)}")
+        if contract not in NAMES:
+            raise NotFound(f"there is no contract {contract}; there are {', '.join(NAMES)}")
         terms = _in_force(contract, day)
     if as_json:
         document = {"contract": contract, "version": bundled_sheet(contract)[0], "on": day, "terms": terms}
@@ -235,12 +237,12 @@ def _or_nothing(value: str | None) -> str:
 def _side(named: str) -> Side:
     """A contract's terms or a file's, looked at on the day named after '@'."""
     name, day = (named, "") if Path(named).is_file() else _at(named)
-    if name in SHEETS:
+    if name in NAMES:
         return Side(bundled_sheet(name)[2]["terms"], day)
     try:
         return Side(read_side(_text_of(name)), day)
     except NotFound:
-        raise NotFound(f"there is no file and no contract {name}; there are {', '.join(SHEETS)}") from None
+        raise NotFound(f"there is no file and no contract {name}; there are {', '.join(NAMES)}") from None
     except tomllib.TOMLDecodeError as error:
         raise typer.BadParameter(f"{name} is not TOML: {error}") from None
 

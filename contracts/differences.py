@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from bisect import bisect_right
 from dataclasses import asdict, dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any
+
+from contracts.terms import read_sheet, whole
 
 SAID = ("label", "unit", "dated_by", "source", "status")
 
@@ -50,7 +50,7 @@ class Side:
 
 def read_side(text: str) -> dict[str, Any]:
     """The terms of a sheet as it is written; raises `tomllib.TOMLDecodeError`."""
-    content = tomllib.loads(text, parse_float=Decimal)
+    content = whole(read_sheet(text))
     return {name: term for name, term in content.items() if name != "sheet" and isinstance(term, dict)}
 
 

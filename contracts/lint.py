@@ -18,9 +18,9 @@ from typing import Any
 
 from contracts.reads import STATED, STATEMENTS, terms_known, terms_needed
 from contracts.roster import SHEETS
-from contracts.terms import STATUSES
+from contracts.terms import STATUSES, read_sheet, whole
 
-HEAD = ("contract", "title", "version", "rounding", "value_sets")
+HEAD = ("contract", "title", "version", "rounding", "value_sets", "extends")
 NEEDED = ("label", "unit", "dated_by", "source", "status", "values")
 VALUE_KEYS = ("from", "value", "status")
 ROUNDINGS = ("half_up", "half_even")
@@ -46,20 +46,30 @@ class Problem:
 def lint(file: str, text: str) -> list[Problem]:
     """Every problem of a sheet, in the order in which it is written."""
     try:
-        content = tomllib.loads(text, parse_float=Decimal)
+        own = read_sheet(text)
     except tomllib.TOMLDecodeError as error:
         return [Problem(file, "", "", f"is not TOML: {error}", "correct it there")]
+    if _extends(own) not in ("", *SHEETS.values()):
+        remedy = f"extend one of {', '.join(SHEETS.values())}"
+        return [Problem(file, "sheet", "", "extends no sheet of this build", remedy)]
+    content = whole(own)
     found = [*_head(content.get("sheet"))]
     terms = {name: term for name, term in content.items() if name != "sheet"}
     first = _first_day(terms)
     for name, term in terms.items():
-        found += [(name, *rest) for rest in _term(name, term, first)]
+        if name in own:
+            found += [(name, *rest) for rest in _term(name, term, first)]
     found += _calendar(terms)
     found += _statements(terms)
     head = content.get("sheet")
     if isinstance(head, dict) and head.get("contract") in SHEETS:
         found += _clauses(str(head["contract"]), terms)
     return [Problem(file, *rest) for rest in found]
+
+
+def _extends(content: dict[str, Any]) -> str:
+    head = content.get("sheet")
+    return str(head.get("extends", "")) if isinstance(head, dict) else ""
 
 
 Said = tuple[str, str, str, str]

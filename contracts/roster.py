@@ -15,6 +15,11 @@ from contracts.terms import bundled, digest_of
 
 SHEETS = {eom.CONTRACT: "eom", bcbs_sc.CONTRACT: "bcbs_sc", employers.CONTRACT: "employers", ocm.CONTRACT: "ocm"}
 """The sheet of each contract. OCM has no fold of its own: its clauses can be shown and tried."""
+PLANS = {employers.CONTRACT: ("palmetto-manufacturing", "lowcountry-retail")}
+"""Plans with a sheet of their own over their contract's; such a sheet is named `<contract>/<plan>`."""
+PLAN_SHEETS = {
+    f"{contract}/{plan}": f"{SHEETS[contract]}/{plan}" for contract, plans in PLANS.items() for plan in plans
+}
 MAKERS: dict[str, Any] = {
     eom.CONTRACT: eom.EomClauses,
     bcbs_sc.CONTRACT: bcbs_sc.clauses,
@@ -41,8 +46,8 @@ SHARED = ("claims", "clauses", "coverage", "decision", "episode", "evidence", "t
 
 
 def bundled_sheet(contract: str) -> tuple[str, str, dict[str, Any]]:
-    """(version, digest, content) of the sheet shipped with this build."""
-    content = bundled(SHEETS[contract])
+    """(version, digest, content) of the sheet shipped with this build, of a contract or of `<contract>/<plan>`."""
+    content = bundled(SHEETS.get(contract) or PLAN_SHEETS[contract])
     return content["sheet"]["version"], digest_of(content), content
 
 

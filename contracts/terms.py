@@ -144,11 +144,31 @@ def digest_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(content)).hexdigest()
 
 
+def written(sheet: str) -> str:
+    """The text of `contracts/<sheet>.toml`."""
+    return files("contracts").joinpath(f"{sheet}.toml").read_text(encoding="utf-8")
+
+
+def read_sheet(text: str) -> dict[str, Any]:
+    """A sheet as it is written; raises `tomllib.TOMLDecodeError`."""
+    return tomllib.loads(text, parse_float=Decimal)
+
+
+def whole(content: dict[str, Any]) -> dict[str, Any]:
+    """A sheet with what it extends: head, value sets and terms of another, its own in the place of that one's."""
+    head = content.get("sheet")
+    if not isinstance(head, dict) or "extends" not in head:
+        return content
+    base = whole(read_sheet(written(head["extends"])))
+    own = {key: value for key, value in head.items() if key != "extends"}
+    sets = {**base["sheet"]["value_sets"], **own.get("value_sets", {})}
+    return {**base, **content, "sheet": {**base["sheet"], **own, "value_sets": sets}}
+
+
 @cache
 def bundled(sheet: str) -> dict[str, Any]:
     """The content of `contracts/<sheet>.toml`, with its value sets read in."""
-    text = files("contracts").joinpath(f"{sheet}.toml").read_text(encoding="utf-8")
-    raw = _plain(tomllib.loads(text, parse_float=Decimal))
+    raw = _plain(whole(read_sheet(written(sheet))))
     head = raw.pop("sheet")
     sets = {
         name: _value_set(spec["file"], spec["key"], spec.get("class", ""))

@@ -54,8 +54,8 @@ async def adopt(
 ) -> list[Position]:
     """Broadcast those of `events` whose digest is not the newest that the log has adopted; the positions of the copies.
 
-    With `first_only`, only where nothing of the kind is adopted yet: a change of terms or clauses is a decision, and
-    is never made by starting a program. What is newest is read from the projection and the log behind it; without a
+    With `first_only`, only where nothing of the kind is adopted yet, for all plans or for one: a change of terms or
+    clauses is a decision, and is never made by starting a program. What is newest is read from the projection and the log behind it; without a
     `database`, from the whole log. One caller at a time: a second one adopts the same again, which changes nothing
     but is written.
     """
@@ -64,7 +64,8 @@ async def adopt(
     positions: list[Position] = []
     for event in events:
         before = newest.get((event.type_name(), getattr(event, "plan", "")), _Newest())
-        if before.digest == event.digest or (first_only and before.offset >= 0):
+        for_all = newest.get((event.type_name(), ""), _Newest())
+        if before.digest == event.digest or (first_only and max(before.offset, for_all.offset) >= 0):
             continue
         # The position of what it displaces is part of the id: terms taken back and adopted again are a new adoption.
         producer_id = f"{event.contract}|{getattr(event, 'plan', '')}|{event.digest}|{before.offset}"

@@ -9,8 +9,9 @@ import pytest
 
 from contracts.differences import Side, differences, read_side
 from contracts.lint import lint
-from contracts.roster import SHEETS
+from contracts.roster import PLAN_SHEETS, SHEETS
 
+BASE = files("contracts").joinpath("employers.toml").read_text(encoding="utf-8")
 BCBS = files("contracts").joinpath("bcbs_sc.toml").read_text(encoding="utf-8")
 
 
@@ -27,7 +28,7 @@ def changed(pattern: str, replacement: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("sheet", SHEETS.values())
+@pytest.mark.parametrize("sheet", [*SHEETS.values(), *PLAN_SHEETS.values()])
 def test_bundled_sheets_pass(sheet: str) -> None:
     assert lint(sheet, files("contracts").joinpath(f"{sheet}.toml").read_text(encoding="utf-8")) == []
 
@@ -137,3 +138,16 @@ def test_differences_of_two_days_of_one_sheet() -> None:
         ("recoupment_threshold", "0.98", "1.00"),
     ]
     assert {d.day for d in found} == {"2025-01-01"}
+
+
+def test_a_sheet_over_another_is_told_what_is_wrong_with_its_own_terms() -> None:
+    over = files("contracts").joinpath("employers", "lowcountry-retail.toml").read_text(encoding="utf-8")
+    assert told(over.replace('extends  = "employers"', 'extends  = "nobody"')) == [
+        ("sheet", "", "extends no sheet of this build")
+    ]
+    assert told(over.replace("value = 0.40", "value = -0.40")) == [
+        ("corridor_share", "2023-07-01", "is negative (fraction of deviation)")
+    ]
+    assert {d.term for d in differences(Side(read_side(BASE)), Side(read_side(over)))} == {
+        "settled_by", "employer_size", "corridor_share", "guarantee_benchmark", "guarantee_floor",
+    }  # fmt: skip
