@@ -43,6 +43,10 @@ class _Header:
         self.first = transaction.started + 1
         self.segments: list[Elements] = []
 
+    def alone(self) -> list[Elements]:
+        """For a member kept alone: a part of a full file is none, and misses nobody."""
+        return [[*e[:8], "2", *e[9:]] if e[0] == "BGN" and e[8] in _FULL else e for e in self.segments]
+
     def full(self) -> tuple[str, date] | None:
         """The roster and the day of a full file; None of one that tells changes, or has no day."""
         bgn = next((e for e in self.segments if e[0] == "BGN"), None)
@@ -86,7 +90,7 @@ def _one(
         made = list(parsed.facts())
     except (BadCell, ValidationError) as error:
         at = parsed.at
-        made = [refused(transaction, error, first + at, segments[at][0], [*header.segments, *segments])]
+        made = [refused(transaction, error, first + at, segments[at][0], [*header.alone(), *segments])]
     if full is not None:
         place = Place(transaction.file, transaction.started)
         transaction.rosters.member(*full, place, refused=not isinstance(made[0], ReadFact))

@@ -26,9 +26,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.events.base import Identifier
+from streams.rosters import ADD as ADD_LISTING
+from streams.rosters import TABLE as LISTING
+from streams.rosters import ListingTable, RosterStore
 
 WRAPPING_KEY_VARIABLE = "CAREPACT_WRAPPING_KEY"
-LAYOUT = 1
+LAYOUT = 2
 BUSY_SECONDS = 30
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -68,6 +71,7 @@ CREATE TABLE link (                      -- tokens that turned out to be one per
     PRIMARY KEY (payer, retired)
 ) WITHOUT ROWID;
 """
+TABLES = ("payer_key", "alias", "subject_key", "link", "listing")
 
 
 class KeyStoreError(Exception):
@@ -109,7 +113,7 @@ class Subject:
     key: bytes | None = field(repr=False)
 
 
-class KeyStore(Protocol):
+class KeyStore(RosterStore, Protocol):
     """What the door and the readers of sealed parts need. Calls block, and may come from several threads."""
 
     def generation(self) -> int:
@@ -225,7 +229,7 @@ class WrappingKeys:
         return WrappingKeys(keys, self.file)
 
 
-class WrappedKeyStore(ABC):
+class WrappedKeyStore(ListingTable, ABC):
     """What every key store does with its tables, whatever keeps them. Statements number their values: `$1`, `$2`."""
 
     _GENERATION: ClassVar[str]
@@ -261,6 +265,9 @@ class WrappedKeyStore(ABC):
     @abstractmethod
     def _forget_bytes(self) -> None:
         """Have no copy of what was just destroyed lie about, as far as the store can."""
+
+    def _alone(self) -> AbstractContextManager[Any]:
+        return self._lock
 
     def generation(self) -> int:
         """See `KeyStore.generation`."""
@@ -341,6 +348,9 @@ class WrappedKeyStore(ABC):
                     "ON CONFLICT (payer, token) DO UPDATE SET wrapped = NULL",
                     [(payer, each) for each in tokens],
                 )
+                self._run_many(
+                    "DELETE FROM listing WHERE payer = $1 AND token = $2", [(payer, each) for each in tokens]
+                )
                 self._run(self._NEXT_GENERATION)
             self._forget_bytes()
             return tokens
@@ -387,6 +397,8 @@ class WrappedKeyStore(ABC):
                 for table, columns in (("alias", "payer, identifier, token"), ("link", "payer, retired, survivor")):
                     rows = other.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - names of our own tables
                     self._run_many(f"INSERT INTO {table} VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", rows)  # noqa: S608
+                if other.execute("PRAGMA user_version").fetchone()[0] > 1:
+                    self._run_many(ADD_LISTING, other.execute("SELECT * FROM listing"))
                 self._run(
                     "UPDATE alias SET token = link.survivor FROM link "
                     "WHERE link.payer = alias.payer AND link.retired = alias.token"
@@ -526,6 +538,9 @@ class SqliteKeyStore(WrappedKeyStore):
                 layout = self._db.execute("PRAGMA user_version").fetchone()[0]
                 if layout == 0:
                     make_tables(self._db, generation=1, wrapping=self._wrapping.newest)
+                elif layout == 1:
+                    self._db.execute(LISTING)
+                    self._db.execute(f"PRAGMA user_version = {LAYOUT}")
                 elif layout != LAYOUT:
                     raise KeyStoreError(f"{self.path.name}: layout {layout}, this version reads layout {LAYOUT}")
                 self._db.execute("COMMIT")
@@ -538,7 +553,7 @@ class SqliteKeyStore(WrappedKeyStore):
 
 def make_tables(db: sqlite3.Connection, generation: int, wrapping: bytes) -> None:
     """The tables of a store that has nothing yet."""
-    for statement in _TABLES.split(";\n"):
+    for statement in (*_TABLES.split(";\n"), LISTING):
         db.execute(statement)
     db.execute("INSERT INTO meta VALUES ('generation', ?)", (generation,))
     db.execute("INSERT INTO meta VALUES ('wrapping', ?)", (wrapping,))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from projections.migrate import MigrationRefused, migrate, steps
-from streams.keys import KeyStoreAway, KeyStoreError, WrappedKeyStore, WrappingKeys, make_tables, new_backup
+from streams.keys import TABLES, KeyStoreAway, KeyStoreError, WrappedKeyStore, WrappingKeys, make_tables, new_backup
 
 SCHEMA = "carepact_keys"
 MIGRATIONS = Path(__file__).with_name("key_migrations")
@@ -79,9 +79,11 @@ class PostgresKeyStore(WrappedKeyStore):
         try:
             with self._lock, self._reading():
                 make_tables(copy, self.generation(), self._wrapping_in_use())
-                for table in ("payer_key", "alias", "subject_key", "link"):
+                for table in TABLES:
                     rows = self._rows(f"SELECT * FROM {table}")  # noqa: S608 - names of our own tables
-                    copy.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
+                    if rows:
+                        places = ", ".join("?" * len(rows[0]))
+                        copy.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608
             copy.commit()
         finally:
             copy.close()

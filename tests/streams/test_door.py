@@ -475,5 +475,5 @@ def test_the_size_of_a_batch_changes_no_id(shared_door: Door, batch: list[Event]
 
 
 def test_every_type_of_the_catalogue_has_a_family() -> None:
-    known = {"claim", "enrollment", "epro", "clinical", "work", "payment", "practice"}
+    known = {"claim", "enrollment", "epro", "clinical", "work", "payment", "remittance", "practice"}
     assert {family_of(model) for model in CATALOGUE.values()} == known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import multiprocessing
 import os
+import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from streams.keys import (
     member_token,
 )
 from streams.postgres_keys import PostgresKeyStore
+from streams.rosters import Implied, Listed
 
 PAYER = "medicare"
 JANE, JOHN, ANN = (bytes([n]) * 32 for n in (1, 2, 3))
@@ -152,6 +154,40 @@ def test_a_lost_store_is_put_back_without_those_erased_since(either: WrappedKeyS
     assert new.subjects(PAYER, [JANE])[JANE].key is None
     assert new.subjects(PAYER, [JOHN])[JOHN] == kept[JOHN]
     assert new.payer_keys(PAYER) == payer
+
+
+def test_what_full_files_list_is_remembered_and_backed_up(either: WrappedKeyStore, tmp_path: Path) -> None:
+    both = [Listed("", "r", token, "plan", "2024-03-01", ended=False) for token in ("jane", "john")]
+    either.listed(PAYER, both)
+    assert either.file_read(PAYER, "", "r", "2024-03-01") == []
+    either.listed(PAYER, [both[0]._replace(file_on="2024-04-01")])
+    assert either.file_read(PAYER, "", "r", "2024-04-01") == []
+    either.backup(tmp_path / "backup")
+    other = SqliteKeyStore(tmp_path / "other.sqlite3", either._wrapping)
+    other.restore(tmp_path / "backup")
+    for store in (either, other):
+        store.listed(PAYER, [both[0]._replace(file_on="2024-05-01")])
+        found = store.file_read(PAYER, "", "r", "2024-05-01")
+        assert found == [Implied("john", "plan", "2024-04-01", covered=False)]
+    assert either.file_read("bcbs-sc", "", "r", "2024-06-01") == []
+    either.listed(PAYER, [both[1]._replace(file_on="2024-06-01"), both[0]._replace(file_on="2024-06-01", ended=True)])
+    found = either.file_read(PAYER, "", "r", "2024-06-01")
+    assert found == [Implied("john", "plan", "2024-04-01", covered=True)]
+    either.destroy(PAYER, "john")
+    assert either.file_read(PAYER, "", "r", "2024-07-01") == []
+
+
+def test_a_store_of_the_layout_before_is_brought_up(tmp_path: Path) -> None:
+    store = SqliteKeyStore(tmp_path / "keys.sqlite3")
+    token = store.subjects(PAYER, [JANE])[JANE].token
+    store.close()
+    with sqlite3.connect(tmp_path / "keys.sqlite3") as old:
+        old.execute("DROP TABLE listing")
+        old.execute("PRAGMA user_version = 1")
+    old.close()
+    again = SqliteKeyStore(tmp_path / "keys.sqlite3")
+    assert again.subjects(PAYER, [JANE])[JANE].token == token
+    assert again.file_read(PAYER, "", "r", "2024-03-01") == []
 
 
 def test_the_backup_of_another_store_is_refused(either: WrappedKeyStore, tmp_path: Path) -> None:
