@@ -16,15 +16,19 @@ from streams.roster import Payer
 from streams.topics import OPERATOR, log_topic, topics
 
 Adoptions = tuple[TermsAdopted | ContractAdopted, ...]
-"""A contract's terms, those of its plans that have a sheet of their own, and last its clauses."""
+"""The terms of the plans that have a sheet of their own, the contract's, and its clauses.
+
+In this order, so that a first adoption that was cut off is gone on with: while there are no terms for all plans, it is
+still the first.
+"""
 
 
 def bundled_adoptions(contract: str, plans: Sequence[str] = ()) -> Adoptions:
     """What adopting this build's terms and clauses of a contract says, with the sheets of `plans` that it ships."""
     shipped = [plan for plan in plans if plan in PLANS.get(contract, ())]
     return (
-        _terms(contract),
         *(_terms(contract, plan) for plan in shipped),
+        _terms(contract),
         ContractAdopted(contract=contract, digest=contract_digest(contract), build=__version__),
     )
 
@@ -35,7 +39,7 @@ def _terms(contract: str, plan: str = "") -> TermsAdopted:
 
 
 def _asked(payer: Payer, events: Adoptions) -> ContractAdoptionRequested:
-    terms, clauses = events[0], events[-1]
+    terms, clauses = events[-2:]
     assert isinstance(terms, TermsAdopted) and isinstance(clauses, ContractAdopted)
     return ContractAdoptionRequested(
         payer=payer.name,

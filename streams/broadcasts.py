@@ -55,9 +55,9 @@ async def adopt(
     """Broadcast those of `events` whose digest is not the newest that the log has adopted; the positions of the copies.
 
     With `first_only`, only where nothing of the kind is adopted yet, for all plans or for one: a change of terms or
-    clauses is a decision, and is never made by starting a program. What is newest is read from the projection and the log behind it; without a
-    `database`, from the whole log. One caller at a time: a second one adopts the same again, which changes nothing
-    but is written.
+    clauses is a decision, and is never made by starting a program. What is newest is read from the projection and the
+    log behind it; without a `database`, from the whole log. One caller at a time: a second one adopts the same again,
+    which changes nothing but is written.
     """
     topic = log_topic(door.payer.name)
     newest = await _newest(connections, door.payer.name, database)
