@@ -43,6 +43,8 @@ from formats.reading import Place, Read, ReadFact, Reject
 from streams.keys import KeyStore, PayerKeys, Subject, identifier_digest
 from streams.output import partition_of
 from streams.roster import Payer
+from streams.rosters import SOURCE as ROSTERS
+from streams.rosters import Rosters
 from streams.shifting import DayOutOfRange, shifted
 
 OWN_FACTS: frozenset[type[Event]] = frozenset(
@@ -180,6 +182,7 @@ class Door:
         self._store = keys
         self._keys: PayerKeys = keys.payer_keys(payer.name)
         self._content = hmac.new(self._keys.content, digestmod=hashlib.sha256)
+        self._rosters = Rosters(keys, payer.name, self._keys.content, shift_years)
         self._generation = -1
         self._members: dict[tuple[str, str, str], _Known] = {}
         self._kinds: dict[type[Event], _Kind] = {}
@@ -201,9 +204,27 @@ class Door:
                 out.append(fact)
             elif self._kind(type(fact.event)).is_member:
                 out.append(self._member_record(fact, nonces[n * _NONCE_BYTES : (n + 1) * _NONCE_BYTES], submission))
+                if fact.listing is not None and isinstance(record := out[-1], Admitted):
+                    self._rosters.member(fact, record.member)
             else:
-                out.extend(self._copies(fact, submission))
+                judged = self._rosters.judged(fact)
+                out.extend(self._copies(judged, submission))
+                out.extend(self._implied(judged))
+            if isinstance(out[-1], Reject):
+                self._rosters.refused(items[n], self._plan)
+        self._rosters.keep()
         return out
+
+    def _implied(self, fact: ReadFact) -> Iterator[Admitted]:
+        """What it implies that a full enrollment file was read whole; of those who were erased, nothing."""
+        if fact.listing is None or not (stated := self._rosters.implied(fact)):
+            return
+        erased = frozenset(self._store.destroyed(self.payer.name))
+        for each in stated:
+            if each.token not in erased:
+                for record in self.admit_own(each.event, ROSTERS, each.producer_id, each.token, fact.plan):
+                    record.rows = 0
+                    yield record
 
     def admit_own(
         self, event: Event, source: str, producer_id: str, member: str = "", plan: str = ""
