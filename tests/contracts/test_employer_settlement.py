@@ -265,7 +265,7 @@ def test_each_practice_by_itself_where_the_sheet_says_so() -> None:
     first, second = settle(given, 4, "initial").practices
     assert first.pool is not None and second.pool is not None
     # the first 26 returned: of P2's 20 all, of P1's 20 six
-    assert (first.practice, first.pool.rate, second.practice, second.pool.rate) == ("P1", Fraction(3, 10), "P2", 1)
+    assert (first.practice, first.pool.rate, second.practice, second.pool.rate) == ("P1", Fraction(3, 10), "P2", Fraction(1))
 
 
 def test_answers_count_towards_quality() -> None:
