@@ -30,6 +30,7 @@ COMMANDS = {
     "episodes": "carepact.read_commands:app",
     "payments": "carepact.read_commands:app",
     "explain": "carepact.read_commands:app",
+    "alerts": "carepact.alert_command:alerts_command",
     "reconcile": "carepact.read_commands:app",
     "contract": "carepact.contract_commands:app",
     "subject": "carepact.subject_commands:app",

@@ -27,6 +27,9 @@ from carepact.settings import Settings, acting, connection, open_key_store
 from contracts.events import FileRunRecorded, OperatorAct
 from contracts.events.operations import FILES_MAX
 from formats.detect import READERS, check_file, read_files
+from formats.fhir import Validate
+from formats.mapping import FORMAT
+from formats.mapping_file import BadMapping, Mapping
 from formats.reading import Read
 from formats.table import UnknownLayout
 from streams.broadcasts import close_day
@@ -61,7 +64,12 @@ def publish_command(
     plan: Annotated[str, typer.Option(help="The employer's plan, for records that name none.")] = "",
     format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(READERS)}.")] = "auto",
     shift_years: Annotated[int, typer.Option(min=-200, max=200, help="Move every day by whole years.")] = 0,
-    validate: Annotated[str, typer.Option(help="Of X12: syntax, or full, by the implementation guides.")] = "syntax",
+    mapping: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML or YAML that says which column is which field.")
+    ] = None,
+    validate: Annotated[
+        str, typer.Option(help="Of X12 and FHIR: syntax, or full, by the guides and FHIR's own schema.")
+    ] = "syntax",
     acknowledge: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Of X12: write TA1, 999 and 277CA of each file there.")
     ] = None,
@@ -77,7 +85,8 @@ def publish_command(
     Example: carepact publish --payer medicare claims.ndjson --wait
     """
 
-    answers = Acknowledging("full" if validate == "full" else "syntax", acknowledge)
+    checked: Validate = "full" if validate == "full" else "syntax"
+    answers = Acknowledging(checked, acknowledge)
     written: list[Path] = []
 
     async def publish() -> Published:
@@ -85,14 +94,18 @@ def publish_command(
         check(settings, payer, plan, format_)
         if validate not in ("syntax", "full"):
             raise Usage(f"--validate is syntax or full; not {validate}")
+        by = None if mapping is None else mapping_of(mapping)
+        if by is not None and format_ != "auto":
+            raise Usage("--mapping says what the files are; leave --format out")
         files = [file for path in paths for file in _files(path)]
-        probe(files, format_)
+        probe(files, format_, by)
         async with way_in(settings, payer, plan, shift_years) as way:
             publisher = way.publisher()
             publisher.refused = answers.refused
-            async with _told(way, files, format_, publisher.published) as tell:
+            async with _told(way, files, FORMAT if by else format_, publisher.published) as tell:
                 with _progress(as_json) as told:
-                    published = await publisher.publish(read_files(files, format_, readers=answers.readers), told)
+                    items = read_files(files, format_, validate=checked, by=by, readers=answers.readers)
+                    published = await publisher.publish(items, told)
             written.extend(answers.write(datetime.now(UTC)))
             if wait:
                 await waiting(settings, timeout, lambda database: settle(database, payer, published))
@@ -153,11 +166,19 @@ def _files(path: Path) -> list[Path]:
     return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
-def probe(files: Iterable[Path], format_: str) -> None:
+def mapping_of(path: Path) -> Mapping:
+    """The mapping of a file, which must fit the event catalogue."""
+    try:
+        return Mapping.read(path)
+    except BadMapping as refused:
+        raise Usage(str(refused)) from None
+
+
+def probe(files: Iterable[Path], format_: str, by: Mapping | None = None) -> None:
     """Look at the beginning of every file, so that a wrong one is refused before anything is written."""
     for file in files:
         try:
-            check_file(file, format_)
+            check_file(file, format_, by)
         except (UnknownLayout, OSError) as refused:
             raise CannotPublish(str(refused)) from None
 

@@ -91,7 +91,7 @@ def _items(kept: Kept) -> Iterator[Read]:
             item = replace(item, natural_key=key)
         yield replace(item, rows=event.rows)
         return
-    lines = [*([kept.head] if kept.head else []), *kept.raw.splitlines(keepends=True)]
+    lines = [*kept.head.splitlines(keepends=True), *kept.raw.splitlines(keepends=True)]
     try:
         for item in READERS[event.format](lines, event.file):
             yield replace(item, format=event.format, head=kept.head) if isinstance(item, Reject) else item
