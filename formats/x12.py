@@ -247,8 +247,8 @@ class _Reader:
         self, make: Callable[[Transaction], Iterator[Read]], kind: str, guide: str, body: bytes
     ) -> Iterator[Read]:
         assert self.signs is not None
-        text = body.decode("utf-8", "surrogateescape")
         end, separator = self._end.decode(), self.signs.element.decode()
+        text = _close_up(body.decode("utf-8", "surrogateescape"), end, separator)
         declared = self.isa[16].decode()
         used = _component(text, end, separator, declared)
         unclean = _unclean(body, text, end + separator + used + self.isa[11].decode())
@@ -323,6 +323,13 @@ class _Reader:
 
 def _decoded(elements: list[bytes]) -> list[str]:
     return [each.decode("utf-8", "surrogateescape") for each in elements]
+
+
+def _close_up(text: str, end: str, separator: str) -> str:
+    """The text without blanks beside its separators."""
+    if any(blank in text for blank in (separator + " ", " " + separator, " " + end)):
+        text = re.sub(f" *({re.escape(separator)}|{re.escape(end)}) *", r"\1", text)
+    return text
 
 
 def _unclean(body: bytes, text: str, signs: str) -> re.Pattern[str] | None:

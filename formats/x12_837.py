@@ -26,12 +26,12 @@ from formats.x12_set import Elements, ToldClaim, Transaction, refused
 
 def read(transaction: Transaction) -> Iterator[Read]:
     """The claims of one transaction set."""
-    cut, context = transaction.cutter(), Context(transaction)
+    context, separator, padding = Context(transaction), transaction.around[1], transaction.padding
     claim: list[Elements] = []
     first = 0
     for start, texts in transaction.blocks():
         for number, text in enumerate(texts, start):
-            elements = cut(text)
+            elements = (text + padding).split(separator)
             name = elements[0]
             if name in ("CLM", "HL"):
                 if claim:

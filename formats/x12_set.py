@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -122,7 +122,10 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One ST to SE, with what stands around it. `text` is ST and what follows, each with its terminator; no SE."""
+    """One ST to SE, with what stands around it. `text` is ST and what follows, each with its terminator; no SE.
+
+    No blanks stand beside its separators.
+    """
 
     kind: str
     guide: str
@@ -156,20 +159,17 @@ class Transaction:
             number += len(found)
             at = cut + 1
 
+    @property
+    def padding(self) -> str:
+        """Behind a segment it makes at least 24 elements of it, so that each may be asked for."""
+        return self.around[1] * _PADDING
+
     def segments(self) -> Iterator[tuple[int, Elements]]:
-        """What stands after ST, each with its number in the file, cut as it is asked for."""
-        cut = self.cutter()
+        """What stands after ST, each with its number in the file, cut into elements as it is asked for."""
+        separator, padding = self.around[1], self.padding
         for first, texts in self.blocks():
             for number, text in enumerate(texts, first):
-                yield number, cut(text)
-
-    def cutter(self) -> Callable[[str], Elements]:
-        """Cuts a segment into at least 24 elements, without the blanks around them."""
-        end, separator = self.around[:2]
-        padding = separator * _PADDING
-        if any(each in self.text for each in (separator + " ", " " + separator, " " + end)):
-            return lambda text: [each.strip() for each in (text + padding).split(separator)]
-        return lambda text: (text + padding).split(separator)
+                yield number, (text + padding).split(separator)
 
     def composite(self, text: str) -> list[str]:
         """The components of an element."""
