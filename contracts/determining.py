@@ -53,9 +53,9 @@ class Asked:
 
 
 def ledger(payment: Payment, payer: str) -> tuple[LedgerLine, LedgerLine]:
-    """Both sides: the payer's payable, the practice's receivable; they sum to nought."""
+    """Both sides: the payable of the payer, or of the plan that pays; the practice's receivable. They sum to nought."""
     return (
-        LedgerLine(payment.payment_id, 1, "payer_payable", payer, -payment.amount_cents),
+        LedgerLine(payment.payment_id, 1, "payer_payable", payment.plan or payer, -payment.amount_cents),
         LedgerLine(payment.payment_id, 2, "practice_receivable", payment.practice, payment.amount_cents),
     )
 

@@ -316,7 +316,8 @@ CREATE TABLE settlement (
     event         bytea  NOT NULL,                 -- the emitted SettlementAnswered, byte for byte
     statement     bytea,                           -- JSON, where the contract settles periods
     pack          bytea,                           -- the contest pack's JSON, deflated
-    PRIMARY KEY (payer, request_id, practice)
+    plan          text   COLLATE "C" NOT NULL DEFAULT '', -- the employer's, where there are plans
+    PRIMARY KEY (payer, request_id, plan, practice)
 );
 
 -- Determinations of settlements and their exact reversals, a practice's for a period. `event` is what is emitted.
@@ -324,7 +325,7 @@ CREATE TABLE settlement_payment (
     payer        text   COLLATE "C" NOT NULL,
     contract     text   COLLATE "C" NOT NULL,
     payment_id   uuid   PRIMARY KEY,
-    kind         text   NOT NULL,                  -- PBP, PBR, MEOS_RECOUPMENT
+    kind         text   NOT NULL,                  -- PBP, PBR, MEOS_RECOUPMENT; employers: WITHHOLD_RELEASE, ...
     amount_cents bigint NOT NULL,                  -- below 0 the practice owes
     practice     text   COLLATE "C" NOT NULL,
     period       text   COLLATE "C" NOT NULL,      -- PP4
@@ -335,7 +336,8 @@ CREATE TABLE settlement_payment (
     ordinal      int    NOT NULL,                  -- among the practice's payments of the run
     request_id   text   COLLATE "C" NOT NULL,
     log_offset   bigint NOT NULL,                  -- of the request, in the requests topic
-    event        bytea  NOT NULL
+    event        bytea  NOT NULL,
+    plan         text   COLLATE "C" NOT NULL DEFAULT ''
 );
 CREATE INDEX settlement_payment_of_practice ON settlement_payment (payer, practice, period);
 

@@ -17,13 +17,13 @@ from contracts.outcome import Payment
 _QUESTION = """
     WITH cut AS (SELECT * FROM unnest($1::int[], $2::bigint[]) c (partition, next_offset)),
     known AS (
-        SELECT e.episode_id, e.practice, e.status, e.included, e.partition, c.next_offset
+        SELECT e.episode_id, e.plan, e.practice, e.status, e.included, e.partition, c.next_offset
           FROM episode e JOIN cut c USING (partition)
          WHERE e.payer = $3 AND e.contract = $4 AND e.performance_period = $5
            AND e.from_offset < c.next_offset AND (e.to_offset IS NULL OR e.to_offset >= c.next_offset)
     ),
     counted AS (
-        SELECT k.practice,
+        SELECT k.plan, k.practice,
                count(*) FILTER (WHERE k.status = 'valid')                      AS episodes,
                count(*) FILTER (WHERE k.included)                              AS included,
                coalesce(sum(s.total_cents) FILTER (WHERE k.included), 0)::bigint AS expenditure_cents
@@ -32,26 +32,26 @@ _QUESTION = """
                SELECT total_cents FROM episode_spend s
                 WHERE s.episode_id = k.episode_id AND s.log_offset < k.next_offset
                 ORDER BY s.log_offset DESC LIMIT 1) s ON true
-         GROUP BY k.practice
+         GROUP BY k.plan, k.practice
     ),
     paid AS (
-        SELECT p.practice, sum(p.amount_cents)::bigint AS payments_cents
+        SELECT p.plan, p.practice, sum(p.amount_cents)::bigint AS payments_cents
           FROM payment p JOIN known k USING (episode_id)
          WHERE p.log_offset < k.next_offset
-         GROUP BY p.practice
+         GROUP BY p.plan, p.practice
     )
-    SELECT practice, coalesce(episodes, 0) AS episodes, coalesce(included, 0) AS included,
+    SELECT plan, practice, coalesce(episodes, 0) AS episodes, coalesce(included, 0) AS included,
            coalesce(expenditure_cents, 0) AS expenditure_cents, coalesce(payments_cents, 0) AS payments_cents
-      FROM counted FULL JOIN paid USING (practice)
-     ORDER BY practice
+      FROM counted FULL JOIN paid USING (plan, practice)
+     ORDER BY plan, practice
 """
 _STANDING = """
-    SELECT p.practice, p.payment_id, p.kind, p.amount_cents, p.event
+    SELECT p.plan, p.practice, p.payment_id, p.kind, p.amount_cents, p.event
       FROM settlement_payment p
      WHERE p.payer = $1 AND p.contract = $2 AND p.period = $3 AND p.log_offset < $4 AND p.reverses IS NULL
        AND NOT EXISTS (SELECT FROM settlement_payment r
                         WHERE r.payer = p.payer AND r.reverses = p.payment_id AND r.log_offset < $4)
-     ORDER BY p.practice, p.kind
+     ORDER BY p.plan, p.practice, p.kind
 """
 _MONTHS = """
     SELECT p.member, p.practice, p.period
@@ -59,11 +59,11 @@ _MONTHS = """
      WHERE p.payer = $1 AND p.kind = 'MEOS' AND p.reverses IS NULL
 """
 SETTLEMENT = (
-    "payer", "request_id", "practice", "settlement_id", "log_offset", "event", "statement", "pack",
+    "payer", "request_id", "practice", "settlement_id", "log_offset", "event", "statement", "pack", "plan",
 )  # fmt: skip
 PAYMENT = (
     "payer", "contract", "payment_id", "kind", "amount_cents", "practice", "period", "effective_on", "reverses",
-    "supersedes", "cause", "ordinal", "request_id", "log_offset", "event",
+    "supersedes", "cause", "ordinal", "request_id", "log_offset", "event", "plan",
 )  # fmt: skip
 LEDGER = ("payer", "payment_id", "line", "account", "party", "amount_cents", "log_offset")
 
@@ -72,6 +72,7 @@ LEDGER = ("payer", "payment_id", "line", "account", "party", "amount_cents", "lo
 class Settled:
     """One practice and period. Reversals are part of `payments_cents`; expenditure is that of counted episodes."""
 
+    plan: str
     practice: str
     episodes: int
     included: int
@@ -85,14 +86,16 @@ async def settled(connection: Any, payer: str, contract: str, period: int, cut: 
     return [Settled(**dict(row)) for row in rows if row["episodes"] or row["payments_cents"]]
 
 
-async def standing(connection: Any, payer: str, contract: str, period: int, before: int) -> dict[str, list[Standing]]:
-    """By practice, what runs asked for before an offset of the requests determined for a period and did not reverse."""
-    found: dict[str, list[Standing]] = {}
+async def standing(
+    connection: Any, payer: str, contract: str, period: int, before: int
+) -> dict[tuple[str, str], list[Standing]]:
+    """By plan and practice, what runs asked for before an offset of the requests determined and did not reverse."""
+    found: dict[tuple[str, str], list[Standing]] = {}
     for row in await connection.fetch(_STANDING, payer, contract, f"PP{period}", before):
         lines = orjson.loads(row["event"])["data"]["lines"]
         said = tuple((line["clause"], line["label"], line["amount_cents"]) for line in lines if line["amount_cents"])
         one = Standing(str(row["payment_id"]), row["kind"], row["amount_cents"], said)
-        found.setdefault(row["practice"], []).append(one)
+        found.setdefault((row["plan"], row["practice"]), []).append(one)
     return found
 
 
@@ -124,7 +127,7 @@ async def store(
         (
             payer, p.contract, p.payment_id, p.kind, p.amount_cents, p.practice, p.period,
             date.fromisoformat(p.effective_on), p.reverses or None, p.supersedes or None, p.cause, p.sequence,
-            request_id, p.offset, event,
+            request_id, p.offset, event, p.plan,
         )
         for p, event in payments
     ]  # fmt: skip
@@ -146,12 +149,16 @@ def packed(document: Mapping[str, Any]) -> tuple[bytes, bytes]:
 async def documents(connection: Any, payer: str, request_id: str) -> list[dict[str, Any]]:
     """A request's statement and contest pack of each practice, as far as the contract makes them."""
     rows = await connection.fetch(
-        "SELECT practice, statement, pack FROM settlement WHERE payer = $1 AND request_id = $2 ORDER BY practice",
+        """
+        SELECT plan, practice, statement, pack FROM settlement
+         WHERE payer = $1 AND request_id = $2 ORDER BY plan, practice
+        """,
         payer,
         request_id,
     )
     return [
         {
+            "plan": row["plan"],
             "practice": row["practice"],
             "statement": orjson.loads(row["statement"]),
             "pack": orjson.loads(zlib.decompress(row["pack"])),

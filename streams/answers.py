@@ -72,7 +72,7 @@ class Answers:
         told |= {"payer": self._payer, "request_id": row["request_id"], "pack_digest": digest}
         for payment in payments:
             sequence = f"{row['log_offset']:09d}-{payment.sequence:03d}"
-            event = _emitted(self._payer, row, payment.payment_id, PaymentDetermined, sequence, payment.event)
+            event = emitted(self._payer, row, payment.payment_id, PaymentDetermined, sequence, payment.event)
             self.payments.append((payment, event))
         cases = [*(one.case for one in practice.priced), *practice.others]
         included = [case for case in cases if case.included]
@@ -88,13 +88,13 @@ class Answers:
         event = answered(self._payer, row, practice.name, name, said)
         document = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
         self.answers.append(
-            (self._payer, row["request_id"], practice.name, name, row["log_offset"], event, document, kept)
+            (self._payer, row["request_id"], practice.name, name, row["log_offset"], event, document, kept, "")
         )
 
 
-def settlement_id(payer: str, row: Any, practice: str) -> str:
+def settlement_id(payer: str, row: Any, practice: str, plan: str = "") -> str:
     """The id of a practice's answer; it follows from the request and the log alone."""
-    subject = f"{payer}|{practice}|{row['run']}"
+    subject = f"{payer}|{plan}|{practice}|{row['run']}" if plan else f"{payer}|{practice}|{row['run']}"
     return payment_id(row["contract"], subject, "SETTLEMENT", str(row["period"]), str(row["event_id"]), "", 0)
 
 
@@ -104,10 +104,12 @@ def answered(payer: str, row: Any, practice: str, name: str, said: Mapping[str, 
     told |= {key: row[key] for key in ("request_id", "contract", "period", "run")}
     answer_ = SettlementAnswered.model_validate(told | {"payer": payer, "practice": practice or None})
     data = answer_.model_dump(mode="json", exclude_defaults=True)
-    return _emitted(payer, row, name, SettlementAnswered, f"{row['log_offset']:09d}", data)
+    return emitted(payer, row, name, SettlementAnswered, f"{row['log_offset']:09d}", data, answer_.plan)
 
 
-def _emitted(payer: str, row: Any, name: str, model: type[Event], sequence: str, data: dict[str, Any]) -> bytes:
+def emitted(
+    payer: str, row: Any, name: str, model: type[Event], sequence: str, data: dict[str, Any], plan: str = ""
+) -> bytes:
     """A CloudEvent as the settlements topic has it; its time is the request's."""
     envelope = Envelope(
         id=name,
@@ -116,6 +118,7 @@ def _emitted(payer: str, row: Any, name: str, model: type[Event], sequence: str,
         time=row["known_at"].strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
         dataschema=schema_urn(model),
         payer=payer,
+        plan=plan,
         sequence=sequence,
         data=data,
     )

@@ -116,7 +116,10 @@ async def answer_of(connection: Any, asked: Asked) -> dict[str, Any] | None:
     if row is None:
         return None
     settlements = await connection.fetch(
-        "SELECT settlement_id, event, statement FROM settlement WHERE payer = $1 AND request_id = $2 ORDER BY practice",
+        """
+        SELECT settlement_id, event, statement FROM settlement
+         WHERE payer = $1 AND request_id = $2 ORDER BY plan, practice
+        """,
         asked.payer,
         asked.request_id,
     )
@@ -145,6 +148,8 @@ def _shown(row: Any) -> dict[str, Any]:
     data = SettlementAnswered.model_validate_json(orjson.dumps(orjson.loads(row["event"])["data"]))
     told = data.model_dump(mode="json")
     found = {"settlement_id": str(row["settlement_id"])} | {name: told[name] for name in COUNTED}
+    if told["plan"]:
+        found["plan"] = told["plan"]
     if row["statement"] is None:
         return found
     statement = orjson.loads(row["statement"])

@@ -21,7 +21,7 @@ import structlog
 from aiokafka import TopicPartition
 from pydantic import ValidationError
 
-from contracts import eom
+from contracts import employers, eom
 from contracts.envelope import NAMESPACE, Envelope
 from contracts.events import ReconciliationRequested
 from contracts.outcome import Payment
@@ -31,6 +31,7 @@ from projections.settlements import Settled, settled
 from projections.store import OUTBOX_CHANNEL, Advance, Fenced, advance, claim, copy_rejects, hold, instant
 from streams.answers import Answers, answered, settlement_id
 from streams.connections import Connections
+from streams.employer_answers import GatheredPlans, PlanAnswers, gather_plans
 from streams.lease import TTL, Lease, LeaseLost
 from streams.output import OutputChanged, groupless, partitions_of
 from streams.reconciling import ANSWERS
@@ -42,7 +43,7 @@ CONSUMER = "requests"
 ASK_AGAIN_MS = 300
 PENDING = ("no_benchmark",)
 """Of contracts that are not settled by period yet: their requests are answered with counts and sums, and no money."""
-SETTLES = frozenset({eom.CONTRACT})
+SETTLES = frozenset({eom.CONTRACT, employers.CONTRACT})
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ class Desk:
         self._connection = connection
         self._consumer = consumer
         self._between = between or _nothing
-        self._gathered: tuple[dict[int, int], Gathered] | None = None
+        self._gathered: tuple[dict[int, int], Gathered | GatheredPlans] | None = None
         self._logs: list[TopicPartition] = []
         self._epoch = 0
         self._next = 0
@@ -223,7 +224,7 @@ class Desk:
             await settlements.store(self._connection, answers, payments, self.payer, row["request_id"])
             topic, at = settlements_topic(self.payer), row["log_offset"]
             sent = [(p.practice, p.payment_id, event) for p, event in payments]
-            sent += [(practice, name, event) for _, _, practice, name, _, event, _, _ in answers]
+            sent += [(practice, name, event) for _, _, practice, name, _, event, *_ in answers]
             for practice, name, event in sent:
                 await self._connection.execute(_OUTBOX, self.payer, topic, practice.encode(), event, name, 0, at)
             await self._connection.execute(
@@ -238,11 +239,14 @@ class Desk:
             )
         log.info("request_answered", payer=self.payer, request_id=row["request_id"], reason=reason)
 
-    async def _gather(self, cut: dict[int, int]) -> Gathered:
+    async def _gather(self, cut: dict[int, int]) -> Gathered | GatheredPlans:
         """The log up to a cut; requests at one cut share one reading."""
         if self._gathered is None or self._gathered[0] != cut:
             self._gathered = None
-            self._gathered = cut, await gather(self._connections, self.payer, self.contract, cut, self._between)
+            if self.contract == employers.CONTRACT:
+                self._gathered = cut, await gather_plans(self._connections, self.payer, cut, self._between)
+            else:
+                self._gathered = cut, await gather(self._connections, self.payer, self.contract, cut, self._between)
         return self._gathered[1]
 
     async def _settle(
@@ -250,18 +254,23 @@ class Desk:
     ) -> tuple[list[tuple[Any, ...]], list[tuple[Payment, bytes]]]:
         """Each practice's answer with its documents, and the payments that the run moves."""
         gathered = await self._gather(cut)
-        paid = {name for name, cents in gathered.remitted.items() if cents > 0}
-        excepted = await settlements.remitted_months(self._connection, self.payer, paid)
         before = await settlements.standing(
             self._connection, self.payer, row["contract"], row["period"], row["log_offset"]
         )
-        maker = Answers(self.payer, row, gathered, {one.practice: one for one in known}, before)
+        if isinstance(gathered, GatheredPlans):
+            plans = PlanAnswers(self.payer, row, gathered, {(one.plan, one.practice): one for one in known}, before)
+            await beside(plans.make, self._between)
+            return plans.answers, plans.payments
+        paid = {name for name, cents in gathered.remitted.items() if cents > 0}
+        excepted = await settlements.remitted_months(self._connection, self.payer, paid)
+        by_practice = {practice: held for (_, practice), held in before.items()}
+        maker = Answers(self.payer, row, gathered, {one.practice: one for one in known}, by_practice)
         await beside(lambda: maker.make(excepted), self._between)
         return maker.answers, maker.payments
 
     def _counted(self, row: Any, one: Settled) -> tuple[Any, ...]:
         """The answer of a contract that settles no periods: counts and sums."""
-        name = settlement_id(self.payer, row, one.practice)
+        name = settlement_id(self.payer, row, one.practice, one.plan)
         said = {
             "episodes": one.episodes,
             "included": one.included,
@@ -270,7 +279,7 @@ class Desk:
             "pending": PENDING,
         }
         event = answered(self.payer, row, one.practice, name, said)
-        return self.payer, row["request_id"], one.practice, name, row["log_offset"], event, None, None
+        return self.payer, row["request_id"], one.practice, name, row["log_offset"], event, None, None, one.plan
 
 
 async def _nothing() -> None:

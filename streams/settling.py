@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from contracts.cases import Case
 from contracts.envelope import Fact
@@ -51,11 +52,18 @@ class Gathered:
         return self.adoption.sheets[""]
 
 
+class Takes(Protocol):
+    """What is given a log's facts."""
+
+    def take(self, fact: Fact) -> None:
+        """The next fact."""
+
+
 class PartitionReader:
     """One partition's records, in order, each fact once."""
 
-    def __init__(self, payer: str, contract: str, partition: int) -> None:
-        self.gatherer = Gatherer(payer, contract, partition)
+    def __init__(self, payer: str, partition: int, gatherer: Takes) -> None:
+        self._gatherer = gatherer
         self.remitted: dict[str, int] = {}
         self._topic = log_topic(payer)
         self._partition = partition
@@ -85,7 +93,7 @@ class PartitionReader:
             self.remitted[payment] = self.remitted.get(payment, 0) + sign * fact.data.amount_cents
             return
         try:
-            self.gatherer.take(fact)
+            self._gatherer.take(fact)
         except (NotAdopted, OtherBuild, ContractError) as error:
             raise CannotSettle(f"{self._topic}[{self._partition}] offset {fact.offset}: {error}") from error
 
@@ -96,11 +104,11 @@ async def gather(
     """The payer's log up to a cut; `between` is awaited every few thousand records."""
     found: Gathered | None = None
     for partition in sorted(cut):
-        reader = PartitionReader(payer, contract, partition)
+        gatherer = Gatherer(payer, contract, partition)
+        reader = PartitionReader(payer, partition, gatherer)
         async for records in log_records(connections, log_topic(payer), partition, cut[partition]):
             await asyncio.to_thread(reader.feed, records)
             await between()
-        gatherer = reader.gatherer
         if found is None:
             references = References(gatherer.adoption.references)
             found = Gathered(partition, gatherer.adoption, references)
@@ -109,11 +117,15 @@ async def gather(
         found.failed += gatherer.failed
         found.remitted |= reader.remitted
         try:
-            found.cases += await beside(lambda g=gatherer, r=found.references: list(g.cases(r)), between)
+            found.cases += await beside(partial(_cases, gatherer, found.references), between)
         except (NotAdopted, OtherBuild, ContractError) as error:
             raise CannotSettle(str(error)) from error
     assert found is not None, "a log has partitions"
     return found
+
+
+def _cases(gatherer: Gatherer, references: References) -> list[Case]:
+    return list(gatherer.cases(references))
 
 
 async def beside(work: Callable[[], Any], between: Between) -> Any:

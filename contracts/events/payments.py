@@ -123,4 +123,5 @@ class SettlementAnswered(Event):
     pbr_cents: Annotated[Cents, Field(description="moved by this run, below 0 when owed")] = 0
     recouped_cents: Annotated[Cents, Field(description="moved by this run, below 0")] = 0
     moved_cents: Annotated[Cents, Field(description="moved by this run in all")] = 0
+    plan: Annotated[str, Field(max_length=64, description="the employer's plan, where there are plans")] = ""
     pack_digest: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the pack")] = None
