@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from formats import fhir_check, fhir_eob, fhir_members, questionnaires
 from formats.cells import BadCell
-from formats.fhir_json import SOURCE, Json, Resource, resources
+from formats.fhir_json import SOURCE, Json, Resource, first, objects, resources, string
 from formats.reading import Place, Read, ReadFact, Reject
 from formats.schema_errors import first_error
 
@@ -33,6 +33,8 @@ MAKERS: Final[dict[str, Maker]] = {
 }
 """What makes facts of a resource, by its type. One that makes nothing does not read this resource."""
 
+_PART2: Final = frozenset(("42CFRPart2", "ETH", "ETHUD", "OPIOIDUD", "SUD"))
+"""Codes of HL7's security labels: the law, and what is sensitive by it."""
 Validate = Literal["syntax", "full"]
 
 
@@ -49,6 +51,8 @@ def read(chunks: Iterable[bytes], file: str, *, validate: Validate = "syntax") -
         made = list(_made(item, file))
         if not made:
             others[item.type if re.fullmatch(r"[A-Za-z]{1,40}", item.type) else "unnamed"] += 1
+        if _is_part2(item.body):
+            made = [replace(each, part2=True) if isinstance(each, ReadFact) else each for each in made]
         if validate == "full" and any(isinstance(each, ReadFact) for each in made):
             found = fhir_check.findings(item.body)
             made = [replace(each, findings=found) if isinstance(each, ReadFact) else each for each in made]
@@ -59,6 +63,11 @@ def read(chunks: Iterable[bytes], file: str, *, validate: Validate = "syntax") -
         yield Reject(
             Place(file), "not_read", f"resources of types that are not read: {names}", remedy, rows=others.total()
         )
+
+
+def _is_part2(body: Json) -> bool:
+    """Whether a security label marks a resource as a record of substance use."""
+    return any(string(label.get("code")) in _PART2 for label in objects(first(body.get("meta")).get("security")))
 
 
 def _made(item: Resource, file: str) -> Iterator[Read]:

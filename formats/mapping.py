@@ -83,6 +83,8 @@ def _table(mapping: Mapping, lines: Iterator[bytes], file: str) -> Iterator[Read
     if not header:
         head = next(lines, b"")
         header, before = header_of(head, mapping.delimiter), before + 1
+    if twice := sorted(name for name in mapping.columns_read() if header.count(name) > 1):
+        raise UnknownLayout(f"{file}: the table has a column twice that the mapping reads: {', '.join(twice)}")
     if lacking := sorted(mapping.columns_read() - set(header)):
         raise UnknownLayout(f"{file}: the table lacks columns that the mapping reads: {', '.join(lacking)}")
     again = mapping.model_copy(update={"encoding": "utf-8", "skip_lines": 0})
@@ -191,6 +193,7 @@ class _Maker:
             natural_key="|".join((FORMAT, self._event.type)),
             plan=plan or self._mapping.plan,
             rows=counted,
+            part2=any(each.met(row) for row in table for each in self._event.part2),
         )
 
     def _fields(self, table: list[Row]) -> dict[str, Any]:

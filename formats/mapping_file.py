@@ -144,6 +144,7 @@ class EventMap(_Part):
     version: int = 1
     id: tuple[str, ...] = ()
     when: tuple[When, ...] = ()
+    part2: tuple[When, ...] = ()
     group_by: tuple[str, ...] = ()
     person: PersonMap | None = None
     plan: AField | None = None
@@ -160,7 +161,12 @@ class EventMap(_Part):
     def columns_read(self) -> set[str]:
         """Every column it reads."""
         lists = {c for many in self.lists.values() for one in many for spec in one.values() for c in spec.columns()}
-        return self.columns_of_head() | lists | {*self.id, *self.group_by} | {each.column for each in self.when}
+        return (
+            self.columns_of_head()
+            | lists
+            | {*self.id, *self.group_by}
+            | {each.column for each in (*self.when, *self.part2)}
+        )
 
 
 class Mapping(_Part):

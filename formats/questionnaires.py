@@ -41,6 +41,7 @@ _DECLINED: Final = frozenset(
     ("asked-declined", "asked-unknown", "unknown", "not-asked", "not-applicable", "LA30122-8", "LA4489-6", "LA4720-4")
 )
 """Codes of an answer that is missing, of HL7's data-absent-reason and of LOINC."""
+_YES_NO: Final = {"LA33-6": 1, "LA32-8": 0, "Y": 1, "N": 0}
 _FOUR: Final = Decimal("0.0001")
 _MOST: Final = Decimal(10**9)
 
@@ -246,11 +247,13 @@ def _value(one: _Asked, instrument: Instrument | None, code: str) -> Decimal | N
 
 
 def _ordinal(coding: Json, field: str) -> Decimal | None:
-    """The score that a coding itself has; a code that is a digit is its own score."""
+    """The score that a coding itself has: yes is 1, no is 0, and a code of digits is its own score."""
     for extension in objects(coding.get("extension")):
         if tail(extension.get("url")) in _ORDINAL:
             return _exact(extension.get("valueDecimal"), field)
     code = string(coding.get("code"))
+    if code in _YES_NO:
+        return Decimal(_YES_NO[code])
     return Decimal(code) if re.fullmatch(r"[0-9]{1,3}", code) else None
 
 

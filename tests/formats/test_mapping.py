@@ -161,6 +161,15 @@ def test_a_column_that_is_not_there_is_named_before_anything_is_read(tmp_path: P
         check_file(path, by=Mapping.load(HOURS, "map.toml"))
 
 
+def test_a_column_that_is_there_twice_is_refused_and_rows_may_be_marked_as_part_2() -> None:
+    with pytest.raises(UnknownLayout, match="a column twice that the mapping reads: EMP"):
+        read(HOURS, head=HEAD.replace("REC", "EMP"))
+    spec = json.loads(json.dumps(HOURS))
+    spec["event"][0]["part2"] = [{"column": "CODE", "in": ["9"]}]
+    marked = read(spec, "H,E1,R1,03.02.2025,60,9", "H,E1,R2,03.02.2025,60,1")
+    assert [i.part2 for i in marked if isinstance(i, ReadFact)] == [True, False]
+
+
 @pytest.mark.parametrize("suffix", [".toml", ".yaml", ".json"])
 def test_a_mapping_is_toml_yaml_or_json(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"map{suffix}"

@@ -12,6 +12,7 @@ import pytest
 
 from contracts.events import EproResponseReceived
 from contracts.instruments import score
+from contracts.instruments.alerts import findings
 from contracts.instruments.definition import instruments
 from formats import fhir, fhir_check
 from formats.detect import detect, read_file
@@ -139,6 +140,20 @@ def test_an_ordinal_value_stands_for_a_code_we_do_not_have() -> None:
         {"url": "http://hl7.org/fhir/StructureDefinition/ordinalValue", "valueDecimal": 2}
     ]
     assert int(one(survey([item("/44250-9", answer)])).items[0].value or 0) == 2
+
+
+def test_fever_may_be_asked_beside_pro_ctcae_by_yes_or_no() -> None:
+    items = [item("proctcae-48b-sev", coded("proctcae-severity-1")), item("fever", coded("LA33-6"))]
+    found = one(survey(items, questionnaire="Questionnaire/pro-ctcae"))
+    assert [each.reasons for each in findings(found)] == [("fever",)]
+
+
+def test_a_security_label_marks_a_record_of_substance_use() -> None:
+    label = {
+        "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "42CFRPart2"}]}
+    }
+    marked = read(survey(phq9(1), **label), survey(phq9(1), meta={"security": [{"code": "N"}]}))
+    assert [i.part2 for i in marked if isinstance(i, ReadFact)] == [True, False]
 
 
 def test_of_an_unknown_questionnaire_numbers_are_kept_and_words_left_out() -> None:
