@@ -119,8 +119,8 @@ def enveloped(
     """An interchange back to the sender of `isa`: with one group (GS01, GS08, the received GS), or with TA1 alone."""
     control, made = f"{answering.control % 10**9:09}", answering.made_at
     yield _segment(
-        "ISA", "00", " " * 10, "00", " " * 10, isa[7], _wide(isa[8]), isa[5], _wide(isa[6]), f"{made:%y%m%d}",
-        f"{made:%H%M}", "^", "00501", control, "0", isa[15] if isa[15] in ("P", "T") else "P",
+        "ISA", "00", " " * 10, "00", " " * 10, _wide(isa[7], 2), _wide(isa[8]), _wide(isa[5], 2), _wide(isa[6]),
+        f"{made:%y%m%d}", f"{made:%H%M}", "^", "00501", control, "0", isa[15] if isa[15] in ("P", "T") else "P",
     )[:-2] + b"*:~\n"  # fmt: skip
     sets = 0
     if group is not None:
@@ -139,16 +139,16 @@ def enveloped(
 def ta1(isa: Elements, code: str) -> bytes:
     """TA1. An interchange that breaks off is refused, so that it is sent again: what was taken is a duplicate then."""
     status = {"": "A", "022": "R", "023": "R"}.get(code, "E")
-    return _segment("TA1", isa[13].strip(), isa[9], isa[10], status, code or "000")
+    return _segment("TA1", _text(isa[13], 9), _text(isa[9], 6), _text(isa[10], 4), status, code or "000")
 
 
 def functional(gs: Elements, sets: list[AnsweredSet], counted: str, code: str, number: int) -> Iterator[bytes]:
     """One 999 (ST to SE) for a group: each set accepted, accepted with errors, or refused, and where."""
-    body = [_segment("AK1", gs[1], gs[6].strip(), gs[8].strip())]
+    body = [_segment("AK1", _text(gs[1], 2), _text(gs[6], 9), _text(gs[8], 12))]
     for each in sets:
         start = each.start
         guide = start[3] if len(start) > 3 else gs[8]
-        body.append(_segment("AK2", _text(start[1], 3), _text(start[2], 9), _text(guide, 35)))
+        body.append(_segment("AK2", _text(start[1], 3), _text(start[2], 9), _text(guide, 12)))
         body += _errors(each.wrong)
         codes = [each.code] if each.code else ["5"] if each.wrong else []
         body.append(_segment("IK5", each.status, *codes))
@@ -209,7 +209,7 @@ def claims(
         above = level
         body += [
             _segment("HL", str(level), "2", "19", "1"),
-            _named("85", provider[0] if provider[0] in ("1", "2") else "2", provider[1], provider[2], provider[3:]),
+            _named("85", provider[0] if provider[0] in ("1", "2") else "2", provider[1], provider[2], _npi(provider)),
             _segment("TRN", "1", "0"),
             *_totals("A1:19:PR", theirs, "", "QA", "QC"),
         ]
@@ -277,6 +277,10 @@ def _text(text: str, most: int) -> str:
     return _SIGNS.sub(" ", text).strip()[:most].strip()
 
 
+def _npi(provider: tuple[str, ...]) -> tuple[str, str]:
+    return provider[3] if provider[3] == "XX" else "FI", provider[4]
+
+
 def _is_day(text: str) -> bool:
     try:
         return len(text) == len(NO_DAY) and text.isdecimal() and date.fromisoformat(text).year >= 1
@@ -289,8 +293,8 @@ def _code(text: str, instead: str) -> str:
     return next((each for each in (_text(text, 15), _text(instead, 15)) if len(each) > 1), "??")
 
 
-def _wide(text: str) -> str:
-    return f"{_SIGNS.sub(' ', text):15.15}"
+def _wide(text: str, width: int = 15) -> str:
+    return f"{_SIGNS.sub(' ', text):{width}.{width}}"
 
 
 def _amount(text: str) -> Decimal:

@@ -146,7 +146,7 @@ class ClaimRow:
                 self.at = self._lines[loc[1]][0]
             elif loc[0] == "person":
                 return self._where("NM1"), "NM1"
-        elif error.column.startswith(("NM1", "DMG")) and not self.segments[self.at][0].startswith(error.column[:3]):
+        elif self.at == 0 and error.column.startswith(("NM1", "DMG")):
             return self._where(error.column[:3]), error.column[:3]
         at = self.first + self.at
         return at, self.segments[self.at][0] if 0 <= self.at < len(self.segments) else ""

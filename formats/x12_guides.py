@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from formats.x12_set import Elements, Finding, Transaction
+from formats.x12_set import Elements, Finding, Transaction, plain_name
 
 MAPS = {
     ("837", "005010X222"): ("837.5010.X222.A1.xml", "005010X222A1"),
@@ -70,14 +70,14 @@ def _walked(transaction: Transaction, file: str, version: str) -> Iterator[tuple
         name = segment.get_seg_id() or ""
         for error in errors:
             missing = error.map_node.id if error.map_node is not None and error.err_cde == "3" else name
-            yield number, Finding(_plain(missing), 0, 0, _code(error.err_cde))
+            yield number, Finding(plain_name(missing), 0, 0, _code(error.err_cde))
         if next_node is None:
             continue
         node = next_node
         _, wrong = node.is_valid_errors(segment)
         for error in wrong:
             element, component = _position(error.refdes or "")
-            yield number, Finding(_plain(name), element, component, _code(error.err_cde))
+            yield number, Finding(plain_name(name), element, component, _code(error.err_cde))
         for element in counted.wrong(text.split(separator)):
             yield number, Finding(name, element, 0, "7")
 
@@ -125,8 +125,3 @@ def _position(refdes: str) -> tuple[int, int]:
 
 def _code(code: str) -> str:
     return code if len(code) <= 3 and code.isalnum() else "8"
-
-
-def _plain(name: str) -> str:
-    """The name of a segment; what is none is not repeated."""
-    return name if 2 <= len(name) <= 3 and name.isascii() and name.isalnum() and name.isupper() else "?"

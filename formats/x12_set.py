@@ -180,7 +180,7 @@ class Transaction:
         for number, elements in enumerate(segments, first):
             for at, element in enumerate(elements):
                 if self.unclean is not None and self.unclean.search(element):
-                    field_ = f"{elements[0][:3] if at else ''}{at:02}"
+                    field_ = f"{plain_name(elements[0])}{at:02}"
                     return number, BadCell("unreadable", field_, "bytes that are no text", "send UTF-8")
         return None
 
@@ -201,6 +201,11 @@ class Transaction:
         tail = [glue.join(("GE", "1", gs.split(glue)[6])), glue.join(("IEA", "1", isa.split(glue)[13]))]
         whole = end.join([isa[:-1] + self.component, gs, *body, *tail, ""])
         return whole.encode("utf-8", "surrogateescape")[:MAX_FACT_BYTES]
+
+
+def plain_name(name: str) -> str:
+    """The name of a segment; what is none is not repeated, since it may be anything that was sent."""
+    return name if 2 <= len(name) <= 3 and name.isascii() and name.isalnum() and name.isupper() else "?"
 
 
 def refused(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
+from pyx12 import map_if
 from pyx12.params import ParamsUnix
 from pyx12.x12n_document import x12n_document
 
@@ -18,7 +21,17 @@ from formats.x12_acknowledge import Kind, acknowledge
 from tests.formats.test_x12 import ABOVE, BROKEN, CLAIM, HEADER, interchange, samples
 from tests.formats.x12_samples import DATA, PROFESSIONAL, REMITTANCE, made
 
+PARAMS = ParamsUnix()
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def maps_read_once() -> Iterator[None]:
+    """pyx12 reads its maps anew for each document."""
+    read = cache(map_if.load_map_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(map_if, "load_map_file", lambda name, *_: read(name, PARAMS))
+        yield
 
 
 def answers(sent: bytes, validate: x12.Validate = "syntax") -> dict[Kind, list[str]]:
@@ -31,7 +44,7 @@ def answers(sent: bytes, validate: x12.Validate = "syntax") -> dict[Kind, list[s
 
 def assert_valid(text: bytes) -> None:
     told = io.StringIO()
-    assert x12n_document(ParamsUnix(), io.StringIO(text.decode("ascii")), None, None, fd_json=told), told.getvalue()
+    assert x12n_document(PARAMS, io.StringIO(text.decode("ascii")), None, None, fd_json=told), told.getvalue()
     wrong = [e for i in json.loads(told.getvalue())["interchanges"] for g in i["groups"] for e in g["errors"]]
     assert wrong == []
 
