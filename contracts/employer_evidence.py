@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from contracts.employers import CONTRACT, EmployerClauses
 from contracts.envelope import Fact
-from contracts.episode import Window, gather
+from contracts.episode import Window, at_risk_until, gather, spend_of
 from contracts.evidence import CodeSets
 from contracts.fold import NotAdopted, OtherBuild
 from contracts.metrics.care import metastatic
@@ -112,8 +112,11 @@ class EmployerGatherer:
             sheet = self.sheet(plan)
             if sheet is None or member.head.retired:
                 continue
-            self._decided[plan][token] = [_episode(member.episodes[start]) for start in member.head.episodes]
-            self._follow(member, *self._rules(sheet))
+            clauses, codes = self._rules(sheet)
+            self._decided[plan][token] = [
+                _episode(member, member.episodes[start], clauses) for start in member.head.episodes
+            ]
+            self._follow(member, clauses, codes)
         self._members = {}
 
     def _rules(self, sheet: Sheet) -> tuple[EmployerClauses, CodeSets]:
@@ -156,12 +159,20 @@ class EmployerGatherer:
         return PlanEvidence(plan, sheet, replace(evidence, members=members), returns, len(self._failed[plan]))
 
 
-def _episode(episode: Episode) -> EpisodeRecord:
+def _episode(member: Member, episode: Episode, clauses: EmployerClauses) -> EpisodeRecord:
+    """An episode as decided; one that lost its coverage is expected to cost its part, through its last covered day."""
     fees = sum(owed.amount_cents for owed in episode.owed.values() if owed.kind != BONUS)
+    start, end, part = episode.started_on, episode.ends_on, Fraction(1)
+    lost_on, _ = clauses.lost_on(member, start, at_risk_until(member, end)) if episode.included else ("", "")
+    spent = episode.expenditure_cents
+    if lost_on:
+        change = clauses.change(start, end, lost_on)
+        end, part = change.through_on, change.part
+        a_and_b, _, _, plan_paid = spend_of(member, start, end)
+        spent = a_and_b + plan_paid
     return EpisodeRecord(
-        episode.episode_id, episode.started_on, episode.ends_on, episode.cancer_type, episode.practice,
-        episode.included, episode.expenditure_cents, fees,
-    )  # fmt: skip
+        episode.episode_id, start, end, episode.cancer_type, episode.practice, episode.included, spent, fees, part=part
+    )
 
 
 def _with_targets(member: MemberRecord, terms: TermSheet) -> MemberRecord:
@@ -180,7 +191,8 @@ def _with_target(member: MemberRecord, episode: EpisodeRecord, terms: TermSheet)
     if target is None:
         return episode
     factor = spread["spread" if metastatic(member, episode.ends_on) else "none"]
-    return replace(episode, target_cents=100 * target, expected_cents=100 * target * factor)
+    target *= 100 * episode.part
+    return replace(episode, target_cents=target, expected_cents=target * factor)
 
 
 def by_name(said: str) -> dict[str, Fraction]:

@@ -73,6 +73,12 @@ class Measured:
         """What each person has in the numerator, the largest first."""
         return tuple(sorted((Fraction(amount) for amount in self.hits.values() if amount), reverse=True))
 
+    @property
+    def rest(self) -> tuple[Fraction, ...]:
+        """What each person has in the denominator beside the numerator, the largest first."""
+        left = (Fraction(amount) - Fraction(self.hits.get(member, 0)) for member, amount in self.of.items())
+        return tuple(sorted((one for one in left if one), reverse=True))
+
 
 def ratio(
     metric: str, hits: Mapping[str, Number], of: Mapping[str, Number], stratum: str = "", per: int = 1

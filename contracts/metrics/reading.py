@@ -1,8 +1,9 @@
 """Facts of a log up to a cut, made into records. The order in which they came matters to nothing but what facts say.
 
 Of a claim what stands after voids and replacements is kept, of a questionnaire or finding its last word, of a record
-of work its highest version. A claim tagged under 42 CFR Part 2 is kept apart, for the payer's own money alone. Facts of
-one id are to be given once; a member whose token was retired has no record.
+of work its highest version. What is tagged under 42 CFR Part 2 makes no record that a metric reads: claims are kept
+apart, all versions of one that has a tagged one, for the payer's own money alone. Facts of one id are to be given once;
+a member whose token was retired has no record.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from contracts.metrics.records import (
     Service,
     Tier,
 )
+from contracts.part2 import PART2
 from contracts.parts import ClaimRecord, Ref, Span, Unit, ref_to
 from contracts.units import FOREVER
 
@@ -53,6 +55,7 @@ class _Versions:
 
     records: list[ClaimRecord] = field(default_factory=list)
     data: list[tuple[str, Any]] = field(default_factory=list)
+    part2: bool = False
 
 
 @dataclass(slots=True)
@@ -119,10 +122,13 @@ class Reader:
 
 
 def _take(member: _Member, fact: Fact) -> None:
-    data = fact.data
+    data, part2 = fact.data, fact.sensitivity == PART2
     match fact.type:
         case kind if kind in FORMS:
-            _claim(member, FORMS[kind], data, ref_to(fact.fact_id, kind, fact.offset))
+            tagged = part2 or PART2 in data.sensitivity
+            _claim(member, FORMS[kind], data, ref_to(fact.fact_id, kind, fact.offset), tagged)
+        case _ if part2:
+            pass
         case "carepact.EnrollmentChanged.v1" if data.coverage == "plan":
             span = Span(data.from_on.isoformat(), _through(data.through_on), data.code or "", NO_REF)
             member.coverage = coverage.overlay(member.coverage, span, data.covered)
@@ -200,27 +206,27 @@ def _answer(data: Any, red: bool) -> Answer:
 # -- claims -----------------------------------------------------------------------------------------------------------
 
 
-def _claim(member: _Member, form: str, data: Any, ref: Ref) -> None:
+def _claim(member: _Member, form: str, data: Any, ref: Ref, tagged: bool) -> None:
     silent = data.denied or data.primary_payer in NOT_PRIMARY
     if form == PROFESSIONAL:
         units = [Unit(one.line, one.paid_cents, [], [], not (silent or one.denied)) for one in data.lines]
     else:
         units = [Unit(0 if form == INSTITUTIONAL else 1, data.paid_cents, [], [], not silent)]
     versions = member.claims.setdefault(data.family, _Versions())
+    versions.part2 |= tagged
     made = data.effective_on.isoformat()
     versions.records.append(ClaimRecord(data.claim_id, data.action, data.replaces or "", made, ref, units))
     versions.data.append((form, data))
 
 
-def _standing(versions: _Versions, part2: bool) -> Iterable[Claim]:
-    """What stands of a claim: of those tagged under Part 2, or of the others."""
+def _standing(versions: _Versions) -> Iterable[Claim]:
+    """What stands of a claim."""
     lines: dict[int, list[int]] = defaultdict(list)
     for record, unit in survivors(versions.records):
         lines[record].append(unit)
     for record, units in lines.items():
         form, data = versions.data[record]
-        if ("part2" in data.sensitivity) == part2:
-            yield _made(form, data, units)
+        yield _made(form, data, units)
 
 
 def _made(form: str, data: Any, units: list[int]) -> Claim:
@@ -266,7 +272,7 @@ def _line(line: Any, provider: str) -> Service:
 def _refused(versions: _Versions) -> Iterable[Denied]:
     """Lines denied, of the last version of a claim."""
     form, data = versions.data[-1]
-    if form != PHARMACY and "part2" not in data.sensitivity and data.action != "void":
+    if form != PHARMACY and not versions.part2 and data.action != "void":
         for line in data.lines:
             if line.code and (data.denied or line.denied):
                 yield Denied(line.service_on.isoformat(), line.code)
@@ -275,7 +281,7 @@ def _refused(versions: _Versions) -> Iterable[Denied]:
 def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...]) -> MemberRecord:
     claims, withheld = (
         sorted(
-            (claim for versions in member.claims.values() for claim in _standing(versions, part2)),
+            (one for versions in member.claims.values() if versions.part2 == part2 for one in _standing(versions)),
             key=lambda one: (one.on, one.form, one.claim_id),
         )
         for part2 in (False, True)

@@ -143,6 +143,7 @@ class EpisodeRecord:
     """An episode as the contract decided it by the cut. `expenditure_cents` and `fees_cents` are payer money.
 
     `target_cents` is what the sheet expects of it, adjusted for risk in `expected_cents`; None without such a figure.
+    `part` is that of its days which count: less than 1 where it lost its coverage and is cut short.
     """
 
     episode_id: str
@@ -155,6 +156,7 @@ class EpisodeRecord:
     fees_cents: int = 0
     target_cents: Fraction | None = None
     expected_cents: Fraction | None = None
+    part: Fraction = Fraction(1)
 
     def holds(self, day: str) -> bool:
         """Whether a day is within the episode."""

@@ -25,6 +25,7 @@ class Cell:
     `numerator_people` and `denominator_people` count persons; `numerator` and `denominator` may count episodes, visits,
     units or cents. `contributions` are what each person has in the numerator, the largest first. `low` and `high` bound
     a proportion of people by Wilson's 95 %. `benchmark` is what the figure is compared with, `benchmark_id` its name.
+    `rest` is what each person has in the denominator beside the numerator, the largest first.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class Cell:
     numerator_people: int
     denominator_people: int
     contributions: tuple[Fraction, ...] = ()
+    rest: tuple[Fraction, ...] = ()
     low: Fraction | None = None
     high: Fraction | None = None
     benchmark: Fraction | None = None
@@ -64,15 +66,25 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ReturnsCell:
-    """The return to work of a cohort: for each person the week and cause of A.2, in no order that tells who it is."""
+    """The return to work of a cohort: for each person the week and cause of A.2, in no order that tells who it is.
+
+    `own_returned` and `own_waiting` are of all leaves of the plan's employees in the same time, whatever for: who came
+    back in weeks 1 to 13, 14 to 26 and 27 to 52, and who was away when each began and did not come back in it.
+    """
 
     definition: str
     observations: tuple[tuple[int, int], ...]
+    own_returned: tuple[int, int, int]
+    own_waiting: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class EmployerReport:
-    """Everything measured for one plan and period, as of a cut; `supersedes` is the run it takes the place of."""
+    """Everything measured for one plan and period, as of a cut; `supersedes` is the run it takes the place of.
+
+    `covered` people had coverage on some day of the period, `people` of them an episode that counts in it, which
+    `by_cancer` tells apart (of two episodes the later). `money` is what a settlement moved by kind, over all practices.
+    """
 
     payer: str
     plan: str
@@ -86,8 +98,13 @@ class EmployerReport:
     run_id: str
     supersedes: str
     inputs_digest: str
+    covered: int
+    people: int
+    by_cancer: tuple[tuple[str, int], ...]
     cells: tuple[Cell, ...]
     returns: ReturnsCell
+    money: tuple[tuple[str, int], ...] = ()
+    pending: tuple[str, ...] = ()
 
     def cell(self, metric: str, stratum: str = "") -> Cell | None:
         """The figure of a metric for a stratum."""
@@ -105,6 +122,9 @@ class EmployerReport:
             "run_id": self.run_id,
             "supersedes": self.supersedes or None,
             "inputs_digest": self.inputs_digest,
+            "people": {"covered": self.covered, "with_episodes": self.people, "by_cancer": dict(self.by_cancer)},
+            "money_cents": dict(self.money),
+            "pending": list(self.pending),
             "figures": [cell.document() for cell in self.cells],
         }
 
@@ -130,7 +150,7 @@ def cell_of(
     return Cell(
         measured.metric, definition, title, measured.stratum, measured.kind, unit, measured.numerator,
         measured.denominator, measured.value, measured.numerator_people, measured.denominator_people,
-        measured.contributions, low, high, benchmark, name,
+        measured.contributions, measured.rest, low, high, benchmark, name,
     )  # fmt: skip
 
 
