@@ -87,6 +87,8 @@ def inbound_envelope() -> Schema:
             "plan": text
             | {"pattern": "^[a-z0-9-]{0,64}$", "description": "the employer's plan, where there are plans"},
             "payer": text | {"description": "if given, it must be the payer sent to"},
+            "sensitivity": text
+            | {"description": "part2: a record of substance use treatment under 42 CFR Part 2; it is tagged as one"},
             "data": {"type": "object", "description": "by the schema of its type in inbound/"},
         },
     }
