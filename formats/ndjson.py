@@ -2,9 +2,9 @@
 
 Attributes read are `specversion`, `type`, `source`, `data`, and if given `id`, `time`, `plan`, `payer`, `sensitivity`
 (whatever it says, the record is tagged as 42 CFR Part 2); others are CloudEvents extensions of the sender and are left
-behind. Nothing is guessed: a line that JSON, the envelope or the
-schema does not allow becomes a reject with its place, and the next line is read. Empty lines are skipped and
-are no rows.
+behind. Nothing is guessed: a line that JSON, the envelope or the schema does not allow, or that has an answer outside
+the scale of its question, becomes a reject with its place, and the next line is read. Empty lines are skipped and are
+no rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import orjson
 from pydantic import ValidationError
 
 from contracts.envelope import MAX_FACT_BYTES
-from contracts.events import LOG_FACTS, Event, MemberFact
+from contracts.events import LOG_FACTS, EproResponseReceived, Event, MemberFact
+from contracts.instruments import unscorable
 from formats.reading import Place, Read, ReadFact, Reject
 from formats.schema_errors import first_error
 
@@ -102,6 +103,10 @@ def read_event(line: bytes, place: Place) -> ReadFact:
             "send person.identifier",
             "/data/person/identifier",
         )
+    if isinstance(event, EproResponseReceived):
+        for wrong in unscorable(event):
+            field, remedy = f"/data/items/{wrong.index}/value", "send the answer on the instrument's own scale"
+            raise _Wrong("out_of_scale", wrong.reason, remedy, field)
     return ReadFact(
         event=event,
         place=place,

@@ -147,3 +147,23 @@ def test_one_event_by_itself_is_read_as_a_line_is() -> None:
     item = ndjson.read_one(b"{oops", Place("carepact.medicare.inbox.v1", 7))
     assert isinstance(item, Reject)
     assert str(item.place) == "carepact.medicare.inbox.v1:7"
+
+
+def test_an_answer_outside_its_scale_is_refused_at_its_place() -> None:
+    answers = [
+        {"code_system": "LOINC", "code": code, "value": value} for code, value in (("44250-9", "3"), ("44260-8", "7"))
+    ]
+    survey = {
+        "person": PERSON, "response_id": "r", "instrument": "PHQ-9", "instrument_version": "1",
+        "collected_on": "2025-03-03", "items": answers,
+    }  # fmt: skip
+    kind = "carepact.EproResponseReceived.v1"
+    wrong = one(event(survey, type=kind))
+    assert isinstance(wrong, Reject)
+    assert (wrong.code, wrong.place.field, wrong.reason) == (
+        "out_of_scale",
+        "/data/items/1/value",
+        "an answer outside 0 to 3",
+    )
+    assert isinstance(one(event(survey | {"items": answers[:1]}, type=kind)), ReadFact)
+    assert isinstance(one(event(survey | {"instrument": "own-survey"}, type=kind)), ReadFact)
