@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from bench.x12 import written
 from formats import x12
-from tests.fuzz.x12_bytes import CORPUS, holds
+from tests.fuzz.x12_bytes import FOUND, holds
 
-FILES = sorted(CORPUS.iterdir())
+FILES = sorted(FOUND.iterdir())
 SECONDS = os.environ.get("CAREPACT_FUZZ_SECONDS", "120")
 GIGABYTE, MOST_BYTES = 1_000_000_000, 256_000_000
 ODD = (

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 from formats import x12
 from formats.reading import ReadFact, Reject
 from formats.x12_acknowledge import acknowledge
 from tests.formats.x12_samples import GUIDES, ISA
+from tests.fuzz.looking import CORPUS, look
 
-CORPUS = Path(__file__).with_name("corpus") / "x12"
+FOUND = CORPUS / "x12"
 KINDS = tuple(GUIDES)
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MOST_BYTES = 8_000
 _FIELD = re.compile(r"[A-Z0-9?]{0,5}(-[0-9]+)?(/[a-z0-9_?/]*)?")
 _FINDING = re.compile(r"[A-Z0-9?]{1,3}[0-9]{0,2}(-[0-9]+)?:[A-Za-z0-9]{1,9}")
 _SEGMENT = re.compile(rb"[A-Z][A-Z0-9]{1,2}(\*[ -)+-}]*)*~\n")
@@ -68,20 +66,5 @@ def _seen(item: ReadFact | Reject) -> object:
     return item.place, item.natural_key, item.event
 
 
-def main(seconds: str = "60", found: str = "") -> None:
-    """Look for bytes of which the rules do not hold; atheris ends the process itself."""
-    import atheris
-
-    for module in [name for name in sys.modules if name.startswith("formats")]:
-        del sys.modules[module]
-    with atheris.instrument_imports(include=["formats"]):
-        from tests.fuzz import x12_bytes  # noqa: PLW0406 - itself, instrumented
-    folder = found or tempfile.mkdtemp(prefix="carepact-fuzz-")
-    told = [sys.argv[0], folder, str(CORPUS), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", "-timeout=20"]
-    told += [f"-rss_limit_mb={1024}", f"-artifact_prefix={folder}/bad-"]
-    atheris.Setup(told, x12_bytes.holds)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    look("x12_bytes", "x12", *sys.argv[1:])
