@@ -41,6 +41,7 @@ _DECLINED: Final = frozenset(
     ("asked-declined", "asked-unknown", "unknown", "not-asked", "not-applicable", "LA30122-8", "LA4489-6", "LA4720-4")
 )
 """Codes of an answer that is missing, of HL7's data-absent-reason and of LOINC."""
+_NO_ANSWER: Final = re.compile(r"(.*-)?(not-applicable|not-sexually-active|prefer-not-to-answer)", re.IGNORECASE)
 _YES_NO: Final = {"LA33-6": 1, "LA32-8": 0, "Y": 1, "N": 0}
 _FOUR: Final = Decimal("0.0001")
 _MOST: Final = Decimal(10**9)
@@ -231,7 +232,7 @@ def _value(one: _Asked, instrument: Instrument | None, code: str) -> Decimal | N
             value = Decimal(scored)
         elif scored_code := _SCORED.fullmatch(answered):
             value = Decimal(scored_code[1])
-        elif answered in _DECLINED:
+        elif answered in _DECLINED or _NO_ANSWER.fullmatch(answered):
             value = None
         else:
             value = _ordinal(coding, one.field)

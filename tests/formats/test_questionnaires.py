@@ -110,6 +110,8 @@ def test_pro_ctcae_scores_stand_at_the_end_of_the_code() -> None:
         ("PRO-CTCAE", "proctcae-48b-sev", 3),
         ("PRO-CTCAE", "proctcae-24a-prs", 1),
     ]
+    missing = one(survey([item("proctcae-71a-sev", coded("proctcae-severity-not-sexually-active"))], questionnaire="x"))
+    assert [i.value for i in missing.items] == [None]
 
 
 def test_promis_t_scores_are_scores() -> None:
