@@ -92,7 +92,8 @@ class Credentials:
         if named is None:
             return None
         await self._refresh(FRESH_SECONDS)
-        if named[1] not in self._known:
+        if named[1] not in self._known:  # perhaps it is new; who guesses waits too
+            await asyncio.sleep(max(0.0, AGAIN_SECONDS - (self._clock() - self._tried_at)))
             await self._refresh(AGAIN_SECONDS)
         known = self._known.get(named[1])
         if self._pepper is None:

@@ -386,6 +386,6 @@ def _toml(roster: Roster) -> str:
 
     parts = [f'space = "{roster.space}"\n']
     for payer in roster.payers:
-        parts.append(table("payers", payer.model_dump(exclude={"plans"})))
+        parts.append(table("payers", payer.model_dump(exclude={"plans"}, exclude_defaults=True)))
         parts += [table("payers.plans", plan.model_dump()) for plan in payer.plans]
     return "\n".join(parts)

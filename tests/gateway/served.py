@@ -12,11 +12,14 @@ from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
+from typer.testing import CliRunner
 
+from carepact.__main__ import app
 from carepact.local.gateway import Gateway
 from carepact.local.home import free_ports
 from carepact.local.processes import spawn
 from carepact.local.supervisor import Kept
+from carepact.logging import to_stderr
 from carepact.schemas import pages
 from contracts.events import CredentialCreated
 from contracts.events.operations import EVERY_PAYER, Role
@@ -64,17 +67,17 @@ def app_of(folder: Path, limits: Limits | None = None, **principals: Principal) 
         spool=folder / "spool",
         limits=limits or Limits(),
     )
-    app = create_app(config)
+    made = create_app(config)
     if principals:
-        app.state.callers = Named(**principals)
-    return app
+        made.state.callers = Named(**principals)
+    return made
 
 
 @asynccontextmanager
-async def client_of(app: FastAPI, token: str = "") -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(served_app: FastAPI, token: str = "") -> AsyncIterator[httpx.AsyncClient]:
     """Calls the app in this process; our mistakes are answered as they would be by a server."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=served_app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
         yield client
 
@@ -129,6 +132,17 @@ class Served:
         """Whether the table has it."""
         async with self.world.opened() as database:
             return bool(await database.fetchval("SELECT 1 FROM credential WHERE credential_id = $1", credential_id))
+
+    async def command(self, *words: str) -> Any:
+        """`carepact ...` of this world, in this process."""
+
+        def run() -> Any:
+            try:
+                return CliRunner().invoke(app, words, env=self.world.environment("command"))
+            finally:
+                to_stderr()  # or the next line logged goes to the command's own, which is closed
+
+        return await asyncio.to_thread(run)
 
     @asynccontextmanager
     async def client(self, key: str = "", **options: Any) -> AsyncIterator[httpx.AsyncClient]:

@@ -1,0 +1,286 @@
+"""The gateway as its callers meet it: a real process, a worker, Kafka and PostgreSQL. One world for all of it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import pytest_asyncio
+
+from carepact.local.platform import LocalPlatform
+from streams.topics import log_topic, operations_topic, rejects_topic
+from tests.end_to_end.harness import population, until, world_of
+from tests.gateway.served import Served, served
+from tests.streams.ways_in import CANARIES, claim, ndjson, records_of
+
+pytestmark = pytest.mark.platform
+LINES = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/cloudevents+json"}
+MEMBER = "1EG4TE5MK73"
+
+
+@pytest_asyncio.fixture(scope="module")
+async def gateway(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    folder = tmp_path_factory.mktemp("http")
+    async with world_of(platform, "http", folder, ("medicare", "employers")) as world, served(world) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module")
+async def key(gateway: Served) -> str:
+    return await gateway.key("payer", "medicare")
+
+
+@pytest_asyncio.fixture
+async def client(gateway: Served, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with gateway.client(key) as made:
+        yield made
+
+
+def event(claim_id: str, **attributes: Any) -> bytes:
+    return ndjson(claim(MEMBER, claim_id), f"id-{claim_id}", **attributes)
+
+
+def results(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 202, answer.text
+    document = answer.json()
+    found = [one["result"] for one in document["results"]]
+    assert [one["index"] for one in document["results"]] == list(range(len(found)))
+    assert document["read"] == len(found) == document["accepted"] + document["duplicate"] + document["rejected"]
+    return found
+
+
+async def facts(gateway: Served, short: str = "medicare") -> list[dict[str, Any]]:
+    records = await records_of(gateway.world.connections(), log_topic(gateway.world.payer(short).name))
+    return [orjson.loads(record.value) for record in records]
+
+
+async def test_events_come_alone_in_an_array_and_by_lines(gateway: Served, client: httpx.AsyncClient) -> None:
+    alone = await client.post("/v1/events", content=event("A1"), headers=JSON)
+    array = await client.post("/v1/events", json=[orjson.loads(event("A1")), orjson.loads(event("A2"))])
+    packed = gzip.compress(event("A2") + b"\r\n\r\n" + event("A3"))
+    lines = await client.post("/v1/events", content=packed, headers=LINES | {"Content-Encoding": "gzip"})
+    assert [results(each) for each in (alone, array, lines)] == [
+        ["accepted"], ["duplicate", "accepted"], ["duplicate", "accepted"],
+    ]  # fmt: skip
+    ids = [one["event_id"] for answer in (alone, array, lines) for one in answer.json()["results"]]
+    log = [fact["id"] for fact in await facts(gateway)]
+    assert [log.count(each) for each in ids] == [1] * 5
+
+
+async def test_what_the_table_knows_is_a_duplicate_after_a_restart(gateway: Served, client: httpx.AsyncClient) -> None:
+    assert results(await client.post("/v1/events", content=event("B1"), headers=JSON)) == ["accepted"]
+    await gateway.world.settled()
+    starts = gateway.kept.starts
+    gateway.world.platform.kill(gateway.kept)
+    await gateway.kept.until_started_again(starts)
+    before = len(await facts(gateway))
+    async with gateway.client(client.headers["authorization"].removeprefix("Bearer ")) as again:
+        assert results(await again.post("/v1/events", content=event("B1"), headers=JSON)) == ["duplicate"]
+    assert len(await facts(gateway)) == before
+
+
+async def test_a_bad_event_stops_no_other_and_is_kept_with_place_and_remedy(
+    gateway: Served, client: httpx.AsyncClient
+) -> None:
+    wrong_day = event("C1").replace(b'"effective_on":"2024-03-05"', b'"effective_on":"2024-03-35"')
+    other_payer = event("C2", payer="another")
+    deep = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
+    sent = [event("C0"), wrong_day, other_payer, b"\xff\x00", deep, event("C3")]
+    answer = await client.post("/v1/events", content=b"\n".join(sent), headers=LINES)
+    assert results(answer) == ["accepted", "rejected", "rejected", "rejected", "rejected", "accepted"]
+    told = [(one["code"], one["pointer"]) for one in answer.json()["results"] if one["result"] == "rejected"]
+    assert told == [
+        ("not_a_date", "/data/effective_on"), ("unknown_payer", "/payer"), ("unreadable", None), ("too_deep", None),
+    ]  # fmt: skip
+    ids = [one["reject_id"] for one in answer.json()["results"] if one["result"] == "rejected"]
+    await until(lambda: all_listed(client, ids), "the rejects are in their table")
+    for one in answer.json()["results"]:
+        if one["result"] == "rejected":
+            shown = (await client.get(f"/v1/rejects/{one['reject_id']}")).json()
+            assert [shown[name] for name in ("code", "field", "file", "line", "status")] == [
+                one["code"], one["pointer"], "http", one["index"] + 1, "open",
+            ]  # fmt: skip
+    paged, after = [], None
+    while True:
+        page = (await client.get("/v1/rejects", params={"limit": 1} | ({"after": after} if after else {}))).json()
+        paged += [each["reject_id"] for each in page["rejects"]]
+        if not (after := page["next"]):
+            break
+    assert set(ids) <= set(paged) and len(paged) == len(set(paged))
+
+
+async def all_listed(client: httpx.AsyncClient, ids: Sequence[str]) -> bool:
+    listed = (await client.get("/v1/rejects", params={"limit": 1_000})).json()["rejects"]
+    return set(ids) <= {each["reject_id"] for each in listed}
+
+
+async def test_one_id_with_two_contents_is_a_conflict(gateway: Served, client: httpx.AsyncClient) -> None:
+    assert results(await client.post("/v1/events", content=event("D1"), headers=JSON)) == ["accepted"]
+    other = ndjson(claim(MEMBER, "D2"), "id-D1")
+    answer = await client.post("/v1/events", content=other, headers=JSON)
+    assert results(answer) == ["rejected"]
+    assert answer.json()["results"][0]["code"] == "conflict"
+    await gateway.world.settled()
+    listed = (await client.get("/v1/rejects", params={"code": "conflict"})).json()["rejects"]
+    assert len(listed) == 1
+
+
+async def test_a_request_sent_again_with_its_key_gets_its_answer_again(client: httpx.AsyncClient) -> None:
+    keyed = JSON | {"Idempotency-Key": "once"}
+    first = await client.post("/v1/events", content=event("E1"), headers=keyed)
+    second = await client.post("/v1/events", content=event("E1"), headers=keyed)
+    assert (first.content, results(second)) == (second.content, ["accepted"])
+    assert "idempotency-replayed" not in first.headers and second.headers["idempotency-replayed"] == "true"
+    other = await client.post("/v1/events", content=event("E2"), headers=keyed)
+    assert (other.status_code, other.json()["code"]) == (422, "key_reused")
+
+
+async def test_the_payer_is_the_credentials_and_others_see_nothing(gateway: Served, client: httpx.AsyncClient) -> None:
+    world = gateway.world
+    employer = await gateway.key("employer", "employers", "lowcountry-retail")
+    async with gateway.client(employer) as theirs, gateway.client(await gateway.key("auditor")) as auditor:
+        answer = await theirs.post("/v1/events", content=event("F1"), headers=JSON)
+        assert results(answer) == ["accepted"]
+        log = {fact["id"]: fact for fact in await facts(gateway, "employers")}
+        assert log[answer.json()["results"][0]["event_id"]]["plan"] == f"{world.space}-lowcountry-retail"
+        other = event("F2", plan=f"{world.space}-palmetto-manufacturing")
+        answer = await theirs.post("/v1/events", content=other, headers=JSON)
+        (refused,) = answer.json()["results"]
+        assert (refused["result"], refused["code"]) == ("rejected", "other_plan")
+        await until(lambda: all_listed(theirs, [refused["reject_id"]]), "the reject is in its table")
+        assert (await client.get(f"/v1/rejects/{refused['reject_id']}")).status_code == 404
+        assert (await auditor.get(f"/v1/rejects/{refused['reject_id']}")).status_code == 200
+        assert (await auditor.post("/v1/events", content=event("F3"), headers=JSON)).status_code == 403
+        listed = (await theirs.get("/v1/rejects")).json()["rejects"]
+        assert {each["plan"] for each in listed} == {f"{world.space}-lowcountry-retail"}
+
+
+async def test_a_file_is_a_run_with_a_result_and_all_duplicates_the_second_time(
+    gateway: Served, client: httpx.AsyncClient
+) -> None:
+    lines = population(gateway.world.folder, gateway.world.space, 6, seed=4)["medicare"]
+    body = b"\n".join([*lines, b"not json"])
+    wait = {"Prefer": "wait=60"}
+    first = await client.post("/v1/files", content=gzip.compress(body), headers=wait)
+    assert first.status_code == 202, first.text
+    run = first.json()
+    assert (run["status"], run["exact"], run["read"]) == ("complete", True, len(lines) + 1)
+    assert (run["rejected"], run["accepted"] + run["duplicate"]) == (1, len(lines))
+    shown = (await client.get(first.headers["location"])).json()
+    assert shown == run
+    again = (await client.post("/v1/files", content=gzip.compress(body), headers=wait)).json()
+    assert (again["accepted"], again["duplicate"], again["rejected"]) == (0, len(lines), 1)
+    listed = (await client.get("/v1/files")).json()["runs"]
+    assert [each["run_id"] for each in listed][:2] == [again["run_id"], run["run_id"]]
+    employer = await gateway.key("employer", "employers", "palmetto-manufacturing")
+    async with gateway.client(employer) as other:
+        assert (await other.get(first.headers["location"])).status_code == 404
+        assert (await other.get("/v1/files")).json() == {"runs": []}
+    async with gateway.client(await gateway.key("operator")) as operator:
+        assert (await operator.get(first.headers["location"])).json()["run_id"] == run["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "body", "headers", "query"),
+    [
+        (422, "unknown_format", b"hello", {}, ""),
+        (422, "unknown_format", b"{}", {}, "?format=word"),
+        (422, "bad_request", b"{}", {}, "?shift_years=1000"),
+        (400, "digest_mismatch", b"{}", {"Content-Digest": f"sha-256=:{'A' * 43}=:"}, ""),
+    ],
+)
+async def test_a_file_that_is_not_one_is_a_problem(
+    client: httpx.AsyncClient, status: int, code: str, body: bytes, headers: dict[str, str], query: str
+) -> None:
+    answer = await client.post(f"/v1/files{query}", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_a_revoked_key_opens_nothing(gateway: Served) -> None:
+    words = ("--role", "operator", "--name", "test", "--json")
+    created = await gateway.command("keys", "create", *words)
+    made = orjson.loads(created.stdout)
+    assert (created.exit_code, made["in_force"], made["principal"]) == (0, True, "operator#test")
+    async with gateway.client(made["key"]) as client:
+        counted = await client.get("/metrics")
+        assert counted.status_code == 200
+        assert 'route="/v1/events",status="202"' in counted.text
+    assert (await gateway.command("keys", "create", *words)).exit_code == 0
+    third = await gateway.command("keys", "create", *words)
+    assert (third.exit_code, "has 2 keys already" in third.stderr) == (1, True)
+    assert (await gateway.command("keys", "revoke", made["credential_id"])).exit_code == 0
+    async with gateway.client(made["key"]) as client:
+
+        async def refused() -> bool:
+            return (await client.get("/metrics")).status_code == 401
+
+        await until(refused, "the gateway knows that the key was revoked")
+    listed = (await gateway.command("keys", "list", "--json")).stdout
+    assert made["key"].rpartition("_")[2] not in listed
+    by_id = {row["credential_id"]: row["status"] for row in map(orjson.loads, listed.splitlines())}
+    assert by_id[made["credential_id"]] == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (2, ["create", "--role", "payer"]),
+        (2, ["create", "--role", "king"]),
+        (2, ["create", "--role", "employer", "--payer", "http-employers"]),
+        (2, ["create", "--role", "auditor", "--scope", "events:write"]),
+        (2, ["create", "--role", "operator", "--name", "Canaria Quetzal"]),
+        (4, ["create", "--role", "payer", "--payer", "nobody"]),
+        (4, ["create", "--role", "payer", "--payer", "http-employers", "--plan", "nobody"]),
+        (4, ["revoke", "aaaaaaaaaaaaaaaa"]),
+    ],
+)
+async def test_a_key_that_cannot_be_is_refused(gateway: Served, code: int, words: list[str]) -> None:
+    assert (await gateway.command("keys", *words)).exit_code == code
+
+
+async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Served, client: httpx.AsyncClient) -> None:
+    """Runs last: whatever the tests above were answered counts too."""
+    world = gateway.world
+    canary = event("X1").replace(b'"action"', b'"Canaria"')
+    bodies = [
+        canary,
+        b'{"Canaria": "1951-07-13"',
+        b"[" + canary,
+        event("X2").replace(b"2024-03-05", b"Quetzal"),
+        b"Canaria",
+    ]
+    for body in bodies:
+        for headers in (JSON, LINES, {"Content-Type": "Canaria/Quetzal"}):
+            await client.post("/v1/events?name=Canaria", content=body, headers=headers)
+        name = {"File-Name": "Canaria-Quetzal.csv", "Prefer": "wait=5"}
+        await client.post("/v1/files", content=body, headers=name)
+        await client.post("/v1/files?format=ndjson", content=body, headers=name)
+    x12 = b"ISA*00*          *00*          *ZZ*CANARIA        *ZZ*QUETZAL        *240101*1200*^*00501*000000001*0*P*:~"
+    await client.post("/v1/files?format=x12", content=x12.replace(b"CANARIA", b"Canaria"), headers=name)
+    await client.get("/v1/files/Canaria?Quetzal=1951-07-13")
+    await client.get("/v1/Canaria", headers={"Authorization": "Bearer Canaria"})
+    await world.settled()
+    await client.get("/v1/rejects", params={"limit": 1_000})
+    await client.get("/v1/files")
+    async with gateway.client(await gateway.key("operator")) as operator:
+        await operator.get("/metrics")
+    said = [*gateway.answers, gateway.part.output.read_bytes()]
+    for topic in (rejects_topic(world.payer("medicare").name), operations_topic(world.space)):
+        said += [record.value for record in await records_of(world.connections(), topic)]
+    async with world.opened() as database:
+        for table in ("reject", "file_run", "operation", "credential", "fact"):
+            said.append(str(await database.fetch(f"SELECT * FROM {table}")).encode())
+    assert len(said) > 100
+    for canary in CANARIES:
+        assert [text for text in said if canary.lower() in text.lower()] == []
+
+
+def test_the_spool_is_empty_in_the_end(gateway: Served) -> None:
+    incoming: Path = gateway.world.platform.home.path / "gateway" / "incoming"
+    assert list(incoming.iterdir()) == []
