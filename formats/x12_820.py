@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from contracts.events import PremiumPaid, RemittanceReceived
+from contracts.events import PremiumPaid
 from formats.cells import BadCell
 from formats.reading import Place, Read, ReadFact
 from formats.x12_members import Who, cents, day
-from formats.x12_remittance import Misplaced, Payment, needed, pieces, unbalanced, whole
+from formats.x12_remittance import Misplaced, Payment, needed, pieces, received, unbalanced, whole
 from formats.x12_set import SOURCE, Elements, Transaction, refused
 
 _CODE, _COUNT = re.compile(r"[A-Za-z0-9._:/+-]{1,32}"), re.compile(r"[0-9]{1,9}")
@@ -58,22 +58,27 @@ class _Remittance:
                 self.paid += needed(at, e, 4)
             elif e[0] == "ADX" and not behind:
                 self.earlier += needed(at, e, 1)
+        self.bpr = next((at, e) for at, e in self.header if e[0] == "BPR")
         if self.payment.amount_cents != self.paid + self.earlier:
-            raise unbalanced(*next((at, e) for at, e in self.header if e[0] == "BPR"))
+            raise unbalanced(*self.bpr)
+        for who, premium in self._premiums():
+            if not who.is_person:
+                self.groups.append(self._group(premium))
+                self.ranges.append((who.above[0][0] if who.above else premium[0][0], premium[-1][0] + 1))
 
     def facts(self) -> Iterator[Read]:
-        groups = 0
+        whole_ = self._whole()
+        for who, premium in self._premiums():
+            if who.is_person:
+                yield self._one(who, premium)
+        yield whole_
+
+    def _premiums(self) -> Iterator[tuple[_Member, Numbered]]:
         for piece in pieces(self.transaction, ("ENT",)):
             above, *premiums = _cut(piece, "RMR")
             who = _Member(above)
             for premium in premiums:
-                if who.is_person:
-                    yield self._one(who, premium)
-                else:
-                    groups += 1
-                    self.groups.append(self._group(premium))
-                    self.ranges.append((above[0][0] if above else premium[0][0], premium[-1][0] + 1))
-        yield self._whole(groups)
+                yield who, premium
 
     def _one(self, who: _Member, premium: Numbered) -> Read:
         transaction, payment = self.transaction, self.payment
@@ -81,11 +86,10 @@ class _Remittance:
         first = premium[0][0]
         number, name = first, "RMR"
         try:
-            if transaction.unclean is not None and (
-                found := transaction.spoilt(who.above[0][0], [e for _, e in (*who.above, *premium)])
-            ):
-                number, name = found[0], ""
-                raise found[1]
+            for at, e in (*who.above, *premium) if transaction.unclean is not None else ():
+                if found := transaction.spoilt(at, [e]):
+                    number = found[0]
+                    raise found[1]
             number, name = who.number, "NM1"
             person = who.person([e for _, e in premium])
             number, name = first, "RMR"
@@ -126,9 +130,9 @@ class _Remittance:
         members = sum(int(text) for text in counts) if counts and all(map(_COUNT.fullmatch, counts)) else None
         return made | {"reference": kind if _CODE.fullmatch(kind) else None, "members": members}
 
-    def _whole(self, groups: int) -> ReadFact:
+    def _whole(self) -> ReadFact:
         payment, transaction = self.payment, self.transaction
-        event = RemittanceReceived.model_validate(
+        event = received(
             {
                 "kind": "premiums",
                 "amount_cents": payment.amount_cents,
@@ -137,11 +141,12 @@ class _Remittance:
                 "items_cents": self.paid,
                 "premiums": tuple(self.groups),
             }
-            | self._common()
+            | self._common(),
+            *self.bpr,
         )
         key = (SOURCE, "820", payment.trace or "", payment.remitted_on.isoformat(), str(payment.amount_cents))
         place = Place(transaction.file, transaction.started)
-        rows = groups if self.items else 1
+        rows = len(self.groups) if self.items else 1
         notes = (*payment.notes, *transaction.notes_of(*self.ranges))
         return ReadFact(event, place, SOURCE, natural_key="|".join(key), rows=rows, findings=notes)
 

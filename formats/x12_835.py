@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from contracts.events import ClaimRemitted, PaymentRemitted, PaymentReturned, RemittanceReceived
+from contracts.events import ClaimRemitted, PaymentRemitted, PaymentReturned
 from formats.cells import BadCell
 from formats.reading import Place, Read, ReadFact
 from formats.x12_claim import submission_of
@@ -30,6 +30,7 @@ from formats.x12_remittance import (
     payment_id,
     pieces,
     practice,
+    received,
     record_id,
     unbalanced,
     whole,
@@ -76,8 +77,9 @@ class _Remittance:
             elif e[0] == "PLB":
                 self._adjusted(at, e)
         given = sum(each["amount_cents"] for each in self.adjustments)
+        self.bpr = next((at, e) for at, e in header if e[0] == "BPR")
         if self.payment.amount_cents != self.paid - given:
-            raise unbalanced(*next((at, e) for at, e in header if e[0] == "BPR"))
+            raise unbalanced(*self.bpr)
         first = transaction.started + 1
         self.range = (first, first + len(header))
 
@@ -105,14 +107,8 @@ class _Remittance:
             )
 
     def facts(self) -> Iterator[Read]:
-        others = [self.range]
-        for piece in pieces(self.transaction, ("CLP", "PLB", *_ROOM)):
-            if piece and piece[0][1][0] == "CLP":
-                yield self._one([e for _, e in piece], piece[0][0])
-            elif piece:
-                others.append((piece[0][0], piece[-1][0] + 1))
         payment, transaction = self.payment, self.transaction
-        event = RemittanceReceived.model_validate(
+        event = received(
             {
                 "kind": "claims",
                 "remitted_on": payment.remitted_on,
@@ -123,8 +119,15 @@ class _Remittance:
                 "items": self.rows,
                 "items_cents": self.paid,
                 "adjustments": tuple(self.adjustments),
-            }
+            },
+            *self.bpr,
         )
+        others = [self.range]
+        for piece in pieces(self.transaction, ("CLP", "PLB", *_ROOM)):
+            if piece and piece[0][1][0] == "CLP":
+                yield self._one([e for _, e in piece], piece[0][0])
+            elif piece:
+                others.append((piece[0][0], piece[-1][0] + 1))
         key = (SOURCE, "835", payment.trace or "", payment.remitted_on.isoformat(), str(payment.amount_cents))
         notes = (*payment.notes, *transaction.notes_of(*others))
         place = Place(transaction.file, transaction.started)

@@ -15,6 +15,8 @@ from formats.x12_set import Elements
 _MBI = re.compile(r"[1-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9]"
                   r"[AC-HJKMNP-RT-Y]{2}[0-9]{2}")  # fmt: skip
 _DAY = re.compile(r"[0-9]{8}")
+_FIRST, _LAST = date(1900, 1, 1), date(2200, 1, 1)
+"""Of the days that facts may have."""
 _CACHED = 20_000
 
 
@@ -32,9 +34,10 @@ def day(elements: Elements, at: int, last: bool = False) -> date | None:
 def _day(text: str, last: bool) -> date | None:
     text = text.split("-")[-1 if last else 0][:8]
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:])) if _DAY.fullmatch(text) else None
+        found = date(int(text[:4]), int(text[4:6]), int(text[6:])) if _DAY.fullmatch(text) else None
     except ValueError:
         return None
+    return found if found is not None and _FIRST <= found <= _LAST else None
 
 
 def cents(elements: Elements, at: int) -> int | None:

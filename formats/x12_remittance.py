@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from contracts.events import RemittanceReceived
 from formats.cells import BadCell
 from formats.reading import Reject
+from formats.schema_errors import first_error
 from formats.x12_members import cents, day
 from formats.x12_set import Elements, Finding, Transaction, refused
 
+_CODE = re.compile(r"[A-Za-z0-9._:/+-]{1,32}")
 _RECORD_ID = re.compile(r"[!-~]{1,64}")
 _PLAIN = re.compile(r"[^A-Za-z0-9-]")
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -36,7 +41,7 @@ class Payment:
         self._segments = segments
         number, bpr = self._first("BPR")
         self.amount_cents = needed(number, bpr, 2)
-        self.method = bpr[4] or None
+        self.method = bpr[4] if _CODE.fullmatch(bpr[4]) else None
         self.trace = record_id(self._first("TRN")[1][2])
         self.notes: tuple[str, ...] = ()
         self.remitted_on = self._paid_on(number, bpr)
@@ -98,6 +103,15 @@ def unbalanced(number: int, bpr: Elements) -> Misplaced:
     """The reject of a remittance that does not add up."""
     reason = "a remittance whose amount is not what its items and adjustments come to"
     return Misplaced(number, bpr, BadCell("unbalanced", "BPR02", reason, "send a remittance that balances"))
+
+
+def received(made: dict[str, Any], number: int, bpr: Elements) -> RemittanceReceived:
+    """The remittance as a whole. `Misplaced` when it is out of the bounds of its event."""
+    try:
+        return RemittanceReceived.model_validate(made)
+    except ValidationError as error:
+        found = first_error(error)
+        raise Misplaced(number, bpr, BadCell(found.code, "BPR", found.reason, found.remedy)) from None
 
 
 def whole(transaction: Transaction, error: Misplaced, rows: int) -> Reject:
