@@ -24,7 +24,7 @@ from formats.cells import BadCell, Row, needed_day, number
 from formats.grouping import agreed, groups, read_groups, shared
 from formats.questionnaires import refuse_unscorable
 from formats.reading import Place, Read, ReadFact
-from formats.table import UnknownLayout, header_of
+from formats.table import UnknownLayout, header_of, told_columns
 
 SOURCE = "epro-csv"
 NEEDED = frozenset(("response_id", "member_id", "instrument", "collected_on", "item", "value"))
@@ -47,9 +47,8 @@ def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
     header = header_of(next(source, b""))
     if not is_header(header):
         raise UnknownLayout(f"{file}: not an ePRO header; looked for the columns {', '.join(sorted(NEEDED))}")
-    if unknown := sorted(set(header) - ALLOWED):
-        plain = [name for name in unknown if re.fullmatch(r"[A-Za-z0-9_ ]{1,40}", name)]
-        raise UnknownLayout(f"{file}: ePRO columns that are not known: {', '.join(plain) or len(unknown)}")
+    if unknown := set(header) - ALLOWED:
+        raise UnknownLayout(f"{file}: ePRO columns that are not known: {told_columns(unknown)}")
     return read_groups(groups(source, file, header, _key, MOST_ROWS), file, _response)
 
 

@@ -18,7 +18,6 @@ that are not named here are refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
@@ -36,7 +35,7 @@ from contracts.events import (
 from contracts.events.base import Identifier
 from formats.cells import BadCell, Row, day, needed_day, number, text, whole
 from formats.reading import Place, Read, ReadFact
-from formats.table import UnknownLayout, header_of, read_rows
+from formats.table import UnknownLayout, header_of, read_rows, told_columns
 
 SOURCES: Final = {"hours": "payroll", "employment": "hris", "leave": "leave-administrator", "disability": "carrier"}
 _PERSON: Final = frozenset(("employee_id", "member_id", "version"))
@@ -105,9 +104,8 @@ def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
     kind = kind_of(header)
     if kind is None:
         raise UnknownLayout(f"{file}: not a header of work or leave; looked for the columns of {', '.join(_NEEDED)}")
-    if unknown := sorted(set(header) - _NEEDED[kind] - _MAY[kind] - _PERSON - CAUSES):
-        plain = [name for name in unknown if re.fullmatch(r"[A-Za-z0-9_ ]{1,40}", name)]
-        raise UnknownLayout(f"{file}: columns that a table of {kind} does not have: {', '.join(plain) or len(unknown)}")
+    if unknown := set(header) - _NEEDED[kind] - _MAY[kind] - _PERSON - CAUSES:
+        raise UnknownLayout(f"{file}: columns that a table of {kind} does not have: {told_columns(unknown)}")
     return read_rows(source, file, header, partial(_row, kind))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from pydantic import ValidationError
 
@@ -15,12 +16,21 @@ from formats.schema_errors import first_error
 MOST_LINES = 1_000
 """Of one row: a quote that is never closed takes no more of a file with it."""
 
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
 NumberedRow = tuple[int, Row, bytes]
 """1-based line, cells by column, and the line as sent."""
 
 
 class UnknownLayout(Exception):
     """The header is none that the reader knows. Names the file and what was looked for."""
+
+
+def told_columns(names: Collection[str]) -> str:
+    """Names of columns as a message may say them; one that is no plain word might be data, and is counted only."""
+    plain = sorted(name for name in names if _PLAIN.fullmatch(name))
+    others = len(names) - len(plain)
+    return ", ".join([*plain, *([f"{others} more"] if others else [])])
 
 
 def header_of(line: bytes, delimiter: str = ",") -> list[str]:
