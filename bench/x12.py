@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
 from formats import x12
 from formats.reading import Reject
@@ -51,7 +51,7 @@ def written(claims: int) -> Iterator[bytes]:
     yield f"{_ISA}~GS*HC*SENDER*RECEIVER*20240131*1147*1*X*{_GUIDE}~".encode()
     numbers = iter(range(claims))
     for control in count(1):
-        chosen = [n for n, _ in zip(numbers, range(CLAIMS_IN_SET), strict=False)]
+        chosen = list(islice(numbers, CLAIMS_IN_SET))
         if not chosen:
             yield f"GE*{control - 1}*1~IEA*1*000000907~".encode()
             return

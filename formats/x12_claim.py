@@ -143,13 +143,19 @@ class ClaimRow:
         if isinstance(error, ValidationError):
             loc = error.errors(include_input=False, include_url=False, include_context=False)[0]["loc"]
             if loc[0] == "lines" and len(loc) > 1 and isinstance(loc[1], int):
-                self.at = self._lines[loc[1]][0]
+                self.at = self._next(self._lines[loc[1]][0], "SV1", "SV2")
+            elif loc[0] in ("diagnoses", "source_diagnoses", "procedures"):
+                self.at = self._next(0, "HI")
             elif loc[0] == "person":
                 return self._where("NM1"), "NM1"
         elif self.at == 0 and error.column.startswith(("NM1", "DMG")):
             return self._where(error.column[:3]), error.column[:3]
         at = self.first + self.at
         return at, self.segments[self.at][0] if 0 <= self.at < len(self.segments) else ""
+
+    def _next(self, at: int, *names: str) -> int:
+        """The first of these segments from `at` on; `at` itself if there is none."""
+        return next((i for i in range(at, len(self.segments)) if self.segments[i][0] in names), at)
 
     def _where(self, name: str) -> int:
         who = self._context.patient if self._context.patient.name else self._context.subscriber

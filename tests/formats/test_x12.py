@@ -48,7 +48,7 @@ def interchange(
     for i, segments in enumerate(sets, 1):
         body += [f"ST*{kind}*{i:04}*{guide}", *segments, f"SE*{len(segments) + 2}*{i:04}"]
     body += [f"GE*{len(sets)}*1", "IEA*1*000000907"]
-    return (end.join(body) + end).encode()
+    return (end.join(body) + end).encode("utf-8", "surrogateescape")
 
 
 def read(sent: bytes, size: int = 65_536) -> list[Read]:
@@ -79,6 +79,41 @@ def test_a_professional_claim_whatever_the_chunks_and_line_ends(size: int, end: 
     assert (line.diagnoses, line.place_of_service, line.rendering_npi) == (("E119", "C3490"), "11", "1122333341")
     assert "ACCOUNT1" not in claim.claim_id
     assert claim.patient_control_number == "ACCOUNT1"
+
+
+def test_a_byte_order_mark_blanks_and_empty_segments_are_passed_over() -> None:
+    (plain,) = read(interchange(ABOVE + CLAIM))
+    odd = [s.replace("CANARY*", "CANARY  *").replace("C3490*", "C3490 * ") for s in ABOVE + CLAIM]
+    file = interchange(odd, end="~\r\n\t").replace(b"SE*", b"~~SE*").replace(b"CH1~", b"CH1  ~")
+    (same,) = read(b"\xef\xbb\xbf\r\n" + file)
+    assert isinstance(plain, ReadFact)
+    assert isinstance(same, ReadFact)
+    assert (same.event, same.natural_key) == (plain.event, plain.natural_key)
+
+
+def test_a_row_whose_bytes_are_no_text_hides_no_other() -> None:
+    for spoilt in ("CAN\x00RY", "CAN\udcffRY"):
+        other = [s.replace("CANARY", spoilt) for s in ABOVE[3:]]
+        sent = interchange(ABOVE + CLAIM + other + CLAIM + ABOVE[3:] + CLAIM)
+        items = read(sent)
+        assert [type(i).__name__ for i in items] == ["ReadFact", "Reject", "ReadFact"]
+        (reject,) = rejects(items)
+        assert (reject.code, reject.place.field, reject.rows) == ("unreadable", "NM103", 1)
+
+
+def test_a_set_that_is_too_large_is_refused_once_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(x12, "MAX_TRANSACTION", 3_000)
+    items = read(interchange(ABOVE + CLAIM, ABOVE + CLAIM * 30, ABOVE + CLAIM), 100)
+    assert [type(i).__name__ for i in items] == ["ReadFact", "Reject", "ReadFact"]
+    (reject,) = rejects(items)
+    assert reject.code == "too_large"
+    assert isinstance(items[2], ReadFact)
+    assert items[2].place.line == items[0].place.line + len(ABOVE + CLAIM) + 2 + len(ABOVE + CLAIM * 30) + 2
+
+
+def test_stray_segments_are_told_once() -> None:
+    sent = interchange(ABOVE + CLAIM).replace(b"GE*1*1", b"REF*A*1~REF*B*2~GE*1*1~REF*C*3")
+    assert [(r.code, r.rows) for r in rejects(read(sent))] == [("envelope", 0)] * 2
 
 
 def test_a_replacement_and_a_void_take_the_place_of_what_was_sent_under_the_same_number() -> None:
@@ -292,6 +327,19 @@ def test_everything_else_is_refused_by_name() -> None:
     read_, others = take("linuxforhealth/27*/*", "imsweb-open/*")
     assert read_ == []
     assert {r.code for r in others} == {"not_read", "envelope"}
+
+
+@samples
+def test_every_row_of_every_sample_is_accounted_for() -> None:
+    for path in sorted(DATA.rglob("*")):
+        if not path.is_file():
+            continue
+        segments = [s.strip() for s in path.read_bytes().split(b"~")]
+        names = Counter(s.split(b"*")[0] for s in segments)
+        rows = names[b"CLM"] + names[b"INS"] + names[b"CLP"] or names[b"ST"]
+        for validate in ("syntax", "full"):
+            items = list(x12.read([path.read_bytes()], path.name, validate=validate))
+            assert sum(item.rows for item in items) == rows, path.name
 
 
 @samples

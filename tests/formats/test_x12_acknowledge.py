@@ -94,6 +94,8 @@ def test_a_wrong_claim_is_refused_beside_the_good_one_with_segment_element_and_c
         (("D8*20240205", "D8*20249999"), ["IK3*DTP*21**8", "IK4*3**8"], "A7:187"),
         (("****MI*1EG4TE5MK73", ""), ["IK3*NM1*10**8", "IK4*9**1"], "A6:164:IL"),
         (("D8*19500203", "D8*1950"), ["IK3*DMG*12**8", "IK4*2**8"], "A7:158:QC"),
+        (("ABK:C3490", "ABK:C34 CANARY"), ["IK3*HI*15**8"], "A7:684"),
+        (("J9271:JW", "J9271:J W"), ["IK3*SV1*20**8"], "A7:684"),
         (("CANARY", "CAN\x00RY"), ["IK3*NM1*10**8", "IK4*3**6"], "A7:684"),
     ],
 )
