@@ -188,7 +188,7 @@ def check_file(path: Path, format_: str = "auto", by: Mapping | None = None) -> 
         if isinstance(part, _Part):
             chosen = _format_of(part, format_ if by is None else mapping.FORMAT)
             if isinstance(chosen, str) and chosen != "cclf":
-                with closing(_read(part, chosen, _reader(chosen, "syntax", by))) as items:
+                with closing(_read(part, chosen, _reader(chosen, "syntax", by), _PEEK)) as items:
                     next(items, None)
 
 
@@ -274,9 +274,10 @@ def _format_of(part: _Part, format_: str) -> str | Reject | None:
         return Reject(Place(part.file), "unreadable", "a file of no known format in an archive", str(unknown), rows=0)
 
 
-def _read(part: _Part, format_: str, reader: Reader) -> Generator[Read, None, None]:
+def _read(part: _Part, format_: str, reader: Reader, most: int | None = None) -> Generator[Read, None, None]:
+    """What a reader makes of a part, or of its first `most` lines: a reader may ask for all before it gives any."""
     broken: list[Reject] = []
-    lines: Iterator[bytes] = _lines(part, broken, format_ in _IN_CHUNKS)
+    lines: Iterator[bytes] = islice(_lines(part, broken, format_ in _IN_CHUNKS), most)
     header = b""
     if format_ in _WITH_HEADER:
         header = next(lines, b"")

@@ -21,8 +21,9 @@ from contracts.events import (
     ProfessionalClaimReceived,
 )
 from formats import synthea
-from formats.detect import detect, read_files
+from formats.detect import check_file, detect, read_files
 from formats.reading import Read, ReadFact, Reject
+from formats.table import rows
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "synthea-csv"
 samples = pytest.mark.skipif(not DATA.is_dir(), reason="the sample data is not beside the repository")
@@ -107,6 +108,22 @@ def test_what_is_wrong_is_refused_at_its_column(row: str, code: str, field: str)
     assert "canary" not in f"{reject}"
 
 
+def test_a_table_that_is_gathered_is_probed_by_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "claims_transactions.csv"
+    path.write_text("\n".join([TRANSACTIONS, *(f"{n},c{n},0,p1,CHARGE,1.00,,2025-02-03,1," for n in range(5_000))]))
+    seen = 0
+
+    def counted(*given: Any) -> Iterator[Any]:
+        nonlocal seen
+        for row in rows(*given):
+            seen += 1
+            yield row
+
+    monkeypatch.setattr("formats.grouping.rows", counted)
+    check_file(path)
+    assert 0 < seen < 200
+
+
 # Samples
 
 
@@ -134,9 +151,9 @@ def test_every_file_is_told_by_its_header() -> None:
 
 @samples
 def test_the_breast_cohort_has_its_stated_members_and_money() -> None:
-    facts, rejects, rows = taken("rsk170-breast-cohort")
+    facts, rejects, read_rows = taken("rsk170-breast-cohort")
     tables = dict(lines_in("rsk170-breast-cohort"))
-    assert rows == sum(map(len, tables.values()))
+    assert read_rows == sum(map(len, tables.values()))
     assert {r.code for r in rejects} == {"not_read"}
     counts = Counter(type(e) for e in facts)
     visits = [e for e in facts if isinstance(e, ProfessionalClaimReceived | InstitutionalClaimReceived)]
@@ -154,9 +171,9 @@ def test_the_breast_cohort_has_its_stated_members_and_money() -> None:
 
 @samples
 def test_the_older_export_has_its_stated_claims_and_charges() -> None:
-    facts, rejects, rows = taken("dbt-synthea-open")
+    facts, rejects, read_rows = taken("dbt-synthea-open")
     tables = dict(lines_in("dbt-synthea-open"))
-    assert rows == sum(map(len, tables.values()))
+    assert read_rows == sum(map(len, tables.values()))
     assert {r.code for r in rejects} == {"not_read"}
     claims = [e for e in facts if isinstance(e, ProfessionalClaimReceived)]
     charges = [line for claim in claims for line in claim.lines]
