@@ -194,12 +194,13 @@ def check_file(path: Path, format_: str = "auto", by: Mapping | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A file, or a file within a zip archive."""
+    """A file, or a file within a zip archive. Unpacked, it may have `most_bytes`."""
 
     file: str
     folder: str
     open: Callable[[], AbstractContextManager[IO[bytes]]]
     archived: bool = False
+    most_bytes: int | None = None
 
 
 def _parts(path: Path) -> Iterator[_Part | Reject]:
@@ -208,7 +209,13 @@ def _parts(path: Path) -> Iterator[_Part | Reject]:
     if start == _ZIP:
         yield from _archived(path)
     elif start[:2] == _GZIP:
-        yield _Part(path.name, str(path.parent), lambda: cast("AbstractContextManager[IO[bytes]]", GzipFile(path)))
+        most = max(_SMALL, _MOST_RATIO * path.stat().st_size)
+        yield _Part(
+            path.name,
+            str(path.parent),
+            lambda: cast("AbstractContextManager[IO[bytes]]", GzipFile(path)),
+            most_bytes=most,
+        )
     else:
         yield _Part(path.name, str(path.parent), lambda: path.open("rb"))
 
@@ -247,11 +254,15 @@ def _broken(file: str, line: int, what: str, rows: int = 1) -> Reject:
 
 def _lines(part: _Part, broken: list[Reject], chunks: bool = False) -> Generator[bytes, None, None]:
     """The lines of a part, or chunks of it; that it breaks off is put into `broken`."""
-    count = 0
+    count = size = 0
     try:
         with part.open() as stream:
             for line in iter(partial(stream.read, _CHUNK), b"") if chunks else lines_of(stream):
-                count += 1
+                count, size = count + 1, size + len(line)
+                if part.most_bytes is not None and size > part.most_bytes:
+                    reason = f"a file that is more than {_MOST_RATIO} times its packed size"
+                    broken.append(Reject(Place(part.file, count), "too_large", reason, "send the file unpacked"))
+                    return
                 yield line
     except (EOFError, BadGzipFile, BadZipFile, zlib.error):
         broken.append(_broken(part.file, count + 1, "zip archive" if part.archived else "gzip file"))

@@ -107,6 +107,20 @@ def test_a_gzip_file_that_breaks_off_is_a_reject_at_its_end(tmp_path: Path) -> N
     assert "gzip" in last.reason
 
 
+def test_a_gzip_file_that_grows_a_thousandfold_is_given_up(tmp_path: Path) -> None:
+    import gzip
+
+    path = tmp_path / "bomb.ndjson.gz"
+    with gzip.open(path, "wb", 9) as packed:
+        packed.write(b'{"specversion":"1.0"}\n')
+        for _ in range(60):
+            packed.write(b" " * 500_000 + b"\n")
+    *_, last = read_file(path)
+    assert isinstance(last, Reject)
+    assert (last.code, last.place.file) == ("too_large", "bomb.ndjson.gz")
+    assert last.place.line < 30
+
+
 def test_a_bad_first_line_hides_no_events(tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson"
     path.write_bytes(b'garbage\n{"specversion":"1.0","source":"x","type":"carepact.Nothing.v1","data":{}}\n')
