@@ -43,6 +43,23 @@ from contracts.units import add_days, add_months
 from contracts.work import Definition
 
 SPELL_DAYS, BEFORE_DAYS, AFTER_DAYS = 7, 30, 180
+RETURN_FIGURES: tuple[tuple[str, str, str], ...] = (
+    *((f"RTW-{days}", f"Returned by day {days}", "fraction") for days in DAYS),
+    ("RTW-strict-182", "Returned by day 182, held 90 days", "fraction"),
+    ("RTW-median", "Median days to return; none while half have not", "days"),
+    ("RTW-waiting-182", "Mean days not returned in the first 182", "days"),
+    ("RTW-fte", "Days lost in 365, in full-time equivalents", "days"),
+    ("RTW-std", "Paid days of short-term disability", "days"),
+    ("RTW-ltd", "Long-term disability within 365 days", "fraction"),
+    ("RTW-relapse-28", "Returns that lapsed within 28 days", "fraction"),
+    ("RTW-relapse-90", "Returns that lapsed within 90 days", "fraction"),
+    ("RTW-symptoms", "Severe fatigue or pain within 90 days of a return", "fraction"),
+    ("RTW-maintained", "Stayed at work, of all followed", "fraction"),
+    ("RTW-oe", "Returned by day 182, observed over expected", "ratio"),
+    ("RTW-oe-adjusted", "Observed over expected, adjusted for few people", "ratio"),
+)
+"""Every figure of return to work: id, what it says, unit."""
+
 Benchmarks = dict[tuple[str, str], tuple[str, Fraction]]
 
 
@@ -131,35 +148,32 @@ def _return_cells(sheet: TermSheet, on: str, followed: Sequence[ReturnRecord], b
     known, strict = curve(absent), curve(absent, strict=True)
     table = ExpectedTable(sheet.on("return_expected", on).value)
     compared = observed_expected(absent, table, definition.held_days + definition.feed_lag_days)
-    oe = Fraction(compared.observed) / compared.expected if compared.expected else None
     weight = Fraction(credibility(compared.people, sheet.on("credibility_full", on).number))
     harm = harm_screen(absent, definition.held_days, by_name(sheet.on("harm_limits", on).value))
-    held, share = definition.held_days, "fraction"
-    waiting, disabled = known.restricted_mean(BY_DAYS), disability_rate(absent, YEAR_DAYS)
-    figures: list[tuple[str, str, str, Fraction | int | None]] = [
-        (f"RTW-{days}", f"Returned by day {days}", share, known.at(days)) for days in DAYS
-    ]
-    figures += [
-        ("RTW-strict-182", "Returned by day 182, held 90 days", share, strict.at(BY_DAYS)),
-        ("RTW-median", "Median days to return", "days", known.median()),
-        ("RTW-waiting-182", "Mean days not returned in the first 182", "days", waiting),
-        ("RTW-fte", "Days lost in 365, full-time equivalents", "days", mean(one.fte_days for one in absent)),
-        ("RTW-std", "Paid days of short-term disability", "days", mean(one.std_days for one in absent)),
-        ("RTW-ltd", "Long-term disability within 365 days", share, disabled),
-        ("RTW-relapse-28", "Returns that lapsed within 28 days", share, relapse_rate(absent, held)),
-        ("RTW-relapse-90", "Returns that lapsed within 90 days", share, relapse_rate(absent, AGAIN_DAYS)),
-        ("RTW-symptoms", "Severe fatigue or pain within 90 days of a return", share, harm.symptoms),
-        ("RTW-maintained", "Stayed at work", share, maintenance_rate(followed)),
-        ("RTW-oe", "Returned by day 182, observed over expected", "ratio", oe),
-        ("RTW-oe-adjusted", "Observed over expected, adjusted for few people", "ratio",
-         None if oe is None else weight * oe + (1 - weight)),
-    ]  # fmt: skip
+    held = definition.held_days
+    oe = Fraction(compared.observed) / compared.expected if compared.expected else None
+    values: dict[str, Fraction | int | None] = {
+        **{f"RTW-{days}": known.at(days) for days in DAYS},
+        "RTW-strict-182": strict.at(BY_DAYS),
+        "RTW-median": known.median(),
+        "RTW-waiting-182": known.restricted_mean(BY_DAYS),
+        "RTW-fte": mean(one.fte_days for one in absent),
+        "RTW-std": mean(one.std_days for one in absent),
+        "RTW-ltd": disability_rate(absent, YEAR_DAYS),
+        "RTW-relapse-28": relapse_rate(absent, held),
+        "RTW-relapse-90": relapse_rate(absent, AGAIN_DAYS),
+        "RTW-symptoms": harm.symptoms,
+        "RTW-maintained": maintenance_rate(followed),
+        "RTW-oe": oe,
+        "RTW-oe-adjusted": None if oe is None else weight * oe + (1 - weight),
+    }
     cells = []
-    for metric, title, unit, value in figures:
+    for metric, title, unit in RETURN_FIGURES:
         counted = followed if metric == "RTW-maintained" else absent
         back = [one.member for one in counted if (one.maintained if metric == "RTW-maintained" else one.cause == 1)]
         hits: dict[str, Number] = dict.fromkeys(sorted(back), 1)
         of: dict[str, Number] = dict.fromkeys(sorted(one.member for one in counted), 1)
+        value = values[metric]
         exact = None if value is None or not of else Fraction(value)
         measured = Measured(metric, hits, of, computed=exact, kind="composite")
         cells.append(cell_of(measured, definition.version, title, unit, False, benchmarks))
