@@ -32,10 +32,12 @@ from formats.x12 import Validate
 from formats.x12_answers import (
     ACKNOWLEDGED,
     CLAIMS_ACKNOWLEDGED,
+    QUALIFIERS,
     AnsweredClaim,
     AnsweredSet,
     Answering,
     Wrong,
+    answerable,
     claims,
     enveloped,
     functional,
@@ -144,11 +146,7 @@ class Heard:
         self, kind: Kind, isa: Elements, told: Iterator[list[Any]], answering: Answering, seen: set[str]
     ) -> Iterator[bytes]:
         if kind == "ta1":
-            number = isa[13].strip()
-            code = next((each[1] for each in told if each[0] == "interchange_ends"), "023")
-            code = code or ("025" if number in seen else "017" if isa[12] != "00501" else "")
-            seen.add(number)
-            yield from enveloped(isa, answering, None, [ta1(isa, code)])
+            yield from enveloped(isa, answering, None, [ta1(isa, _note(isa, told, seen))])
             return
         make = _functional if kind == "999" else self._claims
         guide = ("FA", ACKNOWLEDGED) if kind == "999" else ("HN", CLAIMS_ACKNOWLEDGED)
@@ -201,6 +199,25 @@ class Heard:
             at += _SIZE + size
 
 
+def _note(isa: Elements, told: Iterator[list[Any]], seen: set[str]) -> str:
+    """The note of TA1: how the interchange ends, else what is wrong in ISA, else that there is a GS that is none."""
+    number, groups, code = isa[13].strip(), list[Elements](), "023"
+    for what, *rest in told:
+        if what == "group":
+            groups.append(rest[0])
+        elif what == "interchange_ends":
+            code = rest[0]
+    notes = {
+        "025": number in seen,
+        "017": isa[12] != "00501",
+        "005": isa[5] not in QUALIFIERS,
+        "007": isa[7] not in QUALIFIERS,
+        "024": any(not answerable(gs) for gs in groups if gs[1] not in _ANSWERS),
+    }
+    seen.add(number)
+    return code or next((note for note, is_so in notes.items() if is_so), "")
+
+
 def _functional(told: Iterator[list[Any]], _: Answering) -> Iterator[tuple[Elements, bytes]]:
     """999 of each group, but of those that are acknowledgements themselves."""
     gs: Elements = []
@@ -218,7 +235,7 @@ def _functional(told: Iterator[list[Any]], _: Answering) -> Iterator[tuple[Eleme
                 sets[-1].wrong.append(refused_at(*rest))
             case "closed":
                 sets[-1].code, sets[-1].taken = rest
-            case "group_ends" if gs[1] not in _ANSWERS:
+            case "group_ends" if answerable(gs):
                 number += 1
                 for text in functional(gs, sets, rest[0], rest[1], number):
                     yield gs, text

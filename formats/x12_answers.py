@@ -20,10 +20,17 @@ CLAIMS_ACKNOWLEDGED, ACKNOWLEDGED = "005010X214", "005010X231A1"
 NO_DAY, UNKNOWN = "19000101", "UNKNOWN"
 """Of a claim in whose answer a day and a member number must stand, and which had none."""
 _SIGNS = re.compile(r"[^ -~]|[*:~^]")
+_NUMBER = 4
+"""The least length of ST02."""
 _MOST_SEGMENTS = 1_000
 """IK3 of one set."""
 _ELEMENT = re.compile(r"([A-Z][A-Z0-9]{1,2})([0-9]{2})(?:-([0-9]{1,2}))?")
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{1,2}")
+QUALIFIERS = frozenset(("01", "14", "20", "27", "28", "29", "30", "33", "ZZ"))
+"""ISA05 and ISA07."""
+_GROUPS = frozenset(("BE", "HB", "HC", "HI", "HN", "HP", "HR", "HS", "RA"))
+_SETS = frozenset(("270", "271", "276", "277", "278", "820", "834", "835", "837"))
+"""GS01 and ST01 that 999 can name."""
 _SEGMENT_CODES = frozenset(("1", "2", "3", "4", "5", "6", "7", "8", "I4", "I6", "I7", "I8", "I9"))
 _ELEMENT_CODES = frozenset(
     ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "12", "13", "I10", "I11", "I12", "I13", "I6", "I9")
@@ -63,7 +70,13 @@ class AnsweredSet:
         """IK501. What of a set of claims is refused claim by claim is told by 277CA; other sets have no such answer."""
         if self.code or (self.wrong and not self.taken and self.start[1] != "837"):
             return "R"
-        return "E" if self.wrong else "A"
+        return "E" if self.codes else "A"
+
+    @property
+    def codes(self) -> list[str]:
+        """IK502 and those after it: why all of it is refused, else rows in error; and a control number that is none."""
+        found = [self.code] if self.code else ["5"] if self.wrong else []
+        return found if len(_text(self.start[2], 9)) >= _NUMBER else [*found, "7"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,7 @@ def enveloped(
     """An interchange back to the sender of `isa`: with one group (GS01, GS08, the received GS), or with TA1 alone."""
     control, made = f"{answering.control % 10**9:09}", answering.made_at
     yield _segment(
-        "ISA", "00", " " * 10, "00", " " * 10, _wide(isa[7], 2), _wide(isa[8]), _wide(isa[5], 2), _wide(isa[6]),
+        "ISA", "00", " " * 10, "00", " " * 10, _qualifier(isa[7]), _wide(isa[8]), _qualifier(isa[5]), _wide(isa[6]),
         f"{made:%y%m%d}", f"{made:%H%M}", "^", "00501", control, "0", isa[15] if isa[15] in ("P", "T") else "P",
     )[:-2] + b"*:~\n"  # fmt: skip
     sets = 0
@@ -136,6 +149,12 @@ def enveloped(
     yield _segment("IEA", "0" if group is None else "1", control)
 
 
+def answerable(gs: Elements) -> bool:
+    """Whether 999 can name a group; if not, TA1 says that the interchange has a GS that is none."""
+    number = gs[6].strip()
+    return gs[1] in _GROUPS and number.isdecimal() and 0 < len(number) < 10 and bool(_text(gs[8], 12))
+
+
 def ta1(isa: Elements, code: str) -> bytes:
     """TA1. An interchange that breaks off is refused, so that it is sent again: what was taken is a duplicate then."""
     status = {"": "A", "022": "R", "023": "R"}.get(code, "E")
@@ -146,12 +165,13 @@ def functional(gs: Elements, sets: list[AnsweredSet], counted: str, code: str, n
     """One 999 (ST to SE) for a group: each set accepted, accepted with errors, or refused, and where."""
     body = [_segment("AK1", _text(gs[1], 2), _text(gs[6], 9), _text(gs[8], 12))]
     for each in sets:
-        start = each.start
+        start, number_ = each.start, _text(each.start[2], 9)
+        if start[1] not in _SETS:
+            continue
         guide = start[3] if len(start) > 3 else gs[8]
-        body.append(_segment("AK2", _text(start[1], 3), _text(start[2], 9), _text(guide, 12)))
+        body.append(_segment("AK2", start[1], number_.rjust(_NUMBER, "0"), _text(guide, 12)))
         body += _errors(each.wrong)
-        codes = [each.code] if each.code else ["5"] if each.wrong else []
-        body.append(_segment("IK5", each.status, *codes))
+        body.append(_segment("IK5", each.status, *each.codes))
     statuses = [each.status for each in sets]
     accepted = sum(status != "R" for status in statuses)
     if not accepted:
@@ -191,14 +211,14 @@ def claims(
     body = [
         _segment("BHT", "0085", "08", trace, day, f"{answering.made_at:%H%M}", "TH"),
         _segment("HL", "1", "", "20", "1"),
-        _segment("NM1", "PR", "2", _text(receiver[0], 60) or "?", "", "", "", "", "PI", _text(receiver[1], 80) or "?"),
+        _segment("NM1", "PR", "2", _text(receiver[0], 60) or "?", "", "", "", "", "PI", _id(receiver[1])),
         _segment("TRN", "1", trace),
         _segment("DTP", "050", "D8", day),
         _segment("DTP", "009", "D8", day),
         _segment("HL", "2", "1", "21", "1"),
         _segment(
             "NM1", "41", submitter[0] if submitter[0] in ("1", "2") else "2", _text(submitter[1], 60) or "?",
-            "", "", "", "", "46", _text(submitter[2], 80) or "?",
+            "", "", "", "", "46", _id(submitter[2]),
         ),
         _segment("TRN", "2", _text(reference, 50) or "0"),
         *_totals("A1:19:PR", told, day, "90", "AA"),
@@ -223,13 +243,12 @@ def _claim(claim: AnsweredClaim, level: int, above: int, day: str) -> Iterator[b
     family, given, kind, value = claim.patient
     status, action = (claim.status, "U") if claim.status else ("A2:20", "WQ")
     yield _segment("HL", str(level), str(above), "PT")
-    yield _named("QC", "1", family, given, (kind if kind in ("MI", "II") else "MI", value or UNKNOWN))
+    yield _named("QC", "1", family, given, (kind if kind in ("MI", "II") else "MI", value))
     yield _segment("TRN", "2", _text(claim.account, 50) or "0")
     yield _segment("STC", status, day, action, _money(_amount(claim.charge)))
-    if claim.trace:
-        yield _segment("REF", "D9", _text(claim.trace, 50))
-    if claim.bill:
-        yield _segment("REF", "BLT", _text(claim.bill, 50))
+    for kind_of, text in (("D9", _text(claim.trace, 50)), ("BLT", _text(claim.bill, 50))):
+        if text:
+            yield _segment("REF", kind_of, text)
     days = [each for each in (claim.start, claim.through) if _is_day(each)] or [NO_DAY]
     if len(set(days)) > 1:
         yield _segment("DTP", "472", "RD8", "-".join(days))
@@ -256,10 +275,9 @@ def _by_provider(told: list[AnsweredClaim]) -> Iterator[tuple[tuple[str, ...], l
     yield from found.items()
 
 
-def _named(what: str, kind: str, family: str, given: str, numbered: tuple[str, ...]) -> bytes:
-    of, value = (numbered[0], _text(numbered[1], 80)) if len(numbered) == 2 and numbered[1] else ("", "")
+def _named(what: str, kind: str, family: str, given: str, numbered: tuple[str, str]) -> bytes:
     first = _text(given, 35) if kind == "1" else ""
-    return _segment("NM1", what, kind, _text(family, 60) or "?", first, "", "", "", of if value else "", value)
+    return _segment("NM1", what, kind, _text(family, 60) or "?", first, "", "", "", numbered[0], _id(numbered[1]))
 
 
 def _set(kind: str, guide: str, number: int, body: list[bytes]) -> Iterator[bytes]:
@@ -293,8 +311,18 @@ def _code(text: str, instead: str) -> str:
     return next((each for each in (_text(text, 15), _text(instead, 15)) if len(each) > 1), "??")
 
 
-def _wide(text: str, width: int = 15) -> str:
-    return f"{_SIGNS.sub(' ', text):{width}.{width}}"
+def _wide(text: str) -> str:
+    return f"{_SIGNS.sub(' ', text):15.15}"
+
+
+def _qualifier(text: str) -> str:
+    return text if text in QUALIFIERS else "ZZ"
+
+
+def _id(text: str) -> str:
+    """A number of at least two characters, as NM109 is."""
+    found = _text(text, 80)
+    return found if len(found) > 1 else UNKNOWN
 
 
 def _amount(text: str) -> Decimal:

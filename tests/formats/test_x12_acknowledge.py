@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyx12 import map_if
 from pyx12.params import ParamsUnix
 from pyx12.x12n_document import x12n_document
@@ -19,9 +21,11 @@ from formats import x12
 from formats.reading import Place, Reject
 from formats.x12_acknowledge import Kind, acknowledge
 from tests.formats.test_x12 import ABOVE, BROKEN, CLAIM, HEADER, interchange, samples
-from tests.formats.x12_samples import DATA, PROFESSIONAL, REMITTANCE, made
+from tests.formats.x12_samples import DATA, INSTITUTIONAL, PREMIUMS, PROFESSIONAL, REMITTANCE, ROSTER, made
 
 PARAMS = ParamsUnix()
+SETS = {"837": PROFESSIONAL, "837I": INSTITUTIONAL, "834": ROSTER, "835": REMITTANCE, "820": PREMIUMS}
+WRONG = ("", "0", "\x00", "A" * 90, "20249999", "1.005", "-5", "1e5", "MI", "99")
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -148,6 +152,40 @@ def test_a_member_or_a_claim_payment_that_is_refused_is_told_by_999_alone() -> N
     assert "277ca" not in told
     told = answers(made("835", [s.replace("*945.00*", "*945.01*") for s in REMITTANCE]))
     assert only(told["999"], "IK3", "IK4", "IK5", "AK9") == ["IK3*BPR*2**8", "IK4*2**7", "IK5*R*5", "AK9*R*1*1*0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "note", "in_999"),
+    [
+        (("*ZZ*SENDER         *", "*XX*SENDER         *"), "E*005", "IK5*A"),
+        (("*ZZ*RECEIVER       *", "*XX*RECEIVER       *"), "E*007", "IK5*A"),
+        (("*00501*0", "*00401*0"), "E*017", "IK5*A"),
+        (("GS*HC*", "GS*H*"), "E*024", ""),
+        (("*1147*1*X*", "*1147*ONE*X*"), "E*024", ""),
+        (("*0001*", "*1*"), "A*000", "IK5*R*3*7"),
+        (("ST*837*", "ST*8Z7*"), "A*000", "AK9*R*1*1*0"),
+    ],
+)
+def test_what_cannot_be_named_in_an_answer_is_told_by_the_level_above(
+    change: tuple[str, str], note: str, in_999: str
+) -> None:
+    told = answers(made("837", PROFESSIONAL).decode().replace(*change).encode())
+    assert only(told["ta1"], "TA1")[0].split("*", 4)[4] == note
+    assert (in_999 in told["999"]) if in_999 else ("999" not in told)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_whatever_is_wrong_its_answer_is_valid(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(SETS)))
+    segments = made(kind, SETS[kind]).decode().split("~")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(segments) - 1))
+        elements = segments[at].split("*")
+        where = data.draw(st.integers(0, len(elements) - 1))
+        elements[where] = data.draw(st.sampled_from(WRONG) | st.text("AZ09*~:^ -.é", max_size=12))
+        segments[at] = "*".join(elements)
+    answers("~".join(segments).encode())
 
 
 def test_acknowledgements_are_not_acknowledged() -> None:
