@@ -1,9 +1,10 @@
 """The reference of events, written from the models that check them: `python -m carepact.schemas`.
 
 For every event a JSON Schema of its `data` as sent (`inbound`), as kept in a log (`stored`), or as given out
-(`emitted`); one of each envelope; a page that says for every field whether it is open or sealed; and an AsyncAPI 3
-document of all topics. `--check` writes nothing and fails when the pages differ from the models. A change by which
-data that was good is good no more, or means something else, is refused: it is a new version of the event.
+(`emitted`); one of each envelope; a page that says for every field whether it is open or sealed; an AsyncAPI 3
+document of all topics, and an OpenAPI 3.1 document of the gateway's routes. `--check` writes nothing and fails when the
+pages differ from the models. A change by which data that was good is good no more, or means something else, is
+refused: it is a new version of the event.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from contracts.events import (
     stored,
 )
 from contracts.events.base import Person
+from streams.connections import Connections
 from streams.door import OWN_FACTS, SOURCE_MAX
+from streams.keys import WrappedKeyStore
 from streams.roster import Roster
-from streams.topics import Topic, topics
+from streams.topics import GATEWAY, Topic, topics
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference" / "events"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -60,6 +63,25 @@ def pages() -> dict[str, str]:
     made["README.md"] = field_page()
     made["asyncapi.yaml"] = _yaml(asyncapi(topics(Roster.load()), Roster.load()))
     return dict(sorted(made.items()))
+
+
+def reference() -> dict[str, str]:
+    """The pages, and beside them what the gateway's OpenAPI document says of all its routes."""
+    made = pages()
+    return made | {"openapi.yaml": _yaml(openapi(made))}
+
+
+def openapi(catalogue: Mapping[str, str]) -> Schema:
+    """The document that the gateway serves as `/openapi.json`."""
+    from gateway.app import create_app  # noqa: PLC0415 - the gateway itself is given `pages`, and needs no more
+    from gateway.parts import Config  # noqa: PLC0415
+
+    reach = Connections(GATEWAY, "")
+    return create_app(Config(Roster.load(), reach, (), _no_keys, catalogue, Path())).openapi()
+
+
+def _no_keys() -> WrappedKeyStore:
+    raise AssertionError("a document needs no keys")
 
 
 def inbound_envelope() -> Schema:
@@ -112,7 +134,8 @@ def _lines_of_page() -> Iterator[str]:
         "",
         "Written by `python -m carepact.schemas` from the models; do not edit. JSON Schemas: [inbound/](inbound) (as",
         "sent), [stored/](stored) (as kept in a log), [emitted/](emitted) (as given out); envelopes:",
-        "[inbound](envelope.inbound.json), [stored](envelope.stored.json); all topics: [asyncapi.yaml](asyncapi.yaml).",
+        "[inbound](envelope.inbound.json), [stored](envelope.stored.json); all topics: [asyncapi.yaml](asyncapi.yaml);",
+        "HTTP: [openapi.yaml](openapi.yaml).",
         "",
         "**Sealed** fields name a person. They are accepted at the door and encrypted there under the member's own",
         "key (AES-256-GCM, in the envelope's `sealed`); folds, contracts and tables never see them. **Open** fields",
@@ -430,7 +453,7 @@ def main(
 
     Example: python -m carepact.schemas --check --against origin/main
     """
-    new, there = pages(), _read(folder)
+    new, there = reference(), _read(folder)
     broken = breaking(there, new) + (breaking(_at_revision(folder, against), new) if against else [])
     for why in dict.fromkeys(broken):
         typer.echo(f"breaks: {why}", err=True)

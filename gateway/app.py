@@ -15,12 +15,13 @@ from typing import Any
 import orjson
 import structlog
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import events, files, health, rejects, schemas
 from gateway.parts import Config, Parts
-from gateway.principals import require_rules
-from gateway.problems import handle_problems, response_of, told
+from gateway.principals import require_rules, routes, rules
+from gateway.problems import ProblemDocument, handle_problems, response_of, told
 
 ROUTERS: Sequence[APIRouter] = (events.router, files.router, rejects.router, schemas.router, health.router)
 DESCRIPTION = """What payers and employers send, and what they get back.
@@ -66,7 +67,7 @@ def create_app(config: Config) -> FastAPI:
 
 
 class App(FastAPI):
-    """Its OpenAPI document has the schema of an event as sent, which no model of a route has."""
+    """Its OpenAPI document has what no model of a route has: an event as sent, a problem, and each route's scope."""
 
     def __init__(self, inbound: dict[str, Any], **words: Any) -> None:
         super().__init__(**words)
@@ -74,9 +75,17 @@ class App(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """OpenAPI 3.1, made once."""
-        document = super().openapi()
-        document["components"]["schemas"]["InboundEvent"] = self._inbound
-        return document
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document["components"]["schemas"]
+            schemas |= {"InboundEvent": self._inbound, "ProblemDocument": ProblemDocument.model_json_schema()}
+            for route in routes(self.routes):
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    asked = [{"bearer": [scope]} for scope in rules(route) if scope]
+                    for method in route.methods or ():
+                        document["paths"][route.path_format][method.lower()]["security"] = asked
+            self.openapi_schema = document
+        return self.openapi_schema
 
 
 def inbound_event(config: Config) -> dict[str, Any]:

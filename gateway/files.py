@@ -9,9 +9,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from contracts.events import PersonalDataRead
 from formats.detect import READERS
+from formats.x12_acknowledge import Kind
 from gateway.limits import chunks_of
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
@@ -20,6 +23,7 @@ from gateway.runs import COUNTS, Run
 from gateway.spool import received
 from projections.file_runs import file_run, file_runs
 
+X12 = "application/edi-x12"
 WAIT_SECONDS = 20
 WAIT_SECONDS_MAX = 120
 LISTED = 100
@@ -50,6 +54,7 @@ class FileRun(BaseModel):
     rejected: int
     events: dict[str, int] | None = Field(default=None, description="facts written, by family")
     exact: bool
+    acknowledgements: list[Kind] = Field(default=[], description="of X12; kept for 30 days")
     problem: str | None = Field(default=None, description="why it broke off")
     started_at: datetime
     finished_at: datetime | None = None
@@ -85,6 +90,9 @@ async def send_file(
     parts: SomeParts,
     format_: Annotated[str, Query(alias="format", description=f"auto, {', '.join(READERS)}")] = "auto",
     shift_years: Annotated[int, Query(ge=-200, le=200, description="move every day by whole years")] = 0,
+    validate: Annotated[
+        Literal["syntax", "full"], Query(description="full: X12 and FHIR held against their own schemas too")
+    ] = "syntax",
     file_name: Annotated[
         str | None,
         Header(max_length=255, description="of CMS files, whose names say a month or a year; it is not kept"),
@@ -106,7 +114,7 @@ async def send_file(
         spooled = await received(chunks_of(request, parts.limits.file_bytes), path, content_digest)
         held = stack.pop_all()  # the run lets go of it
         try:
-            run = await parts.runs.begin(caller, way, spooled, file_name or "", format_, held)
+            run = await parts.runs.begin(caller, way, spooled, file_name or "", format_, validate, held)
         except BaseException:
             held.close()
             raise
@@ -114,7 +122,7 @@ async def send_file(
     if run.problem is not None and run.status == "broken":
         raise run.problem
     response.headers["Location"] = f"/v1/files/{run.run_id}"
-    return FileRun.model_validate(run.document())
+    return _shown(parts, run.document())
 
 
 @router.get("/v1/files", summary="List runs of files")
@@ -127,12 +135,44 @@ async def list_files(
         stored = await file_runs(connection, caller.payer or None, caller.plan or None, limit)
     found = [*now.values(), *(_as_document(row) for row in stored if row["run_id"] not in now)]
     found.sort(key=lambda run: run["started_at"], reverse=True)
-    return FileRuns(runs=[FileRun.model_validate(run) for run in found[:limit]])
+    return FileRuns(runs=[_shown(parts, run) for run in found[:limit]])
 
 
 @router.get("/v1/files/{run_id}", summary="One run: its progress or its result")
 async def show_file(run_id: str, caller: Reader, parts: SomeParts) -> FileRun:
     """How far it has come, or how it ended."""
+    return _shown(parts, await _found(run_id, caller, parts))
+
+
+@router.get(
+    "/v1/files/{run_id}/acknowledgements/{kind}",
+    response_class=Response,
+    summary="The answer to an X12 file",
+    responses={200: {"content": {X12: {}}, "description": "X12 interchanges"}},
+)
+async def show_acknowledgement(
+    run_id: str,
+    kind: Kind,
+    caller: Annotated[Principal, Depends(needs("acknowledgements:read"))],
+    parts: SomeParts,
+) -> Response:
+    """TA1 of each interchange, 999 of each group, 277CA of its claims. Reading a 277CA is noted."""
+    run = await _found(run_id, caller, parts)
+    keys = await asyncio.to_thread(lambda: parts.doors.keys().payer_keys(run["payer"]))
+    answer = parts.acknowledgements.read(run_id, kind, keys)
+    if answer is None:
+        raise Problem(404, "not_found", "the run has no such acknowledgement, or not yet, or no longer")
+    if kind == "277ca":
+        holder = {"payer": run["payer"], "plan": run["plan"], "by": caller.by}
+        seen = PersonalDataRead(
+            **holder, what="acknowledgement", subject=run_id, purpose="the sender fetched its 277CA"
+        )
+        await parts.doors.state(seen)
+    return StreamingResponse(answer, media_type=X12)
+
+
+async def _found(run_id: str, caller: Principal, parts: Parts) -> dict[str, Any]:
+    """The document of a run that the caller may see."""
     run = parts.runs.find(run_id)
     document = run.document() if run else None
     if document is None and re.fullmatch(r"[0-9a-zA-Z-]{1,64}", run_id):
@@ -141,7 +181,11 @@ async def show_file(run_id: str, caller: Reader, parts: SomeParts) -> FileRun:
         document = _as_document(row) if row else None
     if document is None or not caller.sees(document["payer"], document["plan"]):
         raise Problem(404, "not_found", "there is no such run")
-    return FileRun.model_validate(document)
+    return document
+
+
+def _shown(parts: Parts, document: dict[str, Any]) -> FileRun:
+    return FileRun.model_validate(document | {"acknowledgements": parts.acknowledgements.kinds(document["run_id"])})
 
 
 async def _waited(run: Run, prefer: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from fastapi import Request
 
+from gateway.acknowledgements import Acknowledgements
 from gateway.credentials import PURPOSE, Credentials, looks_like_key
 from gateway.doors import Doors
 from gateway.idempotency import Idempotency
@@ -87,11 +88,13 @@ class Parts:
         self.bytes_held = Budget(config.limits.in_flight_bytes)
         self.files_held = Budget(config.limits.files_at_once)
         self.spool = Spool(config.spool)
-        self.runs = Runs(self.doors, self.spool, self.metrics)
+        self.acknowledgements = Acknowledgements(config.spool)
+        self.runs = Runs(self.doors, self.acknowledgements, self.metrics)
 
     def open(self) -> None:
-        """Begin with an empty spool."""
+        """Begin with an empty spool, and without acknowledgements that are too old."""
         self.spool.clear()
+        self.acknowledgements.clear()
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -44,7 +44,8 @@ class Scope:
 SCOPES: dict[str, Scope] = {
     "events:write": Scope("send events", TENANTS),
     "files:write": Scope("send files", TENANTS),
-    "files:read": Scope("see runs of files and fetch their acknowledgements", (*TENANTS, OPERATOR, AUDITOR)),
+    "files:read": Scope("see runs of files", (*TENANTS, OPERATOR, AUDITOR)),
+    "acknowledgements:read": Scope("fetch X12 acknowledgements, which repeat patients as they were sent", TENANTS),
     "rejects:read": Scope("see what could not be taken in", (*TENANTS, OPERATOR, AUDITOR)),
     "schemas:read": Scope("read the catalogue of events", ROLES),
     "metrics:read": Scope("read the gateway's counters", (OPERATOR,)),

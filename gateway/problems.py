@@ -153,7 +153,9 @@ def places(error: BaseException) -> list[str]:
     return [f"{Path(frame.filename).parent.name}/{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "default": {"model": ProblemDocument, "description": "a problem (RFC 9457)", "content": {MEDIA_TYPE: {}}}
+_PROBLEM: dict[str, Any] = {
+    "description": "a problem (RFC 9457)",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
 }
+RESPONSES: dict[int | str, dict[str, Any]] = {422: _PROBLEM, "default": _PROBLEM}
 """For the `responses` of a router."""

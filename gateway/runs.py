@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,15 +22,16 @@ from aiokafka.errors import KafkaError
 
 from contracts.events import FileRunRecorded
 from contracts.events.operations import SubmittedFile
-from formats.detect import check_file, read_file
-from formats.reading import Read
+from formats.detect import check_file, read_files
 from formats.table import UnknownLayout
+from formats.x12 import Validate
+from gateway.acknowledgements import Acknowledgements, Hearing
 from gateway.doors import Doors, WayIn
 from gateway.metrics import Metrics
 from gateway.principals import Principal
 from gateway.problems import Problem, told
 from gateway.sending import taken
-from gateway.spool import Spool, Spooled
+from gateway.spool import Spooled
 from projections.file_runs import broken_off
 from streams.operations import submitted_as
 from streams.publishing import Published, StandsStill, settle
@@ -85,8 +85,8 @@ class Run:
 class Runs:
     """The runs of this process."""
 
-    def __init__(self, doors: Doors, spool: Spool, metrics: Metrics) -> None:
-        self._doors, self._spool, self._metrics = doors, spool, metrics
+    def __init__(self, doors: Doors, acknowledgements: Acknowledgements, metrics: Metrics) -> None:
+        self._doors, self._acknowledgements, self._metrics = doors, acknowledgements, metrics
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._at_work: dict[tuple[str, str, str], Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,14 +106,21 @@ class Runs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def begin(
-        self, caller: Principal, way: WayIn, spooled: Spooled, name: str, format_: str, held: ExitStack
+        self,
+        caller: Principal,
+        way: WayIn,
+        spooled: Spooled,
+        name: str,
+        format_: str,
+        validate: Validate,
+        held: ExitStack,
     ) -> Run:
         """Take a file in, in a task of its own; `held` is closed when that has ended. `Problem` 422: of no format."""
         payer, plan = caller.tenant
         await _known_format(spooled, format_)
         keys = await asyncio.to_thread(lambda: self._doors.keys().payer_keys(payer))
         file = submitted_as(name, spooled.size_bytes, keys, spooled.sha256)
-        at = payer, f"{plan}|{format_}|{way.door.shift_years}", file.content_digest
+        at = payer, f"{plan}|{format_}|{validate}|{way.door.shift_years}", file.content_digest
         if (same := self._at_work.get(at)) is not None:
             held.close()
             return same
@@ -128,12 +135,17 @@ class Runs:
         while len(self._runs) > KEPT:
             self._runs.popitem(last=False)
 
+        hearing = Hearing(validate)
+        publisher.refused = hearing.refused
+
         async def work() -> None:
             with held:
                 try:
                     await self._tell(run, complete=False)
-                    async for _ in taken(self._doors, way, publisher, _items(spooled, format_)):
+                    items = read_files([spooled.path], format_, validate=validate, readers=hearing.readers)
+                    async for _ in taken(self._doors, way, publisher, items):
                         pass
+                    await asyncio.to_thread(self._acknowledgements.keep, run.run_id, keys, hearing.answers())
                     await self._ended(run, "complete")
                 except BaseException as error:
                     run.problem = _problem_of(error)
@@ -210,10 +222,6 @@ async def _known_format(spooled: Spooled, format_: str) -> None:
     except UnknownLayout:
         detail = "the file is of no format that can be told by its content, or not of the one named"
         raise Problem(422, "unknown_format", detail) from None
-
-
-def _items(spooled: Spooled, format_: str) -> Iterator[Read]:
-    return read_file(spooled.path, format_)
 
 
 def _problem_of(error: BaseException) -> Problem:

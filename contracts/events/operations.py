@@ -93,9 +93,9 @@ class RejectDropped(OperatorAct):
 class PersonalDataRead(OperatorAct):
     """Someone asked to see what is sealed. Written before it is opened."""
 
-    what: Annotated[Code, Field(description="reject: the bytes of a rejected record")]
+    what: Annotated[Code, Field(description="reject: the bytes of a rejected record; acknowledgement: a 277CA")]
     subject: Annotated[
-        str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$", description="the reject's id, or the member's token")
+        str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$", description="the id of the reject or run, or the member's token")
     ]
     purpose: Words
 

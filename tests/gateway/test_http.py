@@ -15,6 +15,7 @@ import pytest_asyncio
 from carepact.local.platform import LocalPlatform
 from streams.topics import log_topic, operations_topic, rejects_topic
 from tests.end_to_end.harness import population, until, world_of
+from tests.formats.x12_samples import PROFESSIONAL, made
 from tests.gateway.served import Served, served
 from tests.streams.ways_in import CANARIES, claim, ndjson, records_of
 
@@ -27,8 +28,8 @@ MEMBER = "1EG4TE5MK73"
 @pytest_asyncio.fixture(scope="module")
 async def gateway(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     folder = tmp_path_factory.mktemp("http")
-    async with world_of(platform, "http", folder, ("medicare", "employers")) as world, served(world) as made:
-        yield made
+    async with world_of(platform, "http", folder, ("medicare", "employers")) as world, served(world) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -38,8 +39,8 @@ async def key(gateway: Served) -> str:
 
 @pytest_asyncio.fixture
 async def client(gateway: Served, key: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with gateway.client(key) as made:
-        yield made
+    async with gateway.client(key) as opened:
+        yield opened
 
 
 def event(claim_id: str, **attributes: Any) -> bytes:
@@ -186,6 +187,34 @@ async def test_a_file_is_a_run_with_a_result_and_all_duplicates_the_second_time(
         assert (await operator.get(first.headers["location"])).json()["run_id"] == run["run_id"]
 
 
+async def test_an_x12_file_is_acknowledged_to_its_sender_alone(gateway: Served, client: httpx.AsyncClient) -> None:
+    sent = made("837", PROFESSIONAL)
+    answer = await client.post("/v1/files", content=sent, headers={"Prefer": "wait=60", "File-Name": "Canaria.837"})
+    run = answer.json()
+    assert (run["status"], run["rejected"], run["acknowledgements"]) == ("complete", 0, ["ta1", "999", "277ca"])
+    place = f"{answer.headers['location']}/acknowledgements"
+    async with httpx.AsyncClient(base_url=str(client.base_url), headers=client.headers) as theirs:  # as was sent
+        for kind, says in (("ta1", b"~TA1*000000907*"), ("999", b"~AK9*A*1*1*1~"), ("277ca", b"ACCOUNT1")):
+            told = await theirs.get(f"{place}/{kind}")
+            assert (told.status_code, told.headers["content-type"]) == (200, "application/edi-x12")
+            assert told.content.startswith(b"ISA*") and says in told.content.replace(b"\n", b"")
+    folder = gateway.world.platform.home.path / "gateway" / "acknowledgements"
+    sealed = b"".join(path.read_bytes() for path in folder.glob(f"{run['run_id']}.*"))
+    assert sealed and b"ACCOUNT1" not in sealed and b"CANARY" not in sealed
+    assert (await client.get(f"{place}/835")).status_code == 422
+    async with gateway.client(await gateway.key("operator")) as operator:
+        assert (await operator.get(f"{place}/999")).status_code == 403
+    async with gateway.client(await gateway.key("employer", "employers", "palmetto-manufacturing")) as other:
+        assert (await other.get(f"{place}/999")).status_code == 404
+    noted = [orjson.loads(each.value) for each in await records_of(gateway.world.connections(), operations(gateway))]
+    (read,) = [each["data"] for each in noted if each["type"] == "carepact.PersonalDataRead.v1"]
+    assert (read["what"], read["subject"]) == ("acknowledgement", run["run_id"])
+
+
+def operations(gateway: Served) -> str:
+    return operations_topic(gateway.world.space)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "body", "headers", "query"),
     [
@@ -205,26 +234,26 @@ async def test_a_file_that_is_not_one_is_a_problem(
 async def test_a_revoked_key_opens_nothing(gateway: Served) -> None:
     words = ("--role", "operator", "--name", "test", "--json")
     created = await gateway.command("keys", "create", *words)
-    made = orjson.loads(created.stdout)
-    assert (created.exit_code, made["in_force"], made["principal"]) == (0, True, "operator#test")
-    async with gateway.client(made["key"]) as client:
+    shown = orjson.loads(created.stdout)
+    assert (created.exit_code, shown["in_force"], shown["principal"]) == (0, True, "operator#test")
+    async with gateway.client(shown["key"]) as client:
         counted = await client.get("/metrics")
         assert counted.status_code == 200
         assert 'route="/v1/events",status="202"' in counted.text
     assert (await gateway.command("keys", "create", *words)).exit_code == 0
     third = await gateway.command("keys", "create", *words)
     assert (third.exit_code, "has 2 keys already" in third.stderr) == (1, True)
-    assert (await gateway.command("keys", "revoke", made["credential_id"])).exit_code == 0
-    async with gateway.client(made["key"]) as client:
+    assert (await gateway.command("keys", "revoke", shown["credential_id"])).exit_code == 0
+    async with gateway.client(shown["key"]) as client:
 
         async def refused() -> bool:
             return (await client.get("/metrics")).status_code == 401
 
         await until(refused, "the gateway knows that the key was revoked")
     listed = (await gateway.command("keys", "list", "--json")).stdout
-    assert made["key"].rpartition("_")[2] not in listed
+    assert shown["key"].rpartition("_")[2] not in listed
     by_id = {row["credential_id"]: row["status"] for row in map(orjson.loads, listed.splitlines())}
-    assert by_id[made["credential_id"]] == "revoked"
+    assert by_id[shown["credential_id"]] == "revoked"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +300,7 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Serv
     async with gateway.client(await gateway.key("operator")) as operator:
         await operator.get("/metrics")
     said = [*gateway.answers, gateway.part.output.read_bytes()]
-    for topic in (rejects_topic(world.payer("medicare").name), operations_topic(world.space)):
+    for topic in (rejects_topic(world.payer("medicare").name), operations(gateway)):
         said += [record.value for record in await records_of(world.connections(), topic)]
     async with world.opened() as database:
         for table in ("reject", "file_run", "operation", "credential", "fact"):
