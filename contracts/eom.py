@@ -7,7 +7,6 @@ settlement.py, benchmark.py, quality.py and eom_settlement.py. Figures: eom.toml
 
 from __future__ import annotations
 
-from decimal import Decimal
 from fractions import Fraction
 from operator import attrgetter
 

@@ -213,10 +213,9 @@ def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
         for day, *amounts in unit.spend:
             if day[:7] != name or month is None:
                 name, month = day[:7], _month(member, day[:7])
-            if not come:
-                amounts = [-amount for amount in amounts]
-            _add(month.spend, day, amounts)
-            _add(moved.spend, day, amounts)
+            signed = amounts if come else [-amount for amount in amounts]
+            _add(month.spend, day, signed)
+            _add(moved.spend, day, signed)
 
 
 def _add(spend: dict[str, list[int]], day: str, amounts: list[int]) -> None:

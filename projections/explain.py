@@ -14,12 +14,12 @@ from contracts.in_or_out import in_or_out
 from contracts.parts import ClaimRecord, Family, read_ref
 from contracts.units import FOREVER
 from projections.episodes import episodes
+from projections.packing import unpack
 from projections.payments import payments
 from projections.positions import NOW, AsOf, position
 
 NOBODY = UUID(int=0)
 NO_END = (1 << 63) - 1
-_read_family = msgspec.msgpack.Decoder(Family).decode
 
 
 async def explain_payment(connection: Any, payment_id: str, as_of: AsOf = NOW) -> dict[str, Any] | None:
@@ -152,7 +152,7 @@ async def _claims(connection: Any, episode: Mapping[str, Any], end: int, through
     topic, partition = episode["position"]["topic"], episode["position"]["partition"]
     claims = []
     for row in rows:
-        records = [record for record in _read_family(row["data"]).records if record.ref[2] < end]
+        records = [record for record in unpack(Family, row["data"]).records if record.ref[2] < end]
         surviving = set(survivors(records))
         for index, record in enumerate(records):
             if first_day(record) > through:

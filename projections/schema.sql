@@ -211,7 +211,7 @@ CREATE TABLE outbox (
     payer      text   COLLATE "C" NOT NULL,
     topic      text   COLLATE "C" NOT NULL,
     key        bytea  NOT NULL,
-    value      bytea  NOT NULL,
+    value      bytea,                             -- null: the event of the payment of this id
     event_id   uuid   NOT NULL,
     partition  int    NOT NULL,                    -- of the log position that caused it
     log_offset bigint NOT NULL

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import msgspec
 import orjson
 from aiokafka import TopicPartition
 
 from contracts.events import ContractAdopted, DayClosed, TermsAdopted
 from contracts.parts import Adoption
 from projections import store
+from projections.packing import unpack
 from streams.connections import Connections
 from streams.door import Door
 from streams.log_writer import LogWriter, Position
@@ -104,7 +104,7 @@ def _note(newest: dict[What, _Newest], record: Any) -> None:
 async def _projected(database: Any, payer: str, newest: dict[What, _Newest]) -> int:
     """Fill `newest` as the projection has it; answers the offset up to which it has read."""
     stored = (await store.adoptions(database, payer, [0])).get(0)
-    adoption = msgspec.msgpack.decode(stored, type=Adoption) if stored else Adoption()
+    adoption = unpack(Adoption, stored) if stored else Adoption()
     for plan, sheet in adoption.sheets.items():
         newest[TERMS, plan] = _Newest(sheet.digest, sheet.ref[2])
     offset = await database.fetchval(

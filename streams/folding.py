@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import msgspec
-
 from contracts.envelope import Fact
 from contracts.errors import ContractError
 from contracts.fold import Fold, Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
 from contracts.outcome import Outcome, ReturnToWork, SpendChange, ledger_lines
 from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Member
+from projections.packing import pack, unpack
 from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
 from streams.codec import Emitter
 
@@ -100,11 +99,6 @@ class Budget:
         return self.limit // max(1, self.folders)
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = {kind: msgspec.msgpack.Decoder(made).decode for kind, made in PART_TYPES.items()}
-_decode_adoption = msgspec.msgpack.Decoder(Adoption).decode
-
-
 class Folder:
     """Folds one payer's facts. After an exception call `rollback`; after the rows are safe call `commit`."""
 
@@ -135,8 +129,8 @@ class Folder:
 
     def open(self, partition: int, adopted: bytes | None) -> None:
         """Begin with a partition as its stored adoption stands (None: nothing is adopted yet)."""
-        self._adopted[partition] = adopted if adopted is not None else _encode(Adoption())
-        self._folds[partition] = self._make_fold(_decode_adoption(self._adopted[partition]))
+        self._adopted[partition] = adopted if adopted is not None else pack(Adoption())
+        self._folds[partition] = self._make_fold(unpack(Adoption, self._adopted[partition]))
 
     def close(self, partitions: Iterable[int]) -> None:
         """Forget partitions and their members."""
@@ -162,7 +156,7 @@ class Folder:
         self._rows = Rows()
         self._adopting.clear()
         for partition in gone & self._adopted.keys():
-            self._folds[partition] = self._make_fold(_decode_adoption(self._adopted[partition]))
+            self._folds[partition] = self._make_fold(unpack(Adoption, self._adopted[partition]))
 
     def commit(self) -> None:
         """The rows written are safe: keep what was adopted, and drop members beyond the cache's size."""
@@ -391,7 +385,7 @@ class Folder:
             return
         for token, kind, key, data in await store.load(wants):
             cached = members[token]
-            cached.member.place(kind, key, _decode[kind](data))
+            cached.member.place(kind, key, unpack(PART_TYPES[kind], data))
             cached.stored.add((kind, key))
             if kind != "claim":
                 self._grow(cached, len(data))
@@ -503,7 +497,7 @@ class Folder:
                     (payer, line.payment_id, line.line, line.account, line.party, line.amount_cents, partition, offset)
                 )
             key = p.member.encode()
-            rows.outbox.append((payer, self.payments_topic, key, event, p.payment_id, partition, offset))
+            rows.outbox.append((payer, self.payments_topic, key, None, p.payment_id, partition, offset))
 
     def _record_return(self, r: ReturnToWork, partition: int, offset: int) -> None:
         """A version of a return to work closes the one before it. Nothing of it is sent to anyone."""
@@ -530,7 +524,7 @@ class Folder:
             partition = member.partition
             for part, offset in cached.changed.items():
                 kind, key = part
-                data = _encode(member.part(kind, key))
+                data = pack(member.part(kind, key))
                 row = (payer, partition, token, kind, key, data, offset)
                 if part in stored:
                     changed.append(row)
@@ -547,7 +541,7 @@ class Folder:
                 due.append((partition, token, date.fromisoformat(due_on) if due_on else None))
                 cached.due_on = due_on
         for partition, (_, offset) in self._adopting.items():
-            adopted = _encode(self._folds[partition].adoption)
+            adopted = pack(self._folds[partition].adoption)
             self._adopting[partition] = (adopted, offset)
             rows.adoptions.append((partition, adopted, offset))
         self._touched.clear()

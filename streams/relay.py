@@ -38,8 +38,9 @@ Connect = Callable[[], Awaitable[Any]]
 log = structlog.get_logger(__name__)
 
 _WAITING = """
-    SELECT o.outbox_id, o.topic, o.key, o.value, o.event_id, f.event_id IS NOT NULL AS found
+    SELECT o.outbox_id, o.topic, o.key, coalesce(o.value, p.event) AS value, o.event_id, f.event_id IS NOT NULL AS found
       FROM outbox o
+      LEFT JOIN payment p ON o.value IS NULL AND p.payment_id = o.event_id
       LEFT JOIN output_found f ON f.payer = o.payer AND f.event_id = o.event_id
      WHERE o.payer = $1
      ORDER BY o.outbox_id

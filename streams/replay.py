@@ -26,7 +26,7 @@ from contracts.fold import Fold
 from contracts.parts import Adoption
 from contracts.roster import contract_digest, fold_for
 from projections.digests import TABLES, Bucket, Compared, Sums
-from projections.rows import EPISODE, EPISODE_TO_OFFSET, OUTBOX, Row, Rows, Want
+from projections.rows import EPISODE, EPISODE_TO_OFFSET, PAYMENT, Row, Rows, Want
 from projections.store import REJECT, instant
 from streams.chain import Reached, leaf, stretch
 from streams.codec import UnknownType, Unreadable, decode_record
@@ -40,7 +40,7 @@ from streams.verifying_log import UnreadableLog, read
 RECORDS_MAX = 2_000
 EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
 REJECT_OFFSET = REJECT.index("log_offset")
-OUTBOX_ID, OUTBOX_VALUE = OUTBOX.index("event_id"), OUTBOX.index("value")
+PAYMENT_ID, EVENT = PAYMENT.index("payment_id"), PAYMENT.index("event")
 NO_END = 1 << 62
 
 Part = tuple[str, str]
@@ -324,8 +324,8 @@ class PartitionReplay:
         self._add("episode_spend", rows.spends)
         self._add("payment", rows.payments)
         self._add("ledger_line", rows.ledger)
-        for sent in rows.outbox:
-            self.payments[id_bytes(sent[OUTBOX_ID])] = brief(sent[OUTBOX_VALUE])
+        for payment in rows.payments:
+            self.payments[id_bytes(payment[PAYMENT_ID])] = brief(payment[EVENT])
 
     def _add(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
         table = TABLES[name]

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import msgspec
 
 from contracts.envelope import Fact
 from contracts.fold import Needs, NeedsEarlier
 from contracts.outcome import Outcome
 from contracts.parts import PART_TYPES, WHOLE, Adoption, Member
 from contracts.roster import fold_for
+from projections.packing import pack, unpack
 from tests.contracts.given import PAYERS
-
-encode = msgspec.msgpack.encode
-decoders: dict[str, Any] = {kind: msgspec.msgpack.Decoder(part).decode for kind, part in PART_TYPES.items()}
-read_adoption = msgspec.msgpack.Decoder(Adoption).decode
 
 
 class StoredFold:
@@ -29,7 +23,7 @@ class StoredFold:
         self.contract = contract
         self.payer = PAYERS[contract]
         self.always_all = always_all
-        self.adoption = encode(Adoption())
+        self.adoption = pack(Adoption())
         self.parts: dict[str, dict[tuple[str, str], bytes]] = {}
         self.due: dict[str, str] = {}
         self.outcomes: list[Outcome] = []
@@ -40,7 +34,7 @@ class StoredFold:
 
     def take(self, fact: Fact) -> Outcome:
         """Fold one fact with a fold and members made anew."""
-        fold = fold_for(self.contract, self.payer, read_adoption(self.adoption))
+        fold = fold_for(self.contract, self.payer, unpack(Adoption, self.adoption))
         outcome = Outcome()
         if fact.member:
             needs = fold.needs(fact)
@@ -63,7 +57,7 @@ class StoredFold:
                 member = self._load(token, Needs(since=since))
                 outcome.add(fold.revisit(member, fact))
                 self._store(member, fold.due_on(member))
-        self.adoption = encode(fold.adoption)
+        self.adoption = pack(fold.adoption)
         self.outcomes.append(outcome)
         return outcome
 
@@ -74,7 +68,7 @@ class StoredFold:
         for (kind, key), data in self.parts.get(token, {}).items():
             wanted = (kind, key) in WHOLE or (key in needs.families if kind == "claim" else key >= member.since)
             if wanted or self.always_all:
-                member.place(kind, key, decoders[kind](data))
+                member.place(kind, key, unpack(PART_TYPES[kind], data))
                 count += 1
         self.loaded.append(count)
         return member
@@ -87,10 +81,10 @@ class StoredFold:
         assert self.contract == "employer" or not member.work, "only employers' members have parts of work"
         for kind, key in there:
             if (kind, key) not in member.dirty and (kind, key) in held:
-                assert encode(member.part(kind, key)) == held[kind, key], f"{kind} changed and is not marked"
+                assert pack(member.part(kind, key)) == held[kind, key], f"{kind} changed and is not marked"
         size = 0
         for kind, key in member.dirty:
-            held[kind, key] = encode(member.part(kind, key))
+            held[kind, key] = pack(member.part(kind, key))
             size += len(held[kind, key])
         self.written.append((len(member.dirty), size))
         self.due[member.token] = due
@@ -117,7 +111,7 @@ class CachedFold(StoredFold):
             missing = key not in member.families if kind == "claim" else (kind, key) in WHOLE or key < member.since
             wanted = key in needs.families if kind == "claim" else (kind, key) in WHOLE or key >= needs.since
             if wanted and missing:
-                member.place(kind, key, decoders[kind](data))
+                member.place(kind, key, unpack(PART_TYPES[kind], data))
         member.since = min(member.since, needs.since)
         return member
 

@@ -208,10 +208,13 @@ async def test_an_event_lost_from_the_topic_is_named(world: World) -> None:
 
 async def test_an_event_that_is_on_the_topic_twice_is_named(world: World) -> None:
     payer = world.roster.payers[2]
-    again = await world.connection.fetchrow("SELECT * FROM outbox WHERE payer = $1 LIMIT 1", payer.name)
+    again = await world.connection.fetchrow(
+        "SELECT topic, key, event FROM outbox JOIN payment ON payment_id = event_id WHERE outbox.payer = $1 LIMIT 1",
+        payer.name,
+    )
     await world.relay(payer)
     async with AIOKafkaProducer(**world.connections.aiokafka(), acks="all") as producer:
-        await producer.send_and_wait(again["topic"], again["value"], again["key"])
+        await producer.send_and_wait(again["topic"], again["event"], again["key"])
     difference = (await world.verify("employers")).difference
     assert difference is not None
     assert (difference.table, difference.field, difference.found) == (payments_topic(payer.name), "times", 2)
