@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from carepact.local.errors import Refused
@@ -40,27 +41,32 @@ def gateway(
     to_stderr()
     with reported():
         settings = settings_of(home)
-        tls = settings.gateway_tls
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(config_of(settings)),
-                host=settings.gateway_host,
-                port=port or settings.gateway_port or PORT,
-                ssl_certfile=tls[0] if tls else None,
-                ssl_keyfile=tls[1] if tls else None,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=STOP_SECONDS,
-                limit_concurrency=CONNECTIONS_MAX,
-            )
-        )
+        server = server_of(settings, create_app(config_of(settings)), port)
     gc.set_threshold(50_000, 20, 100)  # what a request makes goes with it; what is loaded stays
     gc.freeze()
     server.run()
     raise typer.Exit(0 if server.started else 1)
+
+
+def server_of(settings: Settings, app: FastAPI, port: int | None = None) -> uvicorn.Server:
+    """The server of an app, by TLS if the settings name a certificate."""
+    tls = settings.gateway_tls
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.gateway_host,
+            port=port or settings.gateway_port or PORT,
+            ssl_certfile=tls[0] if tls else None,
+            ssl_keyfile=tls[1] if tls else None,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            limit_concurrency=CONNECTIONS_MAX,
+        )
+    )
 
 
 def config_of(settings: Settings) -> Config:
