@@ -31,6 +31,7 @@ COMMANDS = {
     "payments": "carepact.read_commands:app",
     "explain": "carepact.read_commands:app",
     "alerts": "carepact.alert_command:alerts_command",
+    "findings": "carepact.findings_command:findings_command",
     "reconcile": "carepact.read_commands:app",
     "contract": "carepact.contract_commands:app",
     "subject": "carepact.subject_commands:app",

@@ -60,6 +60,23 @@ async def test_files_are_answered_when_kafka_has_them(run: Run, tmp_path: Path) 
     assert (answers / "paid.835.999").read_bytes().count(b"AK9*A*1*1*1~") == 2
 
 
+async def test_findings_stand_in_the_log_and_are_no_part_of_a_fact(run: Run, tmp_path: Path) -> None:
+    segments = [s.replace("*F", "*X").replace("ACCOUNT1", "ACCOUNT5") for s in PROFESSIONAL]
+    (tmp_path / "claims.837").write_bytes(made("837", segments))
+    for validate, warned in (("full", 1), ("syntax", 0)):
+        published = await run("publish", "--payer", PAYER, tmp_path / "claims.837", "--validate", validate, "--json")
+        assert published.exit_code == 0, published.output
+        assert json.loads(published.stdout).get("warned", 0) == warned
+    told = await run("findings", "--payer", PAYER, "--json")
+    assert told.exit_code == 0, told.output
+    found = [json.loads(line) for line in told.stdout.splitlines()]
+    (warned_,) = [each for each in found if "DMG03:7" in each["findings"]]
+    assert (warned_["payer"], warned_["type"]) == (PAYER, "carepact.ProfessionalClaimReceived.v1")
+    of_one = await run("findings", "--payer", PAYER, "--member", warned_["member"])
+    assert warned_ in [json.loads(line) for line in of_one.stdout.splitlines()]
+    assert (await run("findings", "--payer", PAYER, "--member", "nobody")).stdout == ""
+
+
 async def test_there_are_two_ways_to_check(run: Run, tmp_path: Path) -> None:
     (tmp_path / "claims.837").write_bytes(made("837", PROFESSIONAL))
     refused = await run("publish", "--payer", PAYER, tmp_path / "claims.837", "--validate", "loosely")
