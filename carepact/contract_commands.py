@@ -134,7 +134,7 @@ def try_command(
     """
     with reported():
         try:
-            trial = find(contract, clause)
+            trial = find(contract.partition("/")[0] if contract in PLAN_SHEETS else contract, clause)
         except Unknown as unknown:
             if unknown.contract:
                 raise NotFound(str(unknown)) from None
@@ -143,7 +143,7 @@ def try_command(
             givens = read_json(sys.stdin.read() if given == "-" else _text_of(given))
         except ValueError as error:
             raise typer.BadParameter(f"--given is not JSON: {_without_text(error)}") from None
-    result, complete = answers(trial, givens)
+    result, complete = answers(trial, givens, contract if contract in PLAN_SHEETS else "")
     if as_json:
         typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:

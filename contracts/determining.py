@@ -173,3 +173,20 @@ class Maker:
             place = {"topic": asked.log_topic, "partition": asked.log_partition, "offset": offset}
             found.append({"event_id": event_id, "type": kind, "position": place, "says": says})
         return found
+
+
+def parted(total_cents: int, weights: Sequence[int]) -> list[int]:
+    """A sum divided by weights to whole cents, the cents left over to the largest remainders, then to the first.
+
+    100 by 1, 1, 1 is 34, 33, 33.
+    """
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    sign, size = (-1, -total_cents) if total_cents < 0 else (1, total_cents)
+    parts = [size * weight // whole for weight in weights]
+    left = size - sum(parts)
+    order = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % whole), i))
+    for i in order[:left]:
+        parts[i] += 1
+    return [sign * part for part in parts]

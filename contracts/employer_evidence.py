@@ -192,7 +192,7 @@ def _with_target(member: MemberRecord, episode: EpisodeRecord, terms: TermSheet)
         return episode
     factor = spread["spread" if metastatic(member, episode.ends_on) else "none"]
     target *= 100 * episode.part
-    return replace(episode, target_cents=target, expected_cents=target * factor)
+    return replace(episode, target_cents=round(target), expected_cents=round(target * factor))
 
 
 def by_name(said: str) -> dict[str, Fraction]:

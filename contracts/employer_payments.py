@@ -57,13 +57,19 @@ def statement(
         "over_on": period.over_on,
         "due_on": period.due_on,
         "episodes": len(one.episodes),
-        "target_cents": str(one.target_cents),
+        "target_cents": one.target_cents,
         "actual_cents": one.actual_cents,
         "non_drug_allowed_cents": one.non_drug_cents,
         "fees_cents": one.fees_cents,
-        "group": _pool(one.pool),
+        "group": None,
+        "measured_over": _pool(one.pool),
         "clauses": [
-            {"kind": made.kind, "amount_cents": made.amount_cents, "lines": [_line(line) for line in made.lines]}
+            {
+                "kind": made.kind,
+                "amount_cents": made.amount_cents,
+                "lines": [_line(line) for line in made.lines],
+                "operands": made.operands,
+            }
             for made in one.determinations
         ],
         "before": [{"payment_id": s.payment_id, "kind": s.kind, "amount_cents": s.amount_cents} for s in standing],
@@ -129,7 +135,7 @@ def contest_pack(plan: PlanEvidence, settlement: PlanSettlement, one: PracticeSe
                 "ends_on": episode.ends_on,
                 "cancer_type": episode.cancer,
                 "cost_cents": episode.expenditure_cents,
-                "target_cents": None if episode.target_cents is None else str(episode.target_cents),
+                "target_cents": episode.target_cents,
                 "claims": [
                     {"claim_id": claim.claim_id, "on": claim.on, "paid_cents": claim.paid_cents}
                     for claim in claims_of(member, episode)

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from math import lcm
+from typing import Any
 
 from contracts.clauses import Line
+from contracts.determining import parted
 from contracts.employer_evidence import PlanEvidence, by_name
 from contracts.employer_terms import outcomes_guarantee, risk_corridor, shared_savings, withheld, withhold
 from contracts.exact import exactly
@@ -41,6 +44,9 @@ from contracts.work import Definition
 RELEASE, SAVINGS, REFUND, CORRIDOR = "WITHHOLD_RELEASE", "SHARED_SAVINGS", "GUARANTEE_REFUND", "RISK_CORRIDOR"
 CLAUSES = {"T2": RELEASE, "T3": SAVINGS, "T4": REFUND, "T5": CORRIDOR}
 WEEK_26, PERIODS_A_YEAR = 26, 2
+STEPS = 10_000
+"""Weights and scores have four decimals, so that a saving can be checked by hand."""
+
 RETURNS = "RTW"
 
 METRICS: dict[str, Callable[..., Measured]] = {
@@ -55,13 +61,20 @@ METRICS: dict[str, Callable[..., Measured]] = {
 """The metrics a sheet's quality may name, beside return to work."""
 
 
+Operands = dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Determination:
-    """What one clause moves for a practice: above nought to it, below to the employer. `lines` add up to it."""
+    """What one clause moves for a practice: above nought to it, below to the employer. `lines` add up to it.
+
+    `operands` given to `contract try <contract>/<plan> <clause>` give the same cents; None where harm capped a release.
+    """
 
     kind: str
     amount_cents: int
     lines: tuple[Line, ...]
+    operands: Operands | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ class PracticeSettlement:
 
     practice: str
     episodes: list[EpisodeRecord] = field(default_factory=list)
-    target_cents: Fraction = Fraction(0)
+    target_cents: int = 0
     actual_cents: int = 0
     non_drug_cents: int = 0
     fees_cents: int = 0
@@ -296,13 +309,14 @@ def _determine(
         if settled:
             one.pending.append((clause, settled))
         return
-    amount = sum(line.amount_cents for line in settled)
+    lines, operands = settled
+    amount = sum(line.amount_cents for line in lines)
     if amount:
-        one.determinations.append(Determination(CLAUSES[clause], amount, settled))
+        one.determinations.append(Determination(CLAUSES[clause], amount, lines, operands))
 
 
-Settled = tuple[Line, ...] | str
-"""The lines of a clause; or why it waits, '' when it has nothing to say."""
+Settled = tuple[tuple[Line, ...], Operands | None] | str
+"""The lines of a clause and what was given to it; or why it waits, '' when it has nothing to say."""
 
 
 def _release(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Pool) -> Settled:
@@ -328,11 +342,16 @@ def _release(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Po
         Line("T2.compared", "Observed over expected", words, 0, table),
     ]
     line = said.line
+    operands: Operands | None = {
+        "n": compared.people, "observed": compared.observed, "expected": str(as_decimal(compared.expected)),
+        "n_full": None, "withheld": str(dollars(held.amount_cents)), "on": on,
+    }  # fmt: skip
     if pool.harm.exceeded and said.factor > 1:
+        operands = None
         limits = sheet.on("harm_limits", on)
         words = f"{line.arithmetic}; {', '.join(pool.harm.exceeded)} above its limit: {money(held.amount_cents)} x 1.00"
         line = Line(line.clause, line.label, words, held.amount_cents, (*line.terms, limits))
-    return (*lines, line)
+    return (*lines, line), operands
 
 
 def _savings(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Pool) -> Settled:
@@ -343,9 +362,14 @@ def _savings(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Po
     weights, terms = _weights(sheet, on, pool.quality)
     if weights is None:
         return "no_quality"
-    target = as_decimal(one.target_cents) / 100
+    target = dollars(one.target_cents)
     found = shared_savings(sheet, on, target, dollars(one.actual_cents), weights, None, None, None)
-    return (_sum_line(sheet, one, target), _quality_line(pool.quality, terms), found.line)
+    operands = {
+        "target": str(target), "actual": str(dollars(one.actual_cents)), "share": None,
+        "quality": [[str(weight), str(score)] for weight, score in weights], "minimum_savings_rate": None, "cap": None,
+        "on": on,
+    }  # fmt: skip
+    return (_sum_line(sheet, one, target), _quality_line(pool.quality, weights, terms), found.line), operands
 
 
 def _refund(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Pool) -> Settled:
@@ -361,10 +385,14 @@ def _refund(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Poo
     words = f"{pool.people} people absent; {observed:.2f} returned by week 26 (Aalen-Johansen, whole per cent)"
     definition = sheet.on("return_to_work_definition", on)
     line = found.line
+    operands = {
+        "fees": str(dollars(one.fees_cents)), "benchmark": benchmark.value, "floor": floor.value,
+        "observed": str(observed), "on": on,
+    }  # fmt: skip
     return (
         Line("T4.observed", "Rate of return to work", words, 0, (definition, benchmark, floor)),
         Line(line.clause, line.label, line.arithmetic, -line.amount_cents, line.terms),
-    )
+    ), operands
 
 
 def _corridor(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Pool) -> Settled:
@@ -372,9 +400,10 @@ def _corridor(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: P
     del pool
     if not one.target_cents:
         return "" if not one.episodes else "no_target"
-    target = as_decimal(one.target_cents) / 100
+    target = dollars(one.target_cents)
     found = risk_corridor(sheet, period.first_on, target, dollars(one.actual_cents))
-    return (_sum_line(sheet, one, target), found.line)
+    operands = {"target": str(target), "actual": str(dollars(one.actual_cents)), "on": period.first_on}
+    return (_sum_line(sheet, one, target), found.line), operands
 
 
 def _sum_line(sheet: TermSheet, one: PracticeSettlement, target: Decimal) -> Line:
@@ -387,23 +416,30 @@ def _sum_line(sheet: TermSheet, one: PracticeSettlement, target: Decimal) -> Lin
 def _weights(
     sheet: TermSheet, on: str, scored: Sequence[Scored]
 ) -> tuple[list[tuple[Decimal, Decimal]] | None, tuple[DatedValue, ...]]:
-    """(weight, score) as T3 takes them. Where nobody could be measured the others take the weight, or it scores 0."""
+    """(weight, score) as T3 takes them, to four decimals each, the weights adding up to 1.
+
+    Where nobody could be measured the others take the weight in proportion, or it scores 0, as the sheet says.
+    """
     rule = sheet.on("quality_unmeasured", on)
     terms = (sheet.on("quality_weights", on), sheet.on("quality_goals", on), rule)
     known = [one for one in scored if one.score is not None or rule.value == "zero"]
-    whole = sum((one.weight for one in known), Fraction(0))
-    if not whole:
+    over = lcm(*(one.weight.denominator for one in known)) if known else 1
+    shares = parted(STEPS, [int(one.weight * over) for one in known])
+    if not sum(shares):
         return None, terms
-    return [(as_decimal(one.weight / whole), as_decimal(one.score or Fraction(0))) for one in known], terms
+    scores = (Decimal(four_places(one.score or Fraction(0)) or 0) for one in known)
+    return [(Decimal(share) / STEPS, score) for share, score in zip(shares, scores, strict=True)], terms
 
 
-def _quality_line(scored: Sequence[Scored], terms: tuple[DatedValue, ...]) -> Line:
-    words = "; ".join(
+def _quality_line(
+    scored: Sequence[Scored], weights: Sequence[tuple[Decimal, Decimal]], terms: tuple[DatedValue, ...]
+) -> Line:
+    measured = "; ".join(
         f"{one.metric} {four_places(one.value) or 'not measured'} scores {four_places(one.score) or 'nothing'}"
-        f" x {four_places(one.weight)}"
         for one in scored
     )
-    return Line("QUALITY", "Quality", words, 0, terms)
+    words = " + ".join(f"{weight:f} x {score:f}" for weight, score in weights)
+    return Line("QUALITY", "Quality", f"{measured}: {words}", 0, terms)
 
 
 @exactly

@@ -18,6 +18,7 @@ from contracts import coverage
 from contracts.benchmark import Priced, price, with_novel_therapy
 from contracts.cases import Case, MonthlyLine
 from contracts.decision import performance_period
+from contracts.determining import parted
 from contracts.eom_settlement import NovelTherapy, Reconciled, novel_therapy, reconcile
 from contracts.exact import exactly
 from contracts.meos_lines import OWED
@@ -292,23 +293,6 @@ def _divide(group: Group) -> None:
     weights = [practice.benchmark_cents for practice in group.practices]
     for practice, part in zip(group.practices, parted(group.amount_cents, weights), strict=True):
         practice.share_cents = part
-
-
-def parted(total_cents: int, weights: Sequence[int]) -> list[int]:
-    """A sum divided by weights to whole cents, the cents left over to the largest remainders, then to the first.
-
-    100 by 1, 1, 1 is 34, 33, 33.
-    """
-    whole = sum(weights)
-    if not whole:
-        return [0] * len(weights)
-    sign, size = (-1, -total_cents) if total_cents < 0 else (1, total_cents)
-    parts = [size * weight // whole for weight in weights]
-    left = size - sum(parts)
-    order = sorted(range(len(weights)), key=lambda i: (-(size * weights[i] % whole), i))
-    for i in order[:left]:
-        parts[i] += 1
-    return [sign * part for part in parts]
 
 
 def components(practice: Practice) -> Mapping[str, int]:

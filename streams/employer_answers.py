@@ -113,7 +113,7 @@ class PlanAnswers:
             "expenditure_cents": sum(episode.expenditure_cents for episode in one.episodes),
             "payments_cents": known.payments_cents if known else 0,
             "pending": pending(one),
-            "benchmark_cents": int(one.target_cents),
+            "benchmark_cents": one.target_cents,
             "actual_cents": one.actual_cents,
             "share_cents": sum(made.amount_cents for made in one.determinations),
             "moved_cents": told["moved_cents"],

@@ -142,7 +142,7 @@ class Listed:
 class EpisodeRecord:
     """An episode as the contract decided it by the cut. `expenditure_cents` and `fees_cents` are payer money.
 
-    `target_cents` is what the sheet expects of it, adjusted for risk in `expected_cents`; None without such a figure.
+    `target_cents` is what the sheet expects of it, adjusted for risk in `expected_cents`, each to the cent.
     `part` is that of its days which count: less than 1 where it lost its coverage and is cut short.
     """
 
@@ -154,8 +154,8 @@ class EpisodeRecord:
     included: bool
     expenditure_cents: int = 0
     fees_cents: int = 0
-    target_cents: Fraction | None = None
-    expected_cents: Fraction | None = None
+    target_cents: int | None = None
+    expected_cents: int | None = None
     part: Fraction = Fraction(1)
 
     def holds(self, day: str) -> bool:

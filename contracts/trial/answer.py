@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contracts.errors import NoTermInForce
 from contracts.exact import exactly
-from contracts.roster import SHEETS, bundled_sheet
+from contracts.roster import PLAN_SHEETS, SHEETS, bundled_sheet
 from contracts.terms import TermSheet
 from contracts.trial import commercial, final_action, medicare
 from contracts.trial.clause import Result, Trial, as_lines
@@ -41,18 +41,18 @@ def find(contract: str, clause: str) -> Trial:
 
 @cache
 def _sheet(contract: str) -> TermSheet:
-    """The terms of this build; `claims` has none, for its rules are every contract's."""
-    if contract not in SHEETS:
+    """The terms of this build, a contract's or a plan's; `claims` has none, for its rules are every contract's."""
+    if contract not in SHEETS and contract not in PLAN_SHEETS:
         return TermSheet({"sheet": {"contract": contract, "version": "", "rounding": "half_up"}, "terms": {}})
     return TermSheet(bundled_sheet(contract)[2])
 
 
-def answer(trial: Trial, given: Any) -> Result:
-    """The clause's result with its lines; raises `Refused`."""
+def answer(trial: Trial, given: Any, sheet: str = "") -> Result:
+    """The clause's result with its lines, by the contract's sheet or that of one of its plans; raises `Refused`."""
     if not isinstance(given, dict):
         raise Refused("not_an_object", "", "the givens of a clause are one JSON object")
     try:
-        result, lines = exactly(trial.run)(_sheet(trial.contract), trial.given.model_validate(given))
+        result, lines = exactly(trial.run)(_sheet(sheet or trial.contract), trial.given.model_validate(given))
     except ValidationError as error:
         raise refused(error) from None
     except Misfit as error:
@@ -67,17 +67,17 @@ DAYS = ("initiated_on", "on", "absence_on", "from_on", "period_on")
 """The givens that date terms."""
 
 
-def answers(trial: Trial, given: Any) -> tuple[Any, bool]:
+def answers(trial: Trial, given: Any, sheet: str = "") -> tuple[Any, bool]:
     """A result, or an array of them for an array of givens, each refusal in its place; and whether all are results."""
     if not isinstance(given, list):
-        result = _or_error(trial, given)
+        result = _or_error(trial, given, sheet)
         return result, "error" not in result
-    results = [_or_error(trial, one) for one in given]
+    results = [_or_error(trial, one, sheet) for one in given]
     return results, not any("error" in result for result in results)
 
 
-def _or_error(trial: Trial, given: Any) -> Result:
+def _or_error(trial: Trial, given: Any, sheet: str) -> Result:
     try:
-        return answer(trial, given)
+        return answer(trial, given, sheet)
     except Refused as error:
         return error.document()

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from contracts.employer_evidence import PlanEvidence
-from contracts.employer_settlement import PlanSettlement, PracticeSettlement, settle
+from contracts.employer_settlement import CLAUSES, PlanSettlement, PracticeSettlement, settle
 from contracts.metrics.records import Answer, Claim, EpisodeRecord, Evidence, Listed, MemberRecord, Service
 from contracts.metrics.returns import ReturnRecord
 from contracts.parts import Sheet
 from contracts.roster import bundled_sheet
+from contracts.trial import answer, find
 from contracts.units import add_days, add_months
 
 CLOSED = "2027-06-30"
@@ -57,7 +58,7 @@ def plan(
     for at in range(n):
         episode = EpisodeRecord(
             f"{start}-{at}", start, add_days(add_months(start, 6), -1), "breast", "P1", True, cost * 100, 57_000,
-            Fraction(target * 100), Fraction(target * 100),
+            target * 100, target * 100,
         )  # fmt: skip
         members[f"m{at}"] = MemberRecord(f"m{at}", episodes=(episode,), **more)
     return PlanEvidence(
@@ -71,6 +72,11 @@ def only(settled: PlanSettlement) -> PracticeSettlement:
     for determination in one.determinations:
         assert sum(line.amount_cents for line in determination.lines) == determination.amount_cents
         assert all(term.as_use()["illustrative"] for line in determination.lines for term in line.terms)
+        if determination.operands is not None:  # the clause by itself, given the same, comes to the same cents
+            clause = next(name for name, kind in CLAUSES.items() if kind == determination.kind)
+            told = answer(find("employer", clause), determination.operands)
+            sign = -1 if clause == "T4" else 1
+            assert told["amount_cents"] == sign * determination.amount_cents
     return one
 
 
@@ -265,7 +271,12 @@ def test_each_practice_by_itself_where_the_sheet_says_so() -> None:
     first, second = settle(given, 4, "initial").practices
     assert first.pool is not None and second.pool is not None
     # the first 26 returned: of P2's 20 all, of P1's 20 six
-    assert (first.practice, first.pool.rate, second.practice, second.pool.rate) == ("P1", Fraction(3, 10), "P2", Fraction(1))
+    assert (first.practice, first.pool.rate, second.practice, second.pool.rate) == (
+        "P1",
+        Fraction(3, 10),
+        "P2",
+        Fraction(1),
+    )
 
 
 def test_answers_count_towards_quality() -> None:

@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from contracts.envelope import Fact
@@ -96,7 +95,7 @@ def _fact(at: int, who: str, event: type[Event], data: Data, name: str) -> Fact:
 
 def _episode(short: Data, number: int) -> EpisodeRecord:
     start = plain(short["episode"])
-    target = Fraction(str(short["target"])) * 100 if "target" in short else None
+    target = cents(short["target"]) if "target" in short else None
     return EpisodeRecord(
         f"ep-{number}", start, add_days(add_months(start, 6), -1), short.get("cancer", "breast"), "P1",
         short.get("included", True), target_cents=target, expected_cents=target,

@@ -75,7 +75,7 @@ def figures(facts: Sequence[Fact], readers: int = 1) -> dict[tuple[str, str], An
             if sum(fact.member.encode()) % readers == part:
                 reader.take(fact)
     episodes = {who: [EpisodeRecord(f"e-{who}", "2025-01-10", "2025-07-09", "breast", "P1", True,
-                                    target_cents=Fraction(100_000), expected_cents=Fraction(90_000))]
+                                    target_cents=100_000, expected_cents=90_000)]
                 for who in ("a", "b", "c")}  # fmt: skip
     scope = Scope(reader.evidence(PLAN, episodes), CODES, "2025-07-01", "2025-12-31")
     return {(m.metric, m.stratum): (m.hits, m.of, m.value) for _, m in measure(scope)}
