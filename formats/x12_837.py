@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from formats.cells import BadCell
 from formats.reading import Read, Reject
-from formats.x12_claim import ClaimRow, Context
+from formats.x12_claim import ClaimRow
+from formats.x12_levels import Context
 from formats.x12_set import Elements, ToldClaim, Transaction, refused
 
 
