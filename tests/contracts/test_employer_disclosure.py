@@ -1,0 +1,67 @@
+"""A raw report goes through the gate: what is large leaves, what is small does not, and no median or mean ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from contracts.disclosure_gate import gate
+from contracts.employer_disclosure import (
+    ABSENT,
+    EPISODES,
+    EVERYBODY,
+    OF_COVERED,
+    OF_EPISODES,
+    OF_OTHERS,
+    OF_SOME,
+    SHARES,
+    SUMS,
+    figures,
+)
+from contracts.employer_report import report
+from contracts.metrics.catalogue import CATALOGUE
+from contracts.metrics.records import Contact, Listed
+from contracts.metrics.report import EmployerReport
+from tests.contracts.metrics.test_report import made
+from tests.contracts.test_employer_settlement import plan
+
+
+def large(people: int, back: int, offered: int) -> EmployerReport:
+    """`people` with an episode that ends on 2025-07-09, of whom so many were offered navigation."""
+    given = plan(people, back)
+    everybody = {}
+    for at, (name, member) in enumerate(given.evidence.members.items()):
+        contacts: tuple[Any, ...] = (Contact("2025-01-12", "navigation", "offered"),) if at < offered else ()
+        everybody[name] = replace(member, contacts=contacts, coverage=(Listed("2020-01-01", "9999-12-31"),))
+    well = {f"w{at}": replace(everybody["m0"], member=f"w{at}", episodes=(), contacts=()) for at in range(400)}
+    given.evidence = replace(given.evidence, members={**everybody, **well})
+    return report(given, "employers", ("2025-07-01", "2025-12-31"), {0: 1}, b"k")
+
+
+def test_counts_of_eleven_inside_and_outside_leave_and_smaller_ones_do_not() -> None:
+    shown = gate(figures(large(100, 60, 40))).outcome
+    assert [shown.shown(name) for name in (EVERYBODY, EPISODES, "M12-offered")] == [500, 100, 40]
+    assert shown.shown(ABSENT) is None  # all with episodes: none of them outside
+    for offered in (5, 95, 0, 100):
+        assert gate(figures(large(100, 60, offered))).outcome.shown("M12-offered") is None
+
+
+def test_every_metric_is_counted_summed_shared_or_kept_back() -> None:
+    """What is kept back are medians, means and composed figures, and counts of events that are no people."""
+    given = {*OF_EPISODES, *OF_SOME, *OF_COVERED, *OF_OTHERS, *SUMS, *SHARES}
+    assert {definition.metric for definition in CATALOGUE} - given == {
+        "M2-adjusted", "M5-admission", "M5-emergency", "M6", "M8", "M10", "M10-unit", "M10-switch", "M14-days",
+        "M14-denied", "M17-urgent", "M17-emergency", "M20", "M20-overturned", "M20-delay", "M23",
+    }  # fmt: skip
+    assert given <= {definition.metric for definition in CATALOGUE}
+
+
+def test_a_report_of_two_people_tells_nothing() -> None:
+    outcome = gate(figures(made())).outcome
+    assert [figure.name for figure in outcome.figures if figure.value is not None and figure.name != EVERYBODY] == []
+
+
+def test_a_period_without_episodes_is_no_mistake() -> None:
+    given = plan(1, 0, start="2030-01-10")
+    empty = report(given, "employers", ("2025-07-01", "2025-12-31"), {0: 1}, b"k")
+    assert gate(figures(empty)).outcome.shown(EPISODES) is None
