@@ -33,6 +33,7 @@ COMMANDS = {
     "alerts": "carepact.alert_command:alerts_command",
     "findings": "carepact.findings_command:findings_command",
     "reconcile": "carepact.read_commands:app",
+    "employer-report": "carepact.employer_report_command:employer_report_command",
     "contract": "carepact.contract_commands:app",
     "subject": "carepact.subject_commands:app",
     "replay": "carepact.replay_commands:app",

@@ -14,6 +14,7 @@ import pytest_asyncio
 from carepact.local.platform import LocalPlatform
 from contracts.events import DayClosed
 from projections.settlements import documents
+from streams.employer_reports import employer_reports
 from streams.log_writer import LogWriter
 from streams.reconciling import Asked
 from streams.roster import Roster
@@ -110,3 +111,13 @@ async def test_a_dropped_database_answers_with_the_same_bytes(world: World) -> N
     async with world.desk() as desk:
         await world.until_told(desk, asked)
     assert (await world.answers(asked), [one["payment_id"] for one in await payments(world)]) == before
+
+
+async def test_a_report_is_read_from_the_log_alone_and_again_the_same(world: World) -> None:
+    first, last = date(2024, 1, 1), date(2024, 12, 31)
+    told = await employer_reports(world.connections, world.payer.name, b"key", first, last)
+    again = await employer_reports(world.connections, world.payer.name, b"key", first, last)
+    assert told == again and list(told) == [PLAN]
+    report = told[PLAN]
+    assert report.covered == 8 and report.people > 0
+    assert not any(Log("x", "employer", plan=PLAN).token(f"m{i}") in str(report.document()) for i in range(8))
