@@ -24,8 +24,11 @@ STATEMENTS: dict[str, tuple[tuple[str, ...], str]] = {
 """What every sheet must say, whether or not a clause reads it: the terms that may say it, and what it is."""
 
 STATED = frozenset(name for names, _ in STATEMENTS.values() for name in names)
-NOTED = {"ocm": frozenset({"episode_months", "meos_code"})}
-"""Terms of a contract without a fold that say what its clauses take for granted."""
+NOTED = {
+    "ocm": frozenset({"episode_months", "meos_code"}),
+    "employer": frozenset({"release_period_months", "release_delay_months"}),
+}
+"""Terms that say what clauses take for granted, or when a contract's figures leave (contracts/releases.py)."""
 
 
 def terms_needed(contract: str) -> frozenset[str]:

@@ -52,6 +52,7 @@ from contracts.events.practice import (
     TermsAdopted,
 )
 from contracts.events.rejects import RejectRecorded
+from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased
 from contracts.events.remittance import ClaimRemitted, PremiumPaid, RemittanceReceived
 from contracts.events.work import (
     DisabilityClaimChanged,
@@ -103,7 +104,7 @@ BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     RemittanceReceived,
 )
 REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
-EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered)
+EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered, EmployerOutcomeReported)
 REJECTS: tuple[type[Event], ...] = (RejectRecorded,)
 OPERATIONS: tuple[type[OperatorAct], ...] = (
     FileRunRecorded,
@@ -115,6 +116,7 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     ContractAdoptionRequested,
     CredentialCreated,
     CredentialRevoked,
+    OutcomesReleased,
 )
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
@@ -141,6 +143,7 @@ __all__ = [
     "CredentialRevoked",
     "DayClosed",
     "DisabilityClaimChanged",
+    "EmployerOutcomeReported",
     "EmploymentChanged",
     "EnrollmentChanged",
     "EnrollmentFileReceived",
@@ -161,6 +164,7 @@ __all__ = [
     "MemberRetired",
     "NetworkRosterChanged",
     "OperatorAct",
+    "OutcomesReleased",
     "PaymentDetermined",
     "PaymentRemitted",
     "PaymentReturned",
