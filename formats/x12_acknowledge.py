@@ -27,7 +27,7 @@ from typing import Any, Literal
 import msgspec
 
 from formats import x12
-from formats.reading import Reject
+from formats.reading import Read, Reader, Reject
 from formats.x12 import Validate
 from formats.x12_answers import (
     ACKNOWLEDGED,
@@ -66,6 +66,39 @@ def acknowledge(
     for kind, text in heard.answers(made_at, control):
         found.setdefault(kind, []).append(text)
     return {kind: b"".join(texts) for kind, texts in found.items()}
+
+
+class Hearing:
+    """Listens while files of any number are read by `formats.detect.read_files(..., readers=hearing.readers)`."""
+
+    def __init__(self, validate: Validate) -> None:
+        self._validate = validate
+        self._heard: list[tuple[str, Heard]] = []
+
+    @property
+    def readers(self) -> dict[str, Reader]:
+        """X12 as it is asked for."""
+        return {"x12": self._read}
+
+    def _read(self, chunks: Iterable[bytes], file: str) -> Iterator[Read]:
+        heard = Heard()
+        self._heard.append((file, heard))
+        return x12.read(chunks, file, validate=self._validate, heard=heard)
+
+    def refused(self, reject: Reject) -> None:
+        """The door refuses what was read: of files of one name it is the last."""
+        for file, heard in reversed(self._heard):
+            if file == reject.place.file:
+                heard.refused(reject.place.line, reject.code, reject.place.field)
+                return
+
+    def answers(self, made_at: datetime) -> Iterator[tuple[int, str, Kind, bytes]]:
+        """All answers, piece by piece: of which file, by its place among them and its name. Numbered by the instant."""
+        control = int(made_at.timestamp()) % 10**9
+        for place, (file, heard) in enumerate(self._heard):
+            for kind, text in heard.answers(made_at, control):
+                control += text.startswith(b"ISA*")
+                yield place, file, kind, text
 
 
 class Heard:

@@ -12,56 +12,19 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from formats import x12
-from formats.reading import Read, Reader, Reject
-from formats.x12_acknowledge import KINDS, Heard, Kind
+from formats.x12_acknowledge import KINDS, Kind
 from streams.keys import PayerKeys
 
 KEPT_SECONDS = 30 * 86_400
 CHUNK_BYTES = 65_536
 _NONCE_BYTES = 12
 _SIZE_BYTES = 4
-
-
-class Hearing:
-    """Listens while one file is read, which may be an archive of several."""
-
-    def __init__(self, validate: x12.Validate) -> None:
-        self._validate = validate
-        self._heard: list[tuple[str, Heard]] = []
-
-    @property
-    def readers(self) -> dict[str, Reader]:
-        """X12 as it is asked for, for `formats.detect.read_files`."""
-        return {"x12": self._read}
-
-    def _read(self, chunks: Iterable[bytes], file: str) -> Iterator[Read]:
-        heard = Heard()
-        self._heard.append((file, heard))
-        return x12.read(chunks, file, validate=self._validate, heard=heard)
-
-    def refused(self, reject: Reject) -> None:
-        """The door refuses what was read: of files of one name it is the last."""
-        for file, heard in reversed(self._heard):
-            if file == reject.place.file:
-                heard.refused(reject.place.line, reject.code, reject.place.field)
-                return
-
-    def answers(self) -> Iterator[tuple[Kind, bytes]]:
-        """All answers, piece by piece."""
-        made_at = datetime.now(UTC).replace(tzinfo=None)
-        control = int(made_at.timestamp()) % 10**9
-        for _, heard in self._heard:
-            for kind, text in heard.answers(made_at, control):
-                control += text.startswith(b"ISA*")
-                yield kind, text
 
 
 class Acknowledgements:

@@ -25,7 +25,8 @@ from contracts.events.operations import SubmittedFile
 from formats.detect import check_file, read_files
 from formats.table import UnknownLayout
 from formats.x12 import Validate
-from gateway.acknowledgements import Acknowledgements, Hearing
+from formats.x12_acknowledge import Hearing
+from gateway.acknowledgements import Acknowledgements
 from gateway.doors import Doors, WayIn
 from gateway.metrics import Metrics
 from gateway.principals import Principal
@@ -145,7 +146,8 @@ class Runs:
                     items = read_files([spooled.path], format_, validate=validate, readers=hearing.readers)
                     async for _ in taken(self._doors, way, publisher, items):
                         pass
-                    await asyncio.to_thread(self._acknowledgements.keep, run.run_id, keys, hearing.answers())
+                    answers = ((kind, text) for _, _, kind, text in hearing.answers(datetime.now(UTC)))
+                    await asyncio.to_thread(self._acknowledgements.keep, run.run_id, keys, answers)
                     await self._ended(run, "complete")
                 except BaseException as error:
                     run.problem = _problem_of(error)

@@ -2,9 +2,9 @@
 
 It is a third durable store beside Kafka and PostgreSQL, and has its own backup: one SQLite file, or a database of its
 own (streams/postgres_keys.py). For each payer it holds a pseudonym key, a content key and a key for rejects, which
-never change, and for each member one data key. All are wrapped (AES-256-GCM) by a wrapping key that lies beside the
-store or comes by `CAREPACT_WRAPPING_KEY`; only that one is rotated. Destroying a member's key leaves a tombstone: no
-later call, and no backup put back, brings the key to life.
+never change, for each member one data key, and whom full enrollment files listed (streams/rosters.py). Keys are
+wrapped (AES-256-GCM) by a wrapping key that lies beside the store or comes by `CAREPACT_WRAPPING_KEY`; only that one
+is rotated. Destroying a member's key leaves a tombstone: no later call, and no backup put back, brings the key to life.
 """
 
 from __future__ import annotations
