@@ -13,7 +13,9 @@ from rich.console import Console
 
 from bench import fold
 from bench.independent import NoOracle
+from bench.intake import FIGURES
 from bench.machine import this_machine
+from bench.over_http import Wrong
 from bench.pipeline import NoFigure, Options, Result, Run, run
 from bench.population import Refused
 from carepact.generate.bench import bench_events
@@ -85,6 +87,40 @@ def fold_command(
     typer.echo(f"{mixed.facts_a_second:>10,.0f}  facts a second of processor time ({mixed.facts:,} facts)")
     typer.echo(f"{long_us:>10.1f}  microseconds for a fact in a long history, {short_us:.1f} in a short one")
     typer.echo(str(machine))
+
+
+@app.command("intake")
+def intake_command(
+    only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(FIGURES)}.", show_default=False)] = None,
+    scale: Annotated[float, typer.Option(min=0.01, max=100, help="How much is measured.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """What one core takes in, by format and way, beside the library one would otherwise take.
+
+    Example: carepact bench intake --only http
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    console = Console(stderr=True, highlight=False, markup=False)
+    names = only or list(FIGURES)
+    if unknown := [name for name in names if name not in FIGURES]:
+        console.print(f"carepact: there is no figure {unknown[0]}; there are {', '.join(FIGURES)}")
+        raise typer.Exit(2)
+    with reported():
+        try:
+            figures = [FIGURES[name](scale, console.print) for name in names]
+        except Wrong as wrong:
+            console.print(f"carepact: no figure: {wrong}")
+            raise typer.Exit(1) from None
+    machine = this_machine()
+    if as_json:
+        document = {
+            "benchmark": "intake",
+            "figures": [each.as_json() for each in figures],
+            "machine": machine.as_json(),
+        }
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        typer.echo("\n".join([*(each.told() for each in figures), str(machine)]))
 
 
 def told(result: Result) -> list[str]:
