@@ -36,12 +36,14 @@ from contracts.events import (
 )
 from contracts.events.base import Identifier
 from contracts.events.health import EproItem
+from formats import x12
 from formats.reading import Place, ReadFact, Reject
 from streams.codec import decode_record
 from streams.door import Admitted, Door, FileSubmission, SingleRecords, family_of, unseal
 from streams.keys import SqliteKeyStore, identifier_digest, member_token
 from streams.roster import Payer, Roster
 from streams.shifting import shifted
+from tests.formats.x12_samples import PROFESSIONAL, REMITTANCE, made
 
 CANARIES = (
     b"Canaria",
@@ -252,6 +254,17 @@ def test_a_digest_of_what_names_a_person_is_put_under_the_payers_key(keys: Sqlit
     mine, again, theirs = (Envelope.model_validate_json(one(d, fact).value).data for d in (medicare, medicare, other))
     assert mine["claim_id"] == mine["family"] == again["claim_id"]
     assert len({submitted.claim_id, mine["claim_id"], theirs["claim_id"]}) == 3
+
+
+def test_a_remittance_names_the_claim_that_was_submitted(door: Door) -> None:
+    def data(kind: str, segments: list[str]) -> list[dict[str, Any]]:
+        answers = door.admit(list(x12.read([made(kind, segments)], "f")))
+        return [Envelope.model_validate_json(a.value).data for a in answers if isinstance(a, Admitted)]
+
+    submitted, remitted = data("837", PROFESSIONAL)[0], data("835", REMITTANCE)[0]
+    assert remitted["submission"] == submitted["claim_id"]
+    assert remitted["family"] == "ICN1"
+    assert data("835", [s.replace("*ICN1*", "**") for s in REMITTANCE])[0]["family"] == submitted["claim_id"]
 
 
 def test_a_members_plan_is_part_of_who_they_are(keys: SqliteKeyStore, employers: Payer) -> None:
