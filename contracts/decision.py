@@ -256,6 +256,10 @@ class ContractFold:
         touched = self.evolve(member, fact, rules)
         return self.decide(member, fact, rules, touched) if touched is not None else Outcome()
 
+    def record(self, member: Member, fact: Fact) -> None:
+        """What a fact says, and nothing decided: for whoever decides once at the end, by `revisit`."""
+        self.evolve(member, fact, self._rules_for(fact.plan))
+
     def revisit(self, member: Member, fact: Fact) -> Outcome:
         """A broadcast touched the member: decide all loaded episodes again."""
         if self._everyone:

@@ -1,15 +1,19 @@
 """What an employer's settlement and report rest on: a log read once up to a cut, by the code that folds it.
 
-Episodes and returns to work are those the fold decided by the cut; claims, answers and contacts become the records that
-metrics read. Facts of one id are to be given once.
+The fold decides after every fact; here each member's facts are recorded, and decided once at the end. What an episode
+or a return is does not depend on the order of facts, so both come to the same; a test holds them equal. Claims, answers
+and contacts become the records that metrics read. Facts of one id are to be given once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from contracts.decision import ContractFold
 from contracts.employers import CONTRACT, EmployerClauses
 from contracts.envelope import Fact
 from contracts.episode import Window, at_risk_until, gather, spend_of
@@ -20,7 +24,7 @@ from contracts.metrics.reading import Reader
 from contracts.metrics.records import EpisodeRecord, Evidence, MemberRecord
 from contracts.metrics.returns import UNKNOWN, ReturnRecord, record_of
 from contracts.parts import Adoption, Episode, Member, Sheet
-from contracts.roster import fold_for
+from contracts.roster import MAKERS, contract_digest
 from contracts.terms import TermSheet
 from contracts.units import add_days
 from contracts.work import BONUS
@@ -62,52 +66,44 @@ class EmployerGatherer:
     def partition(self, number: int) -> None:
         """The next partition begins."""
         self._number = number
-        self._fold = fold_for(CONTRACT, self.payer, Adoption())
-        self._members: dict[str, Member] = {}
-        self._plans: dict[str, str] = {}
+        digest, make = contract_digest(CONTRACT), MAKERS[CONTRACT]
+        self._fold = ContractFold(self.payer, CONTRACT, digest, make, Adoption(), follows_work=True)
+        self._members: dict[str, tuple[Member, Fact]] = {}
 
     def take(self, fact: Fact) -> None:
         """The next fact of the partition."""
         self._reader.take(fact)
         if not fact.member:
-            self._broadcast(fact)
-            return
-        self._plans.setdefault(fact.member, fact.plan)
-        if fact.member in self._failed[fact.plan]:
-            return
-        member = self._members.get(fact.member)
-        if member is None:
-            member = self._members[fact.member] = Member(self.payer, self._number, fact.member)
-            member.since = ""
+            self._fold.adopt(fact)
+        elif fact.member not in self._failed[fact.plan]:
+            held = self._members.get(fact.member)
+            if held is None:
+                member = Member(self.payer, self._number, fact.member)
+                member.since = ""
+            else:
+                member = held[0]
+            self._members[fact.member] = member, fact
+            with self._parking(fact.plan, fact.member):
+                self._fold.record(member, fact)
+
+    @contextmanager
+    def _parking(self, plan: str, token: str) -> Iterator[None]:
+        """The live fold parks a member whose fact raises; here its plan is not settled."""
         try:
-            member.loaded_families.update(self._fold.needs(fact).families)
-            self._fold.apply(member, fact)
+            yield
         except (NotAdopted, OtherBuild):
             raise
-        except Exception:  # the live fold parks such a member; here its plan is not settled
-            self._park(fact.member)
-
-    def _broadcast(self, fact: Fact) -> None:
-        sweep = self._fold.adopt(fact)
-        if sweep is None:
-            return
-        for token, member in list(self._members.items()):
-            if sweep.everyone or "" < self._fold.due_on(member) <= sweep.due_through:
-                try:
-                    self._fold.revisit(member, fact)
-                except (NotAdopted, OtherBuild):
-                    raise
-                except Exception:
-                    self._park(token)
-
-    def _park(self, token: str) -> None:
-        self._failed[self._plans[token]].add(token)
-        self._members.pop(token, None)
+        except Exception:
+            self._failed[plan].add(token)
+            self._members.pop(token, None)
 
     def close(self) -> None:
         """The partition is read to the cut: what its members come to is kept, and they are let go of."""
         self.adoption = self._fold.adoption
-        for token, member in self._members.items():
+        for token, (member, last) in list(self._members.items()):
+            with self._parking(last.plan, token):
+                self._fold.revisit(member, last)
+        for token, (member, _) in self._members.items():
             plan = member.head.plan
             sheet = self.sheet(plan)
             if sheet is None or member.head.retired:

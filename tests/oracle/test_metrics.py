@@ -41,6 +41,7 @@ RUN_OUT = 60
 class Told:
     """The same people as the product and as the oracle have them."""
 
+    core: Recorded
     gatherer: EmployerGatherer
     everybody: dict[Member, Facts]
     episodes: list[Episode]
@@ -60,7 +61,37 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         gatherer.take(fact)
     gatherer.close()
     folded = fold("employers", out / "more.ndjson", out / "practices.ndjson", CLOSED.isoformat())
-    return Told(gatherer, oracle.people(out / "more.ndjson"), folded.episodes)
+    return Told(core, gatherer, oracle.people(out / "more.ndjson"), folded.episodes)
+
+
+def test_gathered_once_it_is_what_the_fold_decided_fact_by_fact(told: Told) -> None:
+    """Every episode, its cost and fees, and what each return stands at."""
+    live, gathered = {}, {}
+    for token, member in told.core.members.items():
+        for start in member.head.episodes:
+            e, followed = member.episodes[start], member.employment.followed.get(start)
+            fees = sum(o.amount_cents for o in e.owed.values() if o.kind != "RTW_BONUS")
+            eligible = followed is not None and followed.eligible and e.included
+            absence = followed.said[2] if eligible and followed is not None else ""
+            live[token, start] = (
+                e.ends_on,
+                e.cancer_type,
+                e.practice,
+                e.included,
+                e.expenditure_cents,
+                fees,
+                eligible,
+                absence,
+            )
+    for plan in PLANS:
+        found = told.gatherer.plan(plan)
+        for record, own in found.episodes:
+            returned = found.returns.get(own.episode_id)
+            gathered[record.member, own.started_on] = (
+                own.ends_on, own.cancer, own.practice, own.included, own.expenditure_cents, own.fees_cents,
+                returned is not None, returned.absence_on if returned else "",
+            )  # fmt: skip
+    assert gathered == live and len(live) > 50
 
 
 def sums(measured: Measured) -> tuple[int, int]:
