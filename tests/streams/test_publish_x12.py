@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
-from tests.formats.x12_samples import PREMIUMS, PROFESSIONAL, REMITTANCE, made
+from tests.formats.x12_samples import PREMIUMS, PROFESSIONAL, REMITTANCE, ROSTER, made
 from tests.streams.test_publish_commands import Run
-from tests.streams.ways_in import Ways, commands, ways_in
+from tests.streams.ways_in import Ways, commands, ways_in, working
 
 pytestmark = pytest.mark.platform
 
@@ -29,6 +30,20 @@ async def ways(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def run(platform: LocalPlatform, ways: Ways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return commands(platform, ways, tmp_path, monkeypatch)
+
+
+async def test_remittances_premiums_and_full_files_are_folded_and_sending_them_again_changes_nothing(
+    run: Run, ways: Ways, tmp_path: Path
+) -> None:
+    full = [s.replace("*1200****2", "*1200****4") for s in ROSTER]
+    (tmp_path / "all.x12").write_bytes(made("835", REMITTANCE) + made("820", PREMIUMS) + made("834", full))
+    async with working(ways), asyncio.timeout(60):
+        for accepted, duplicate in ((6, 0), (0, 6)):
+            published = await run("publish", "--payer", PAYER, tmp_path / "all.x12", "--wait", "--json")
+            assert published.exit_code == 0, published.output
+            told = json.loads(published.stdout)
+            assert (told["accepted"], told["duplicate"], told["exact"]) == (accepted, duplicate, True)
+            assert told["events"] == {"enrollment": 3, "remittance": 6}
 
 
 async def test_files_are_answered_when_kafka_has_them(run: Run, tmp_path: Path) -> None:
