@@ -55,6 +55,7 @@ def test_a_corpus_broken_at_random_holds(data: st.DataObject) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7_200)
 @pytest.mark.skipif(sys.platform != "linux", reason="atheris has no wheel here")
 def test_bytes_are_looked_for_that_do_not_hold(tmp_path: Path) -> None:
     """For `CAREPACT_FUZZ_SECONDS`, two minutes by default. What fails is left in the folder that pytest names."""
@@ -75,6 +76,7 @@ def pieces(size: int) -> Iterator[bytes]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1_800)
 def test_a_gigabyte_is_read_in_bounded_memory() -> None:
     """By another process, so that nothing before it counts: about two minutes."""
     script = "from tests.fuzz.test_x12_bytes import read_gigabyte; read_gigabyte()"
