@@ -16,6 +16,7 @@ from contracts.determining import Asked, Maker, Standing, Wanted
 from contracts.employer_evidence import PlanEvidence
 from contracts.employer_settlement import CLAUSES, PlanSettlement, Pool, PracticeSettlement, claims_of
 from contracts.metrics.measured import four_places
+from contracts.metrics.records import INSTITUTIONAL, Claim, EpisodeRecord
 from contracts.metrics.returns import ReturnRecord, curve
 from contracts.outcome import Payment
 
@@ -121,12 +122,17 @@ def _line(line: Line) -> Document:
 
 
 def contest_pack(plan: PlanEvidence, settlement: PlanSettlement, one: PracticeSettlement) -> Document:
-    """Each episode with its target, cost, claims, and what is known of the person's return to work."""
+    """Each episode with its target, cost, claims in or out, and what is known of the person's return to work.
+
+    Claims under 42 CFR Part 2 are in `not_itemised_cents` alone.
+    """
     holders = {episode.episode_id: member for member, episode in plan.episodes}
     episodes = []
     for episode in one.episodes:
         member = holders[episode.episode_id]
         returns = plan.returns.get(episode.episode_id)
+        claims = [_claimed(claim, episode) for claim in claims_of(member, episode)]
+        told = sum(claim["counted_cents"] for claim in claims)
         episodes.append(
             {
                 "episode_id": episode.episode_id,
@@ -136,10 +142,8 @@ def contest_pack(plan: PlanEvidence, settlement: PlanSettlement, one: PracticeSe
                 "cancer_type": episode.cancer,
                 "cost_cents": episode.expenditure_cents,
                 "target_cents": episode.target_cents,
-                "claims": [
-                    {"claim_id": claim.claim_id, "on": claim.on, "paid_cents": claim.paid_cents}
-                    for claim in claims_of(member, episode)
-                ],
+                "claims": claims,
+                "not_itemised_cents": episode.expenditure_cents - told,
                 "return_to_work": None if returns is None else _return(returns),
             }
         )
@@ -151,6 +155,27 @@ def contest_pack(plan: PlanEvidence, settlement: PlanSettlement, one: PracticeSe
         "run": settlement.run,
         "cancers": dict(sorted(Counter(episode.cancer for episode in one.episodes).items())),
         "episodes": episodes,
+    }
+
+
+def _claimed(claim: Claim, episode: EpisodeRecord) -> Document:
+    """A claim with a day in the episode: what of it counts, and why."""
+    if claim.form == INSTITUTIONAL:
+        inside = episode.holds(claim.admitted_on if claim.inpatient else claim.on)
+        counted, why = claim.paid_cents if inside else 0, "admitted" if claim.inpatient else "began"
+        reason = f"{why} in the episode" if inside else f"{why} before the episode"
+    else:
+        counted = sum(line.paid_cents for line in claim.lines if episode.holds(line.on))
+        held = sum(episode.holds(line.on) for line in claim.lines)
+        reason = f"{held} of {len(claim.lines)} lines in the episode"
+        inside = held > 0
+    return {
+        "claim_id": claim.claim_id,
+        "on": claim.on,
+        "in": inside,
+        "reason": reason,
+        "paid_cents": claim.paid_cents,
+        "counted_cents": counted,
     }
 
 
