@@ -1,18 +1,29 @@
-"""`/v1/rejects`: what could not be taken in, where it was, why, and how to mend it. No record itself is shown."""
+"""`/v1/rejects`: what could not be taken in, where it was, why, and how to mend it.
+
+A record itself is shown as far as the caller's role and scopes allow (gateway/masking.py). Each look at one is noted in
+the operations topic before it is opened.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
+from contracts.events import PersonalDataRead
+from gateway.masking import MOST, VIEWS, View, limited, masked
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
 from gateway.problems import RESPONSES, Problem
 from projections.rejects import rejects_after, rejects_named
+from streams.rejects import Kept, RejectBook
+from streams.retrying import values_at
+from streams.topics import rejects_topic
 
 LISTED = 100
 
@@ -41,6 +52,16 @@ class RejectShown(BaseModel):
     why: str | None = Field(description="of one dropped or retried")
 
 
+class RejectOpened(RejectShown):
+    """One reject with its record. A conflict's record stands in the log, and is not shown here."""
+
+    view: View
+    format: str | None = None
+    record_bytes: int | None = Field(default=None, description="of the record as it came")
+    record: str | None = None
+    record_base64: str | None = Field(default=None, description="in its place, where it is no text")
+
+
 class RejectsShown(BaseModel):
     """Oldest first; `next` is what to give as `after` for the page behind, and null on the last."""
 
@@ -65,11 +86,56 @@ async def list_rejects(
     return RejectsShown(rejects=page, next=page[-1].reject_id if len(found) > limit else None)
 
 
-@router.get("/v1/rejects/{reject_id}", summary="One reject")
-async def show_reject(reject_id: UUID, caller: Reader, parts: SomeParts) -> RejectShown:
-    """Place, code, reason and remedy."""
+@router.get("/v1/rejects/{reject_id}", summary="One reject, and its record as far as is allowed")
+async def show_reject(
+    reject_id: UUID,
+    caller: Reader,
+    parts: SomeParts,
+    view: Annotated[View, Query(description="how much of the record; limited and full need rejects:open")] = "masked",
+    purpose: Annotated[
+        str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="in words that name no patient")
+    ] = "to mend a rejected record",
+) -> RejectOpened:
+    """Place, code, reason and remedy, with the record masked, or as `view` asks. Every view but `none` is noted."""
     async with (await parts.doors.pool()).acquire() as connection:
         found = await rejects_named(connection, [reject_id])
     if not found or not caller.sees(found[0]["payer"], found[0]["plan"]):
         raise Problem(404, "not_found", "there is no such reject")
-    return RejectShown.model_validate(found[0])
+    _allow(caller, view)
+    reject = found[0]
+    if view == "none" or reject["topic"] != rejects_topic(reject["payer"]):
+        return RejectOpened.model_validate(reject | {"view": "none"})
+    holder = {"payer": reject["payer"], "plan": reject["plan"], "by": caller.by}
+    said = f"{view}: {purpose}"
+    await parts.doors.state(PersonalDataRead(**holder, what="reject", subject=str(reject_id), purpose=said))
+    kept = await _kept(parts, reject)
+    record = kept.head + kept.raw
+    shown = {"view": view, "format": kept.event.format, "record_bytes": kept.event.raw_bytes}
+    if view == "full":
+        return RejectOpened.model_validate(reject | shown | _as_sent(record))
+    text = limited(record) if view == "limited" and kept.event.format == "ndjson" else masked(record)
+    return RejectOpened.model_validate(reject | shown | {"record": text})
+
+
+def _allow(caller: Principal, view: View) -> None:
+    most = MOST.get(caller.role, "none")
+    if "rejects:open" not in caller.scopes and VIEWS.index(most) > VIEWS.index("masked"):
+        most = "masked"
+    if VIEWS.index(view) > VIEWS.index(most):
+        raise Problem(403, "forbidden", f"{caller} may see a record as {most} at most")
+
+
+async def _kept(parts: Parts, reject: dict[str, Any]) -> Kept:
+    """The record, opened."""
+    at = reject["topic"], reject["partition"], reject["offset"]
+    found = await values_at(parts.config.connections, [at])
+    if at not in found:
+        raise Problem(404, "not_found", "the record is not kept any more")
+    return await asyncio.to_thread(lambda: RejectBook(reject["payer"], parts.doors.keys()).kept(found[at]))
+
+
+def _as_sent(record: bytes) -> dict[str, str]:
+    try:
+        return {"record": record.decode()}
+    except UnicodeDecodeError:
+        return {"record_base64": base64.b64encode(record).decode("ascii")}

@@ -103,7 +103,7 @@ async def test_a_bad_event_stops_no_other_and_is_kept_with_place_and_remedy(
     await until(lambda: all_listed(client, ids), "the rejects are in their table")
     for one in answer.json()["results"]:
         if one["result"] == "rejected":
-            shown = (await client.get(f"/v1/rejects/{one['reject_id']}")).json()
+            shown = (await client.get(f"/v1/rejects/{one['reject_id']}", params={"view": "none"})).json()
             assert [shown[name] for name in ("code", "field", "file", "line", "status")] == [
                 one["code"], one["pointer"], "http", one["index"] + 1, "open",
             ]  # fmt: skip
@@ -114,6 +114,35 @@ async def test_a_bad_event_stops_no_other_and_is_kept_with_place_and_remedy(
         if not (after := page["next"]):
             break
     assert set(ids) <= set(paged) and len(paged) == len(set(paged))
+
+
+async def test_a_rejected_record_is_shown_by_role_and_each_look_is_noted(
+    gateway: Served, client: httpx.AsyncClient
+) -> None:
+    bad = event("G1").replace(b'"effective_on":"2024-03-05"', b'"effective_on":"2024-03-35"')
+    (one,) = (await client.post("/v1/events", content=bad, headers=JSON)).json()["results"]
+    await until(lambda: all_listed(client, [one["reject_id"]]), "the reject is in its table")
+    place = f"/v1/rejects/{one['reject_id']}"
+    shown = {view: (await client.get(place, params={"view": view})).json() for view in ("none", "masked", "limited")}
+    assert shown["none"]["record"] is None
+    assert '"effective_on":"9999-99-99"' in shown["masked"]["record"]
+    assert '"claim_id":"G1"' in shown["limited"]["record"]
+    async with httpx.AsyncClient(base_url=str(client.base_url), headers=client.headers) as theirs:  # as was sent
+        full = await theirs.get(place, params={"view": "full", "purpose": "to send it again"})
+        assert full.json()["record"].encode() == bad
+    async with gateway.client(await gateway.key("auditor")) as auditor:
+        assert (await auditor.get(place)).json()["view"] == "masked"
+        refused = await auditor.get(place, params={"view": "limited"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    noted = [orjson.loads(each.value) for each in await records_of(gateway.world.connections(), operations(gateway))]
+    reads = [each["data"] for each in noted if each["type"] == "carepact.PersonalDataRead.v1"]
+    looks = [each for each in reads if each["what"] == "reject"]
+    assert [(each["by"].partition(":")[0], each["purpose"].partition(":")[0]) for each in looks] == [
+        ("gateway/payer", "masked"),
+        ("gateway/payer", "limited"),
+        ("gateway/payer", "full"),
+        ("gateway/auditor", "masked"),
+    ]
 
 
 async def all_listed(client: httpx.AsyncClient, ids: Sequence[str]) -> bool:
@@ -207,8 +236,8 @@ async def test_an_x12_file_is_acknowledged_to_its_sender_alone(gateway: Served, 
     async with gateway.client(await gateway.key("employer", "employers", "palmetto-manufacturing")) as other:
         assert (await other.get(f"{place}/999")).status_code == 404
     noted = [orjson.loads(each.value) for each in await records_of(gateway.world.connections(), operations(gateway))]
-    (read,) = [each["data"] for each in noted if each["type"] == "carepact.PersonalDataRead.v1"]
-    assert (read["what"], read["subject"]) == ("acknowledgement", run["run_id"])
+    reads = [each["data"] for each in noted if each["type"] == "carepact.PersonalDataRead.v1"]
+    assert [each["subject"] for each in reads if each["what"] == "acknowledgement"] == [run["run_id"]]
 
 
 def operations(gateway: Served) -> str:
@@ -295,7 +324,9 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Serv
     await client.get("/v1/files/Canaria?Quetzal=1951-07-13")
     await client.get("/v1/Canaria", headers={"Authorization": "Bearer Canaria"})
     await world.settled()
-    await client.get("/v1/rejects", params={"limit": 1_000})
+    listed = (await client.get("/v1/rejects", params={"limit": 1_000})).json()["rejects"]
+    for each in listed:
+        assert (await client.get(f"/v1/rejects/{each['reject_id']}", params={"view": "limited"})).status_code == 200
     await client.get("/v1/files")
     async with gateway.client(await gateway.key("operator")) as operator:
         await operator.get("/metrics")
