@@ -34,6 +34,7 @@ COMMANDS = {
     "findings": "carepact.findings_command:findings_command",
     "reconcile": "carepact.read_commands:app",
     "employer-report": "carepact.employer_report_command:employer_report_command",
+    "release": "carepact.release_command:release_command",
     "contract": "carepact.contract_commands:app",
     "subject": "carepact.subject_commands:app",
     "replay": "carepact.replay_commands:app",

@@ -82,19 +82,21 @@ def event_id(plan: str, period: ReleasedPeriod, name: str, ordinal: int) -> str:
     return str(uuid5(NAMESPACE, f"outcome|{plan}|{period.from_on}|{period.through_on}|{name}|{ordinal}"))
 
 
-def events(
-    release: OutcomesReleased, before: Mapping[tuple[str, str], str]
-) -> Iterator[tuple[str, EmployerOutcomeReported]]:
+def events(release: OutcomesReleased) -> Iterator[tuple[str, EmployerOutcomeReported]]:
     """A release's events, each with its id, in the order they are sent.
 
-    `before` gives the id of a figure's last event, by the period's first day and the figure's name.
+    All its periods but the last were in the plan's release before it, whose events these take the place of.
     """
     for period in release.periods:
         figures = {one.name: one for one in period.figures}
+        again = release.ordinal - 1 if period is not release.periods[-1] else 0
         for one in period.figures:
             if not one.name.endswith(OF):
-                row = _row(release, period, one, figures, before.get((str(period.from_on), one.name)))
-                yield event_id(release.plan, period, one.name, release.ordinal), row
+                before = event_id(release.plan, period, one.name, again) if again else None
+                yield (
+                    event_id(release.plan, period, one.name, release.ordinal),
+                    _row(release, period, one, figures, before),
+                )
     last = release.periods[-1]
     yield event_id(release.plan, last, CALL, release.ordinal), _call(release, last)
 

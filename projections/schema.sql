@@ -416,3 +416,31 @@ CREATE TABLE credential (
     revoked_why    text,
     log_offset     bigint      NOT NULL                -- of the event that made it, in the operations topic
 );
+
+-- What left for employers, from the operations topic and from nothing else: one row a plan and window, and its figures.
+CREATE TABLE employer_release (
+    payer      text        COLLATE "C" NOT NULL,
+    plan       text        COLLATE "C" NOT NULL,
+    ordinal    int         NOT NULL,               -- 1, 2, 3, ... of the plan
+    window_on  date        NOT NULL,               -- the day whose close opened the window
+    from_on    date        NOT NULL,               -- of the period that is new in it
+    through_on date        NOT NULL,
+    call_cents bigint,                             -- the pooled funding call; null: pending
+    event_id   uuid        NOT NULL,
+    log_offset bigint      NOT NULL,               -- in the operations topic
+    known_at   timestamptz NOT NULL,
+    PRIMARY KEY (plan, ordinal)
+);
+CREATE TABLE employer_outcome (
+    payer      text   COLLATE "C" NOT NULL,
+    plan       text   COLLATE "C" NOT NULL,
+    ordinal    int    NOT NULL,
+    number     int    NOT NULL,                    -- within the release, as sent
+    event_id   uuid   NOT NULL,
+    from_on    date   NOT NULL,
+    through_on date   NOT NULL,
+    metric     text   COLLATE "C" NOT NULL,
+    stratum    text   COLLATE "C" NOT NULL,
+    event      bytea  NOT NULL,                    -- the emitted EmployerOutcomeReported, byte for byte
+    PRIMARY KEY (plan, ordinal, number)
+);

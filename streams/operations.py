@@ -22,11 +22,13 @@ from contracts.events import (
     CredentialRevoked,
     FileRunRecorded,
     OperatorAct,
+    OutcomesReleased,
     RejectDropped,
     RejectRetried,
 )
 from contracts.events.operations import EVERY_PAYER, SubmittedFile
 from projections import store
+from streams import outcomes
 from streams.connections import Connections
 from streams.door import log_source
 from streams.keys import PayerKeys
@@ -162,6 +164,9 @@ class _Rows:
             case FileRunRecorded():
                 content = act.files[0].content_digest if len(act.files) == 1 else ""
                 self.of[_FILE_RUN].append((*(getattr(act, name) for name in _RUN), record.offset, content))
+            case OutcomesReleased():
+                for statement, row in outcomes.rows(act, event_id, record.offset, known_at):
+                    self.of[statement].append(row)
             case CredentialCreated():
                 self.of[_CREDENTIAL].append(_credential(act, record.offset, known_at))
             case CredentialRevoked():

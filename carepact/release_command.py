@@ -1,0 +1,106 @@
+"""`carepact release`: opens a window of an employer's feed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import asyncpg
+import orjson
+import typer
+from aiokafka.errors import KafkaError
+
+from carepact.local.errors import PlatformError, TryAgain
+from carepact.logging import to_stderr
+from carepact.platform_commands import Home, Json, reported, settings_of
+from carepact.read_commands import NotFound, known_payer
+from carepact.settings import Settings, acting, connection, open_key_store
+from contracts.employers import CONTRACT
+from contracts.errors import ContractError
+from contracts.events import OutcomesReleased
+from contracts.releases import NoSuchWindow
+from streams.log_writer import LogWriter
+from streams.releasing import CannotRelease, Desk, NotYet, release
+from streams.settling import CannotSettle
+from streams.topics import AGENTS, OPERATOR
+
+
+def release_command(
+    plan: Annotated[str, typer.Option(help="The employer's plan.")],
+    window: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day of the period that is new in it.")],
+    payer: Annotated[str, typer.Option(help="The payer whose plan it is.")] = "employers",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Open a window of an employer's feed: its period's figures through the disclosure gate, and earlier periods again.
+
+    A window opens once, in order, when its day has closed in the log. A window that is open already is told again and
+    sends nothing new.
+
+    Example: carepact release --plan palmetto-manufacturing --window 2025-01-01
+    """
+    to_stderr()
+    with reported():
+        settings = settings_of(home)
+        known_payer(settings, payer)
+        found = settings.load_roster().payer(payer)
+        if found.contract != CONTRACT or plan not in {one.name for one in found.plans}:
+            raise NotFound(f"{payer} has no employer's plan {plan}")
+        made, now = asyncio.run(_release(settings, payer, plan, window.date().isoformat()))
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(_document(made, now)) + b"\n")
+    else:
+        typer.echo(f"{plan}: release {made.ordinal}, {'made now' if now else 'made before'}")
+        for period in _document(made, now)["periods"]:
+            typer.echo(f"  {period['from']} to {period['to']}: {period['shown']} figures shown, "
+                       f"{period['withheld']} withheld")  # fmt: skip
+        pending = "pending" if made.call_cents is None else f"${made.call_cents / 100:,.2f}"
+        typer.echo(f"  funding call: {pending}")
+
+
+def _document(made: OutcomesReleased, now: bool) -> dict[str, Any]:
+    return {
+        "payer": made.payer,
+        "plan": made.plan,
+        "ordinal": made.ordinal,
+        "made_now": now,
+        "window_on": made.window_on.isoformat(),
+        "call_cents": made.call_cents,
+        "periods": [
+            {
+                "from": period.from_on.isoformat(),
+                "to": period.through_on.isoformat(),
+                "shown": sum(1 for one in period.figures if one.value is not None),
+                "withheld": sum(1 for one in period.figures if one.value is None),
+                "held": period.held,
+            }
+            for period in made.periods
+        ],
+    }
+
+
+async def _release(settings: Settings, payer: str, plan: str, from_on: str) -> tuple[OutcomesReleased, bool]:
+    keys = open_key_store(settings)
+    try:
+        key = keys.payer_keys(payer).content
+    finally:
+        keys.close()
+    reach, roster = connection(settings, AGENTS), settings.load_roster()
+    try:
+        database = await asyncpg.connect(reach.postgres)
+        try:
+            async with LogWriter(connection(settings, OPERATOR), "carepact.release") as writer:
+                desk = Desk(reach, database, writer, roster, roster.payer(payer), plan, key, acting())
+                return await release(desk, from_on)
+        finally:
+            await database.close()
+    except NoSuchWindow as error:
+        raise NotFound(str(error)) from None
+    except (CannotRelease, CannotSettle, ContractError) as error:
+        raise PlatformError(str(error)) from None
+    except NotYet as error:
+        raise TryAgain(str(error)) from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, KafkaError) as error:
+        raise TryAgain(f"Kafka or PostgreSQL does not answer ({type(error).__name__})") from error

@@ -1,0 +1,108 @@
+"""Windows, and a release's figures as events: what each says, and what none of them says."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from contracts.disclosure_figures import Count, Given, Parts, Period, Report
+from contracts.disclosure_gate import gate
+from contracts.employers import CONTRACT
+from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased, ReleasedPeriod
+from contracts.releases import CALL, NoSuchWindow, events, outcome, released, window
+from contracts.roster import bundled_sheet
+from contracts.terms import TermSheet
+
+FIRST = Period(date(2025, 1, 1), date(2025, 6, 30))
+SECOND = Period(date(2025, 7, 1), date(2025, 12, 31))
+FIGURES: tuple[Given, ...] = (
+    Count("covered", 9_000),
+    Count("episodes", 200, "covered"),
+    Parts("episodes", (("breast", 150), ("lung", 45), ("myeloma", 5))),
+    Count("M14 of", 80, "episodes"),
+    Count("M14", 60, "M14 of"),
+    Count("M19", 6, "episodes"),
+)
+
+
+def period_of(
+    figures: tuple[Given, ...], period: Period = FIRST, *earlier: ReleasedPeriod, run: str = "r1"
+) -> ReleasedPeriod:
+    gated = gate(Report(period, figures), [outcome(one) for one in earlier])
+    fresh = ReleasedPeriod(
+        from_on=period.first_on, through_on=period.last_on, run_id=run, inputs_digest="0" * 64, terms_version="2026.1",
+        figures=(),
+    )  # fmt: skip
+    return released(gated, [one for one in earlier if one.from_on == period.first_on], fresh)
+
+
+def release(ordinal: int, *periods: ReleasedPeriod, call_cents: int | None = None) -> OutcomesReleased:
+    return OutcomesReleased(
+        payer="employers", plan="acme", by="operator/test", contract=CONTRACT, ordinal=ordinal,
+        window_on=date(2025, 12, 31), periods=periods, call_cents=call_cents, call_cut={"0": 7},
+    )  # fmt: skip
+
+
+def told(act: OutcomesReleased) -> dict[tuple[str, str], EmployerOutcomeReported]:
+    return {(one.metric_id, one.stratum): one for _, one in events(act)}
+
+
+def test_a_window_opens_half_a_year_after_its_half_year() -> None:
+    sheet = TermSheet(bundled_sheet(CONTRACT)[2])
+    found = window(sheet, "2025-01-01")
+    assert (found.period, found.opens_on) == (FIRST, "2025-12-31")
+    assert window(sheet, "2025-07-01").opens_on == "2026-06-30"
+    for day in ("2025-01-02", "2025-04-01"):
+        with pytest.raises(NoSuchWindow):
+            window(sheet, day)
+
+
+def test_a_count_is_told_of_its_whole_with_an_interval() -> None:
+    row = told(release(1, period_of(FIGURES)))["M14", ""]
+    assert (row.numerator, row.denominator, row.value) == (60, 80, "0.7500")
+    assert (row.ci_low, row.ci_high) == ("0.6452", "0.8319")
+    assert row.suppression is None
+
+
+def test_whatever_is_withheld_says_so_with_its_interval_and_no_reason() -> None:
+    rows = told(release(1, period_of(FIGURES)))
+    small = rows["M19", ""]
+    assert (small.numerator, small.denominator, small.value, small.ci_low) == (None, 200, None, None)
+    assert small.suppression is not None and small.suppression.model_dump(exclude_none=True) == {
+        "code": "withheld",
+        "numerator": (0, 200),
+    }
+    assert [rows["episodes", cancer].numerator for cancer in ("breast", "lung", "myeloma")] == [150, None, None]
+    said = "".join(one.model_dump_json() for one in rows.values())
+    assert "11 inside" not in said and "companion" not in said and "held" not in said.replace("withheld", "")
+
+
+def test_a_funding_call_is_one_amount_or_pending() -> None:
+    assert told(release(1, period_of(FIGURES), call_cents=31_000_00))[CALL, ""].numerator == 31_000_00
+    pending = told(release(1, period_of(FIGURES)))[CALL, ""]
+    assert pending.numerator is None and pending.suppression is not None
+
+
+def test_a_period_told_again_unchanged_says_the_same_under_new_ids() -> None:
+    first = period_of(FIGURES)
+    again, new = period_of(FIGURES, FIRST, first, run="r2"), period_of(FIGURES, SECOND, first, run="r2")
+    assert again == first
+    before = dict(events(release(1, first)))
+    after = dict(events(release(2, again, new)))
+    assert not before.keys() & after.keys()
+    of_first = {name: one for name, one in after.items() if one.measurement_period.from_on == FIRST.first_on}
+    superseded = {one.supersedes: one for one in of_first.values()}
+    for name, one in before.items():
+        if one.metric_id != CALL:
+            assert superseded[name].model_copy(update={"supersedes": None}) == one
+
+
+def test_a_correction_that_is_held_back_looks_like_no_correction() -> None:
+    first = period_of(FIGURES)
+    more = Count("episodes", 204, "covered"), Parts("episodes", (("breast", 154), ("lung", 45), ("myeloma", 5)))
+    episodes = FIGURES[0], *more, *FIGURES[3:]
+    held = period_of(episodes, FIRST, first, run="r2")
+    assert (held.held, first.held) == (True, False)
+    new = period_of(FIGURES, SECOND, first)
+    assert dict(events(release(2, held, new))) == dict(events(release(2, first, new)))

@@ -1,0 +1,109 @@
+"""A window of an employer's feed: stated once, its figures on the employer's topic once, whatever is done again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from carepact.local.platform import LocalPlatform
+from carepact.worker_command import outputs
+from contracts.events import DayClosed, EmployerOutcomeReported, EnrollmentChanged, OutcomesReleased
+from streams.log_writer import LogWriter
+from streams.operations import insert
+from streams.relay import take_over
+from streams.releasing import CannotRelease, Desk, NotYet, release, releases
+from streams.roster import Roster
+from streams.topics import log_topic, operations_topic, outcomes_topic
+from tests.end_to_end.harness import until
+from tests.streams.logs import Log, population
+from tests.streams.test_replay import Sent
+from tests.streams.test_requests import World
+from tests.streams.ways_in import records_of
+
+pytestmark = pytest.mark.platform
+FIRST, SECOND, THIRD = "2024-01-01", "2024-07-01", "2025-01-01"
+
+
+async def written(world: World, log: Log) -> None:
+    sent = [Sent(part, one.key or b"", one.value) for part, records in log.records.items() for one in records[1:]]
+    async with LogWriter(world.connections) as writer:
+        await writer.write(log_topic(world.payer.name), sent)
+
+
+async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
+    platform: LocalPlatform, roster: Roster, make_database: Callable[[], Awaitable[str]]
+) -> None:
+    payer = next(one for one in roster.payers if one.contract == "employer")
+    plan, topic = payer.plans[0].name, outcomes_topic(payer.plans[0].name)
+    world = World(payer, replace(platform.connections(), dsn=await make_database()), make_database)
+    world.connection = await world.connect()
+    log = population(Log(payer.name, payer.contract, plan=plan), 40, 12)
+    for well in range(60):
+        log.tell(f"w{well}", EnrollmentChanged(coverage="plan", from_on=date(2020, 1, 1)))
+    log.broadcast(DayClosed(through_on=date(2025, 6, 30)))
+    await written(world, log)
+
+    async with LogWriter(world.connections) as writer:
+        desk = Desk(world.connections, world.connection, writer, roster, payer, plan, b"k" * 32, "operator/test")
+        with pytest.raises(NotYet, match="tables are behind"):
+            await release(desk, FIRST)
+        await world.apply()
+        first, now = await release(desk, FIRST)
+        assert (first.ordinal, now, len(first.periods)) == (1, True, 1)
+        assert any(one.value is not None for one in first.periods[0].figures)
+        assert (await release(desk, FIRST))[1] is False
+        other = await asyncpg.connect(world.connections.postgres)
+        await other.fetchval("SELECT pg_advisory_lock(hashtextextended($1, 0))", f"carepact.release|{plan}")
+        with pytest.raises(NotYet, match="another release"):
+            await release(desk, SECOND)
+        await other.close()
+        second, _ = await release(desk, SECOND)
+        assert (second.ordinal, [one.from_on.isoformat() for one in second.periods]) == (2, [FIRST, SECOND])
+        assert second.periods[0] == first.periods[0]
+        with pytest.raises(NotYet, match="opens when 2025-12-31"):
+            await release(desk, THIRD)
+        with pytest.raises(CannotRelease, match="in their order"):
+            await release(desk, "2023-07-01")
+    assert await releases(world.connections, roster, plan) == [first, second]
+
+    assert await projected_and_relayed(world, roster) > 0
+    rows = await world.connection.fetch("SELECT event FROM employer_outcome ORDER BY ordinal, number")
+
+    async def there() -> list[Any] | None:
+        found = await records_of(world.connections, topic)
+        return found if len(found) >= len(rows) else None  # a commit may be seen a moment later
+
+    sent = await until(there, "all figures are on the employer's topic")
+    await world.use_new_database()  # the database is lost: the same rows, and nothing is sent again
+    assert await projected_and_relayed(world, roster) == 0
+    assert rows == await world.connection.fetch("SELECT event FROM employer_outcome ORDER BY ordinal, number")
+    assert [row["event"] for row in rows] == [record.value for record in sent]
+    assert await world.connection.fetchval("SELECT count(*) FROM employer_release") == 2
+    events = [orjson.loads(record.value) for record in sent]
+    assert len({event["id"] for event in events}) == len(events)
+    assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
+    told = [EmployerOutcomeReported.model_validate_json(orjson.dumps(event["data"])) for event in events]
+    assert {one.employer_id for one in told} == {plan}
+    ids = {event["id"] for event in events}
+    assert {one.supersedes for one in told if one.supersedes} <= ids
+    await world.connection.close()
+
+
+async def projected_and_relayed(world: World, roster: Roster) -> int:
+    """The operations topic into its tables, and the outbox to the topics it names; answers how many were sent."""
+    operations = operations_topic(roster.space)
+    acts = await records_of(world.connections, operations)
+    assert OutcomesReleased.type_name() in {orjson.loads(act.value)["type"] for act in acts}
+    async with world.connection.transaction():
+        await insert(world.connection, operations, acts)
+    async with take_over(world.payer.name, outputs(world.payer), world.connections, world.connection) as shard:
+        assert shard is not None
+        while await shard.step():
+            pass
+        return shard.counts.sent
