@@ -8,7 +8,7 @@ import sys
 import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -26,6 +26,9 @@ from contracts.roster import PLAN_SHEETS, SHEETS, bundled_sheet, contract_digest
 from contracts.terms import TermSheet
 from contracts.trial import TRIALS, Trial, Unknown, answers, find, read_json
 from contracts.units import money
+
+if TYPE_CHECKING:
+    from streams.what_if import WhatIf
 
 app = typer.Typer(no_args_is_help=True, help="The terms in force, their clauses, and their adoption.")
 
@@ -211,16 +214,28 @@ def lint_command(
 def diff_command(
     before: Annotated[str, typer.Argument(help="A contract or a file, and if wanted a day: bcbs-sc@2025-12-31.")],
     after: Annotated[str, typer.Argument(help="Another, or the same on another day.")],
+    payer: Annotated[
+        str | None, typer.Option(help="Show dollars: what each would pay on this payer's history.", show_default=False)
+    ] = None,
+    home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Each term that changed, and the day from which it did.
+    """Each term that changed, and the day from which it did; with a payer, what both would pay on its history.
 
     Example: carepact contract diff medicare-eom@2024-12-31 medicare-eom@2025-01-01
     """
+    dollars: WhatIf | None = None
     with reported():
         found = differences(_side(before), _side(after))
+        if payer:
+            dollars = asyncio.run(_in_dollars(home, payer, before, after))
     if as_json:
-        document = {"before": before, "after": after, "changes": [change.document() for change in found]}
+        document: dict[str, Any] = {
+            "before": before,
+            "after": after,
+            "changes": [change.document() for change in found],
+        }
+        document |= {"dollars": dollars.as_json()} if dollars else {}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for change in found:
@@ -228,6 +243,21 @@ def diff_command(
         typer.echo(f"{place}: {change.what} {_or_nothing(change.before)} -> {_or_nothing(change.after)}")
     if not found:
         typer.echo("no term differs")
+    if dollars:
+        for row in dollars.summed(lambda row: row.practice):
+            figures = (money(row[f"{name}_cents"]) for name in ("before", "after", "difference"))
+            typer.echo("{}: {} -> {}, {}".format(row["name"] or "(none)", *figures))
+        typer.echo(f"in all {money(dollars.before_cents)} -> {money(dollars.after_cents)}")
+
+
+async def _in_dollars(home: Any, payer: str, before: str, after: str) -> WhatIf:
+    """What a payer's history pays under both."""
+    from carepact.replay_commands import imagined, sheet_of  # noqa: PLC0415 - the other commands need no Kafka
+    from contracts.drafts import Change  # noqa: PLC0415
+    from streams.what_if import Options  # noqa: PLC0415
+
+    sides = (Change(sheet=sheet_of(side)) for side in (before, after))
+    return await imagined(settings_of(home), payer, *sides, Options())
 
 
 def _or_nothing(value: str | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
@@ -15,8 +17,15 @@ from rich.console import Console
 from carepact.local.errors import PlatformError, Refused, TryAgain
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.settings import Settings, connection
+from carepact.telling import dollars, in_words
+from contracts.drafts import Change, frozen
+from contracts.errors import BadSheet, ContractError
+from contracts.roster import SHEETS, bundled_sheet
+from contracts.terms import TermSheet, content_of
+from streams.reconciling import log_ends
 from streams.topics import OPERATOR
 from streams.verifying import CannotReplay, Report, verify
+from streams.what_if import NONE, CannotFold, Imagining, Options, WhatIf
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 DIFFERS = 6
@@ -84,8 +93,97 @@ def _show(report: Report) -> None:
     say(f"  the log says: {_value(difference.expected)}")
     say(f"  found:        {_value(difference.found)}")
     if at := difference.position:
-        say(f"  at {at['topic']}[{at['partition']}] offset {at['offset']}")
+        event = f", event {difference.event_id}" if difference.event_id else ""
+        say(f"  at {at['topic']}[{at['partition']}] offset {at['offset']}{event}")
 
 
 def _value(value: Any) -> str:
     return "nothing" if value is None else str(value)
+
+
+@app.command("what-if")
+def what_if_command(
+    payer: Annotated[str, typer.Option(help="The payer.")],
+    terms: Annotated[
+        str | None, typer.Option(help="A term sheet (TOML), a contract of this build, or one as of a day: C@DAY.")
+    ] = None,
+    plan: Annotated[str, typer.Option(help="Whose terms they are, where plans have their own.")] = "",
+    arrangement: Annotated[str | None, typer.Option(help="The risk arrangement of every practice, e.g. RA2.")] = None,
+    in_time: Annotated[
+        list[str] | None, typer.Option(help="A claim's event id: had it come before its day was closed.")
+    ] = None,
+    without: Annotated[list[str] | None, typer.Option(help="A fact's event id: had it never come.")] = None,
+    period: Annotated[int | None, typer.Option(min=1, max=99, help="Only this period, and its settlement.")] = None,
+    run_: Annotated[str, typer.Option("--run", help="Of the settlement: initial or true-up.")] = "initial",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """The same history under other terms, or with a fact changed: what would have been paid. Nothing is written.
+
+    Sums by practice and clause, and every episode whose money differs.
+
+    Example: carepact replay what-if --payer medicare --terms medicare-eom@2025-01-01 --period 3
+    """
+    with reported():
+        if not (terms or arrangement or in_time or without):
+            raise typer.BadParameter("name what is to be other: --terms, --arrangement, --in-time or --without")
+        change = Change(
+            sheet=sheet_of(terms) if terms else None,
+            plan=plan,
+            arrangement=arrangement or "",
+            in_time=frozenset(in_time or ()),
+            without=frozenset(without or ()),
+        )
+        answer = asyncio.run(imagined(settings_of(home), payer, NONE, change, Options(period, run_)))
+    show_what_if(answer, as_json)
+
+
+def sheet_of(named: str) -> dict[str, Any]:
+    """The terms that a user names: a file, a contract of this build, or either as of a day after '@'."""
+    name, _, day = (named, "", "") if Path(named).is_file() or named in SHEETS else named.rpartition("@")
+    try:
+        content = bundled_sheet(name)[2] if name in SHEETS else content_of(Path(name).read_text(encoding="utf-8"))
+        TermSheet(content)
+        return frozen(content, date.fromisoformat(day).isoformat()) if day else content
+    except OSError:
+        raise typer.BadParameter(f"there is no file and no contract {name or named}") from None
+    except (BadSheet, KeyError, ValueError) as error:
+        raise typer.BadParameter(f"{named} is no term sheet: {error}; `carepact contract lint` says more") from None
+
+
+async def imagined(settings: Settings, payer: str, before: Change, after: Change, options: Options) -> WhatIf:
+    """A payer's whole log under two changes."""
+    roster = settings.load_roster()
+    if payer not in roster.names:
+        raise NoSuchPayer(f"there is no payer {payer}; there are {', '.join(roster.names)}")
+    reach = connection(settings, OPERATOR)
+    imagining = Imagining(roster.payer(payer), before, after, options)
+    try:
+        cut = await log_ends(reach, payer)
+        await imagining.read(reach, {int(partition): end for partition, end in cut.items()})
+        return imagining.result()
+    except (CannotFold, ContractError) as refused:
+        raise Refused(str(refused)) from refused
+    except (OSError, TimeoutError, KafkaError) as error:
+        raise TryAgain(f"Kafka does not answer ({type(error).__name__}); is the platform up?") from error
+
+
+def show_what_if(answer: WhatIf, as_json: bool) -> None:
+    """As JSON, or as text for a reader."""
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(answer.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+        return
+    say = Console(highlight=False, markup=False, soft_wrap=True).print
+    told = answer.as_json()
+    for title, key in (("practice", "practices"), ("clause", "clauses")):
+        say(f"{title:<24} {'as it is':>16} {'what if':>16} {'difference':>16}")
+        for row in told[key]:
+            figures = (dollars(row[f"{name}_cents"]) for name in ("before", "after", "difference"))
+            say(f"{row['name'] or '(none)':<24} " + " ".join(f"{figure:>16}" for figure in figures))
+        say("")
+    for row in told["rows"]:
+        say(f"{row['episode_id'] or row['practice']}  {row['clause']:<16} {dollars(row['difference_cents']):>14}")
+    for practice, reasons in told["settlement_pending"].items():
+        say(f"{practice or '(none)'}: its settlement is pending: {', '.join(in_words(one) for one in reasons)}")
+    figures = (dollars(told[f"{name}_cents"]) for name in ("before", "after", "difference"))
+    say("as it is {}, what if {}: a difference of {}".format(*figures))

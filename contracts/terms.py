@@ -168,7 +168,12 @@ def whole(content: dict[str, Any]) -> dict[str, Any]:
 @cache
 def bundled(sheet: str) -> dict[str, Any]:
     """The content of `contracts/<sheet>.toml`, with its value sets read in."""
-    raw = _plain(whole(read_sheet(written(sheet))))
+    return content_of(written(sheet))
+
+
+def content_of(text: str) -> dict[str, Any]:
+    """What a log adopts of a sheet as it is written: a draft's too. Raises `tomllib.TOMLDecodeError`, `KeyError`."""
+    raw = _plain(whole(read_sheet(text)))
     head = raw.pop("sheet")
     sets = {
         name: _value_set(spec["file"], spec["key"], spec.get("class", ""))

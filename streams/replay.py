@@ -182,7 +182,14 @@ class PartitionReplay:
         """Fold some records, in order. Beyond where the partition stopped, none are taken."""
         if self._batches is not None:
             self._add("log_batch", self._batches.take(records))
-        facts, rejects = self._sift(records)
+        facts, rejects = self.sift(records)
+        facts = await self.fold(facts)
+        self.events += sum(record.offset < self._end for record in records)
+        self._add("fact", [self._fact_row(fact) for fact in facts])
+        self._add("reject", [row for row in rejects if row[REJECT_OFFSET] < self._end])
+
+    async def fold(self, facts: list[Fact]) -> list[Fact]:
+        """Fold facts and count what they make; answers those that came before where the partition stopped."""
         while True:
             waiting = {member: poisoned.offset for member, poisoned in self._parked.items()}
             facts = [fact for fact in facts if fact.offset < self._end]
@@ -199,11 +206,9 @@ class PartitionReplay:
                 self._undo()
                 self._stop(stopped)
         self._folder.commit()
-        self.events += sum(record.offset < self._end for record in records)
-        self._add("fact", [self._fact_row(fact) for fact in facts])
-        self._add("reject", [row for row in rejects if row[REJECT_OFFSET] < self._end])
         for rows in self._parts.commit():
-            self._take(rows)
+            self.take(rows)
+        return facts
 
     def finish(self) -> Sums:
         """Add what stands only at the end: parts, due days, adoption, parked members, versions in force."""
@@ -247,7 +252,7 @@ class PartitionReplay:
         self._folder.rollback()
         self._parts.rollback()
 
-    def _sift(self, records: Sequence[Any]) -> tuple[list[Fact], list[Row]]:
+    def sift(self, records: Sequence[Any]) -> tuple[list[Fact], list[Row]]:
         """The facts that are new, and a reject for what cannot be read or came before with other content."""
         facts: list[Fact] = []
         rejects: list[Row] = []
@@ -305,7 +310,7 @@ class PartitionReplay:
             instant(fact.known_at),
         )
 
-    def _take(self, rows: Rows) -> None:
+    def take(self, rows: Rows) -> None:
         """Count a batch's rows. A version counts once it is superseded or the log ends, as its last column is known."""
         for table, closes, made in (
             ("episode", rows.closes, rows.episodes),

@@ -1,0 +1,266 @@
+"""What would have been paid: a payer's log folded as it is and as it might have been, side by side, in memory.
+
+Nothing is read from the live tables and nothing is written anywhere. Money is told by practice, episode and clause: the
+net of determinations and reversals, in cents, so that differences add up to the difference of the sums. With a period,
+its settlement is made under both as well.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from contracts.cases import Case
+from contracts.drafts import Change
+from contracts.envelope import Fact
+from contracts.errors import ContractError
+from contracts.fold import NotAdopted, OtherBuild
+from contracts.gathering import Gatherer
+from contracts.parts import Adoption
+from contracts.reference_values import References
+from contracts.settlement import settle
+from contracts.terms import TermSheet
+from projections.rows import EPISODE, PAYMENT, Rows
+from streams.connections import Connections
+from streams.replay import PartitionReplay, log_records
+from streams.roster import Payer
+from streams.topics import log_topic
+
+FACTS_AT_ONCE = 10_000
+NONE = Change()
+EPISODE_ID, PERIOD = EPISODE.index("episode_id"), EPISODE.index("performance_period")
+PRACTICE, PAID_EPISODE, EVENT = (PAYMENT.index(name) for name in ("practice", "episode_id", "event"))
+SETTLED = "SETTLEMENT"
+RECOUPED = "MEOS_RECOUPMENT"
+EOM = "medicare-eom"
+
+Where = tuple[str, str, str]
+"""(practice, episode, clause); the episode is '' in a settlement."""
+
+Sums = dict[Where, int]
+
+
+class CannotFold(Exception):
+    """The history cannot be folded under these terms; the message says where and why."""
+
+
+@dataclass
+class World:
+    """One of the two histories, folded: its money, its episodes' periods, and what a settlement rests on.
+
+    `pending` are reasons for which the settlement of a practice moves nothing yet.
+    """
+
+    cents: Sums = field(default_factory=lambda: defaultdict(int))
+    periods: dict[str, int] = field(default_factory=dict)
+    pending: dict[str, list[str]] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    adoption: Adoption | None = None
+
+
+class _Event(msgspec.Struct):
+    data: _Lines
+
+
+class _Lines(msgspec.Struct):
+    lines: list[_Line]
+
+
+class _Line(msgspec.Struct):
+    clause: str
+    amount_cents: int
+
+
+_read = msgspec.json.Decoder(_Event).decode
+
+
+class Imagined(PartitionReplay):
+    """One partition folded for its money alone."""
+
+    def __init__(self, payer: Payer, partition: int, world: World) -> None:
+        super().__init__(payer, partition)
+        self._world = world
+
+    def take(self, rows: Rows) -> None:
+        """Add payments by practice, episode and clause."""
+        for episode in rows.episodes:
+            self._world.periods[episode[EPISODE_ID]] = episode[PERIOD]
+        for payment in rows.payments:
+            for line in _read(payment[EVENT]).data.lines:
+                self._world.cents[payment[PRACTICE], payment[PAID_EPISODE] or "", line.clause] += line.amount_cents
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to ask: episodes of one period only, and its settlement."""
+
+    period: int | None = None
+    run: str = "initial"
+
+
+class Imagining:
+    """A payer's history, partition by partition, as it is and under a change."""
+
+    def __init__(self, payer: Payer, before: Change, after: Change, options: Options = Options()) -> None:
+        self.payer = payer
+        self.before, self.after = World(), World()
+        self._changes = ((self.before, before), (self.after, after))
+        self._options = options
+        self._settles = options.period is not None and payer.contract == EOM
+
+    async def partition(self, partition: int, records: Iterable[Sequence[Any]]) -> None:
+        """Fold one partition's records under both."""
+        sifter, facts = PartitionReplay(self.payer, partition), list[Fact]()
+        for some in records:
+            facts += sifter.sift(some)[0]
+        await self._fold(partition, facts, sifter)
+
+    async def read(self, connections: Connections, cut: Mapping[int, int]) -> None:
+        """Fold the log up to a cut."""
+        for partition in sorted(cut):
+            sifter, facts = PartitionReplay(self.payer, partition), list[Fact]()
+            async for records in log_records(connections, log_topic(self.payer.name), partition, cut[partition]):
+                facts += sifter.sift(records)[0]
+            await self._fold(partition, facts, sifter)
+
+    async def _fold(self, partition: int, facts: Sequence[Fact], sifter: PartitionReplay) -> None:
+        self._refuse(sifter)
+        for world, change in self._changes:
+            changed = change.apply(facts)
+            replay = Imagined(self.payer, partition, world)
+            for at in range(0, len(changed), FACTS_AT_ONCE):
+                await replay.fold(changed[at : at + FACTS_AT_ONCE])
+            self._refuse(replay)
+            if self._settles:
+                _gather(self.payer, partition, changed, world)
+
+    @staticmethod
+    def _refuse(replay: PartitionReplay) -> None:
+        if replay.stopped is not None:
+            where = f"{replay.topic}[{replay.partition}] offset {replay.stopped.offset}"
+            raise CannotFold(f"{where}: {replay.stopped.reason}")
+
+    def result(self) -> WhatIf:
+        """The money under both, and what differs."""
+        if self._settles and self._options.period is not None:
+            for world in (self.before, self.after):
+                _settle(world, self._options.period, self._options.run)
+        period = self._options.period
+        cents = []
+        for world in (self.before, self.after):
+            kept = {
+                at: amount
+                for at, amount in world.cents.items()
+                if period is None or not at[1] or world.periods.get(at[1]) == period
+            }
+            cents.append(kept)
+        rows = [
+            Row(*where, cents[0].get(where, 0), cents[1].get(where, 0)) for where in sorted(cents[0].keys() | cents[1])
+        ]
+        pending = self.before.pending | self.after.pending
+        return WhatIf(self.payer.name, rows, {name: reasons for name, reasons in sorted(pending.items()) if reasons})
+
+
+def _gather(payer: Payer, partition: int, facts: Sequence[Fact], world: World) -> None:
+    gatherer = Gatherer(payer.name, payer.contract, partition)
+    try:
+        for fact in facts:
+            gatherer.take(fact)
+        if world.adoption is None:
+            world.adoption = gatherer.adoption
+        world.failed += gatherer.failed
+        world.cases += gatherer.cases(References(world.adoption.references))
+    except (NotAdopted, OtherBuild, ContractError) as error:
+        raise CannotFold(str(error)) from error
+
+
+def _settle(world: World, period: int, run: str) -> None:
+    """Add what the settlement of a period moves for each practice."""
+    adoption = world.adoption
+    if adoption is None or "" not in adoption.sheets:
+        return
+    sheet, references = TermSheet(adoption.sheets[""].content), References(adoption.references)
+    settlement = settle(sheet, adoption, references, period, run, world.cases, world.failed)
+    for practice, group in settlement.practices:
+        if group is not None and group.pending:
+            world.pending[practice.name] = list(group.pending)
+        elif practice.share_cents:
+            world.cents[practice.name, "", SETTLED] += practice.share_cents
+        if practice.recouped:
+            world.cents[practice.name, "", RECOUPED] -= practice.recouped_cents
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One practice's money for one episode by one clause, under both; the episode is '' in a settlement."""
+
+    practice: str
+    episode_id: str
+    clause: str
+    before_cents: int
+    after_cents: int
+
+    @property
+    def difference_cents(self) -> int:
+        """What the change adds."""
+        return self.after_cents - self.before_cents
+
+    def as_json(self) -> dict[str, Any]:
+        """With stable keys."""
+        return {
+            "practice": self.practice or None,
+            "episode_id": self.episode_id or None,
+            "clause": self.clause,
+            "before_cents": self.before_cents,
+            "after_cents": self.after_cents,
+            "difference_cents": self.difference_cents,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The answer: all money under both, row by row; those that differ are what a reader wants."""
+
+    payer: str
+    rows: list[Row]
+    pending: Mapping[str, list[str]]
+
+    @property
+    def before_cents(self) -> int:
+        """All that is owed as it is."""
+        return sum(row.before_cents for row in self.rows)
+
+    @property
+    def after_cents(self) -> int:
+        """All that would be owed."""
+        return sum(row.after_cents for row in self.rows)
+
+    def summed(self, by: Callable[[Row], str]) -> list[dict[str, Any]]:
+        """Sums by what `by` names, in its order."""
+        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for row in self.rows:
+            held = sums[by(row)]
+            held[0] += row.before_cents
+            held[1] += row.after_cents
+        return [
+            {"name": name or None, "before_cents": a, "after_cents": b, "difference_cents": b - a}
+            for name, (a, b) in sorted(sums.items())
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """With stable keys; `rows` are those that differ."""
+        return {
+            "payer": self.payer,
+            "before_cents": self.before_cents,
+            "after_cents": self.after_cents,
+            "difference_cents": self.after_cents - self.before_cents,
+            "practices": self.summed(lambda row: row.practice),
+            "clauses": self.summed(lambda row: row.clause),
+            "rows": [row.as_json() for row in self.rows if row.difference_cents],
+            "settlement_pending": dict(self.pending),
+        }
