@@ -34,6 +34,7 @@ MAX_TRANSACTION = 32 * 1024 * 1024
 """Bytes of one transaction set; the guides ask for at most 5,000 claims."""
 _MAX_SEGMENT = 65_536
 _ISA = 106
+_NO_ISA = "an interchange without an ISA of 106 characters"
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = b"\r\n\t "
 _CONTROLS = "".join(map(chr, range(32))) + "\x7f"
@@ -95,23 +96,25 @@ class _Reader:
         self.rosters = Rosters()
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[Read]:
-        held = b""
+        held, lost = b"", ""
         for chunk in chunks:
             held = yield from self._take(held + chunk)
             if self.signs is None and len(held) >= _ISA:
-                yield self._lost("an interchange without an ISA of 106 characters", held)
-                return
-            if len(held) > _MAX_SEGMENT:
-                yield self._lost("a segment that does not end", held)
-                return
-        if held.strip() and self.signs is not None:
-            held = yield from self._take(held + self.signs.end)
-        if held.strip() and not self.isa:
-            yield self._lost("an interchange without an ISA of 106 characters", held)
+                lost = _NO_ISA
+            elif len(held) > _MAX_SEGMENT:
+                lost = "a segment that does not end"
+            if lost:
+                break
+        else:
+            if held.strip() and self.signs is not None:
+                held = yield from self._take(held + self.signs.end)
+            lost = _NO_ISA if held.strip() and not self.isa else ""
         yield from self._breaks_off("unreadable", "a transaction set that breaks off", "send the whole file again")
-        if self.isa:
+        if lost:
+            yield self._lost(lost, held)
+        elif self.isa:
             yield self._told("an interchange without its IEA")
-            self._interchange_ends("023")
+        self._interchange_ends("023")
 
     def _take(self, held: bytes) -> Generator[Read, None, bytes]:
         """Read what is whole of `held`; the rest is the answer."""

@@ -198,7 +198,8 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str, int]] = {
     "no IEA": (lambda s: s.replace(b"IEA*1*000000907~", b""), "envelope", 0),
     "not UTF-8": (lambda s: s.replace(b"CANARY", b"CAN\xffRY"), "unreadable", 1),
     "a cut ISA": (lambda s: s[:60], "envelope", 1),
-    "a segment that never ends": (lambda s: s[:300] + b"x" * 200_000, "envelope", 1),
+    "a segment that never ends": (lambda s: s[:300] + b"x" * 200_000, "unreadable", 1),
+    "a segment that never ends, between sets": (lambda s: s[: s.index(b"GE*")] + b"x" * 200_000, "envelope", 1),
 }
 
 

@@ -123,7 +123,8 @@ SAYS: dict[str, tuple[str, str]] = {
     "IEA names another": ("E*001", "IK5*A"),
     "no IEA": ("R*023", "IK5*A"),
     "not UTF-8": ("A*000", "IK4*3**6"),
-    "a segment that never ends": ("R*023", ""),
+    "a segment that never ends": ("R*023", "IK5*R*2"),
+    "a segment that never ends, between sets": ("R*023", "IK5*A"),
     "a cut ISA": ("", ""),
 }
 
