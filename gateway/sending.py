@@ -20,7 +20,7 @@ from gateway.problems import away
 from streams.door import Admitted
 from streams.publishing import Publisher
 
-CHUNK_ROWS = 500
+CHUNK_ROWS = 1_000
 WRITE_SECONDS = 30
 
 Result = Literal["accepted", "duplicate", "rejected"]

@@ -11,7 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
 
+from formats.ndjson import read_one
+from formats.reading import Place, ReadFact, Reject
 from gateway.events import _elements
 from gateway.limits import Budget, Limits, Rate, body_of
 from gateway.parts import Parts, parts_of
@@ -89,6 +93,16 @@ async def test_an_array_with_ten_thousand_levels_is_refused_without_a_stack(clie
         assert answer.status_code in (400, 413)
     with pytest.raises(Problem, match="levels"):
         _elements(b"[" + b'{"a":[' * 10_000 + b"]}" * 10_000 + b"]")
+
+
+@given(st.one_of(st.binary(max_size=300), st.text('[]{}",:x1 ', max_size=60).map(str.encode)))
+def test_any_body_is_events_or_a_problem(body: bytes) -> None:
+    try:
+        events = _elements(body)
+    except Problem as problem:
+        assert problem.status == 400
+    else:
+        assert all(isinstance(read_one(event, Place("http", 1)), ReadFact | Reject) for event in events)
 
 
 async def test_a_log_that_is_away_is_said_with_when_to_come_again(client: httpx.AsyncClient, app: FastAPI) -> None:

@@ -15,10 +15,11 @@ from carepact.local.platform import LocalPlatform
 from streams.topics import log_topic
 from tests.end_to_end.harness import population, until, world_of
 from tests.gateway.served import Served, served
-from tests.streams.ways_in import records_of
+from tests.streams.ways_in import claim, ndjson, records_of
 
 pytestmark = [pytest.mark.platform, pytest.mark.chaos]
 WAIT = {"Prefer": "wait=100"}
+LINES = {"Content-Type": "application/x-ndjson"}
 PIECES = 12
 
 
@@ -113,12 +114,40 @@ async def test_two_who_send_one_file_at_once_make_it_count_once(gateway: Served,
         file, again, events = await asyncio.gather(
             client.post("/v1/files", content=as_file, headers=WAIT),
             other.post("/v1/files", content=as_lines, headers=WAIT),
-            client.post("/v1/events", content=as_lines, headers={"Content-Type": "application/x-ndjson"}),
+            client.post("/v1/events", content=as_lines, headers=LINES),
         )
         taken = [file.json(), again.json()]
         assert all(run["exact"] and run["accepted"] + run["duplicate"] == len(lines) for run in taken)
         assert events.json()["rejected"] == 0
     await whole(gateway, before + len(lines))
+
+
+async def test_what_was_accepted_is_in_the_log_though_the_broker_was_killed(gateway: Served) -> None:
+    key, broker = await gateway.key("payer", "medicare"), gateway.world.platform.kafka
+    assert broker is not None
+    starts, answers = broker.starts, []
+    async with gateway.client(key) as client:
+
+        async def send(number: int) -> None:
+            body = b"\n".join(ndjson(claim(f"M{n}", f"K{number}-{n}"), f"k-{number}-{n}") for n in range(20))
+            answers.append(
+                await client.post("/v1/events", content=body, headers={"Content-Type": "application/x-ndjson"})
+            )
+
+        await send(0)
+        gateway.world.platform.kill(broker)
+        await asyncio.gather(*(send(number) for number in range(1, 9)))
+        await broker.until_started_again(starts)
+        for number in range(9):  # again, as who got no answer would
+            await send(number)
+    assert {answer.status_code for answer in answers} <= {202, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert {answer.status_code for answer in answers[-9:]} == {202}
+    told = [one for answer in answers if answer.status_code == 202 for one in answer.json()["results"]]
+    log = set(await facts(gateway))
+    assert {one["event_id"] for one in told if one["result"] in ("accepted", "duplicate")} <= log
+    assert len({one["event_id"] for one in told}) == 9 * 20
+    await gateway.world.settled()
 
 
 async def known(gateway: Served) -> int:
