@@ -130,7 +130,7 @@ class EmployerGatherer:
         before, closed = "", self.adoption.closed_through
         for start in member.head.episodes:
             episode, followed = member.episodes[start], member.employment.followed.get(start)
-            if closed and followed is not None and followed.eligible and episode.included:
+            if closed and followed is not None and followed.eligible:
                 made = clauses.trace(member, episode, before)
                 intensity = _intensity(gather(member, start, episode.ends_on), codes)
                 stratum = (episode.cancer_type or UNKNOWN, UNKNOWN, intensity, UNKNOWN, _age(member, start))

@@ -86,7 +86,7 @@ def report(
     from_on, through_on = period
     sheet, scope = TermSheet(plan.sheet.content), scope_of(plan, from_on, through_on)
     people = {member.member: episode.cancer for member, episode in scope.episodes()}
-    names = {episode.episode_id for _, episode in scope.episodes()}
+    names = {episode.episode_id for _, episode in plan.episodes if scope.of_period(episode)}
     followed = [one for name, one in sorted(plan.returns.items()) if name in names]
     benchmarks = _benchmarks(sheet, from_on) | _year_before(plan, from_on, through_on)
     cells = [

@@ -22,6 +22,8 @@ from contracts.units import add_days
 from contracts.work import BONUS, NOT_EMPLOYEES, Definition, Standing, Trace, employed, trace
 
 CONTRACT = "employer"
+LOST = frozenset({"plan", "medicare_first", "other_primary"})
+"""Why an episode is void when its coverage, or the plan's being first, did not last."""
 
 
 class EmployerClauses(CareFeeClauses):
@@ -69,8 +71,12 @@ class EmployerClauses(CareFeeClauses):
     # -- return to work -----------------------------------------------------------------------------------------------
 
     def follow(self, member: Member, episode: Episode, before: str, closed_through: str) -> tuple[bool, Standing]:
-        """Whether the person is followed, and the return as known once that day has closed."""
-        if not episode.included:
+        """Whether the person is followed, and the return as known once that day has closed.
+
+        Coverage that is lost later ends no clock: work is followed as long as the employer's records are (C.5), so that
+        nobody is out of the count by what an employer decides.
+        """
+        if not episode.included and episode.void_reason not in LOST:
             return False, Standing()
         made = self.trace(member, episode, before)
         return (True, made.at(closed_through)) if self.eligible(member, episode, made) else (False, Standing())
@@ -101,6 +107,8 @@ class EmployerClauses(CareFeeClauses):
         start, head = episode.started_on, member.head
         span = coverage.on(head.coverage.get("plan"), start)
         if span is None or span.code in NOT_EMPLOYEES or not employed(made):
+            return False
+        if coverage.on(head.coverage.get("other_primary"), start) is not None:
             return False
         youngest, oldest = made.definition.ages
         return not head.birth_year or youngest <= int(start[:4]) - head.birth_year <= oldest

@@ -29,10 +29,14 @@ class Scope:
     by_start: bool = False
 
     def counts(self, episode: EpisodeRecord) -> bool:
-        """Included, ending in the period (or begun in it, if `by_start`), with its run-out over."""
+        """Included, and of the period."""
+        return episode.included and self.of_period(episode)
+
+    def of_period(self, episode: EpisodeRecord) -> bool:
+        """Ending in the period (or begun in it, if `by_start`), with its run-out over."""
         day = episode.started_on if self.by_start else episode.ends_on
         over = add_days(episode.ends_on, self.run_out_days) <= self.evidence.closed_through
-        return episode.included and self.from_on <= day <= self.through_on and over
+        return self.from_on <= day <= self.through_on and over
 
     def episodes(self) -> Iterator[tuple[MemberRecord, EpisodeRecord]]:
         """Every episode that counts, with its member."""

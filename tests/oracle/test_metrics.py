@@ -71,7 +71,7 @@ def test_gathered_once_it_is_what_the_fold_decided_fact_by_fact(told: Told) -> N
         for start in member.head.episodes:
             e, followed = member.episodes[start], member.employment.followed.get(start)
             fees = sum(o.amount_cents for o in e.owed.values() if o.kind != "RTW_BONUS")
-            eligible = followed is not None and followed.eligible and e.included
+            eligible = followed is not None and followed.eligible
             absence = followed.said[2] if eligible and followed is not None else ""
             live[token, start] = (
                 e.ends_on,

@@ -250,7 +250,7 @@ def accounts(episodes: list[Episode], born: int, closed: date) -> dict[date, Acc
         account = followed(person, episode, before, born)
         before = episode.start
         found[episode.start] = account
-        if account is not None:
+        if account is not None and episode.included:
             pay(account, episode, awards, closed)
             if account.earned:
                 awards.append(account.earned)
@@ -263,7 +263,10 @@ def followed(person: Person, episode: Episode, before: date | None, born: int) -
         ((on(x["from_on"]), x["status"]) for x in person.said["EmploymentChanged"] if on(x["from_on"]) <= index),
         default=(date.min, ""),
     )[1]
-    if not episode.included or person.facts.covered("plan", index) in (None, "dependent", "retiree", "cobra"):
+    counts = episode.included or episode.void_reason in ("plan", "other_primary")  # what is lost later ends no clock
+    if not counts or person.facts.covered("other_primary", index) is not None:
+        return None
+    if person.facts.covered("plan", index) in (None, "dependent", "retiree", "cobra"):
         return None
     if status in ("terminated", "retired", "laid_off", "transferred"):
         return None
