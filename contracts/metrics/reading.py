@@ -270,9 +270,11 @@ def _line(line: Any, provider: str) -> Service:
 
 
 def _refused(versions: _Versions) -> Iterable[Denied]:
-    """Lines denied, of the last version of a claim."""
-    form, data = versions.data[-1]
-    if form != PHARMACY and not versions.part2 and data.action != "void":
+    """Lines denied, of the versions of a claim that no void or replacement names."""
+    named = {data.replaces for _, data in versions.data if data.action in ("void", "replacement")}
+    for form, data in versions.data:
+        if form == PHARMACY or versions.part2 or data.action == "void" or data.claim_id in named:
+            continue
         for line in data.lines:
             if line.code and (data.denied or line.denied):
                 yield Denied(line.service_on.isoformat(), line.code)
