@@ -38,6 +38,7 @@ COMMANDS = {
     "contract": "carepact.contract_commands:app",
     "subject": "carepact.subject_commands:app",
     "replay": "carepact.replay_commands:app",
+    "audit": "carepact.audit_commands:app",
     "bench": "bench.command:app",
     "worker": "carepact.worker_command:worker",
     "calendar": "carepact.calendar_command:calendar",

@@ -256,8 +256,8 @@ async def _in_dollars(home: Any, payer: str, before: str, after: str) -> WhatIf:
     from contracts.drafts import Change  # noqa: PLC0415
     from streams.what_if import Options  # noqa: PLC0415
 
-    sides = (Change(sheet=sheet_of(side)) for side in (before, after))
-    return await imagined(settings_of(home), payer, *sides, Options())
+    one, other = (Change(sheet=sheet_of(side)) for side in (before, after))
+    return await imagined(settings_of(home), payer, one, other, Options())
 
 
 def _or_nothing(value: str | None) -> str:

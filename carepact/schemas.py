@@ -235,6 +235,7 @@ _ABOUT = {
     "rejects": "What could not be taken in: place, reason, remedy; the raw bytes sealed under the payer's key.",
     "outcomes": "Outcomes as one employer may see them. Nothing is sent yet.",
     "operations": "What operators did: runs of files, decisions on rejects, personal data read. It names no patient.",
+    "checkpoints": "Signed heads of the Merkle trees over each log: what an auditor holds the logs against.",
     "control": "The agents' own.",
 }
 

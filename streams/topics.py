@@ -26,7 +26,9 @@ FACT_BYTES_MAX = 512 * 1024  # a larger fact is rejected by name
 MESSAGE_BYTES_MAX = 1_048_588  # of a record batch as sent: a fact, its envelope and room
 REJECT_BYTES_MAX = 4 * 1_048_576  # raw bytes are kept whole, sealed
 
-Kind = Literal["log", "inbox", "requests", "payments", "settlements", "rejects", "outcomes", "operations", "control"]
+Kind = Literal[
+    "log", "inbox", "requests", "payments", "settlements", "rejects", "outcomes", "operations", "checkpoints", "control"
+]
 
 
 def log_topic(payer: str) -> str:
@@ -67,6 +69,11 @@ def outcomes_topic(plan: str) -> str:
 def operations_topic(space: str = "") -> str:
     """What operators did: file runs, credentials, disclosures, retries, decisions."""
     return f"carepact.{space}.operations.v1" if space else "carepact.operations.v1"
+
+
+def checkpoints_topic(space: str = "") -> str:
+    """Signed heads of the Merkle trees over logs, payments and operations."""
+    return f"carepact.{space}.checkpoints.v1" if space else "carepact.checkpoints.v1"
 
 
 def control_topic(space: str = "") -> str:
@@ -114,6 +121,7 @@ def topics(roster: Roster, partitions: int = 4) -> tuple[Topic, ...]:
     return (
         *declared,
         Topic(name=operations_topic(roster.space), kind="operations", append_time=True, writers=DOORS),
+        Topic(name=checkpoints_topic(roster.space), kind="checkpoints", append_time=True, writers=STAFF),
         Topic(name=control_topic(roster.space), kind="control", retention_ms=HOUR_MS, readers=(AGENTS,)),
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,95 +21,23 @@ from contracts.eom import EomClauses
 from contracts.parts import Adoption
 from contracts.roster import fold_for
 from projections.digests import live_sums
-from streams.connections import Connections
-from streams.log_writer import LogWriter
-from streams.reconciling import log_ends
-from streams.relay import take_over
-from streams.replay import PartitionReplay, log_records, replayed, replayed_beside
+from streams.replay import PartitionReplay, replayed, replayed_beside
 from streams.roster import Payer, Roster
 from streams.topics import log_topic, payments_topic
-from streams.verifying import Report, verify
+from streams.verifying import verify
 from streams.verifying_log import boundaries
 from tests.streams.logs import Log, population
+from tests.streams.replayed import World, world_of
 from tests.streams.test_folding import agent_on, give
 
 pytestmark = pytest.mark.platform
 MEDICARE = Roster.load().payer("medicare")
 
 
-@dataclass
-class Sent:
-    """A made-up record as the log writer takes it."""
-
-    partition: int
-    key: bytes
-    value: bytes
-
-
-@dataclass
-class World:
-    """Three payers' logs in Kafka, applied and relayed."""
-
-    roster: Roster
-    connections: Connections
-    connection: Any
-
-    async def publish(self, payer: Payer) -> None:
-        """Made-up lives into the payer's log, behind the first record that is there already."""
-        log = population(Log(payer.name, payer.contract, plan=payer.plans[0].name if payer.plans else ""), 12, 20)
-        records = [
-            Sent(partition, record.key or b"", record.value)
-            for partition, own in log.records.items()
-            for record in own[1:]
-        ]
-        async with LogWriter(self.connections) as writer:
-            await writer.write(log_topic(payer.name), records)
-
-    async def apply(self, payer: Payer) -> None:
-        """Fold and store the payer's whole log."""
-        ends = await log_ends(self.connections, payer.name)
-        async with agent_on(self.connections.postgres, payer) as agent:
-            for partition in range(4):
-                cut = ends[str(partition)]
-                async for records in log_records(self.connections, log_topic(payer.name), partition, cut):
-                    await give(agent, {partition: records})
-
-    async def relay(self, payer: Payer) -> None:
-        """Send all that is in the payer's outbox."""
-        arguments = payer.name, [payments_topic(payer.name)], self.connections, self.connection
-        async with take_over(*arguments) as shard:
-            assert shard is not None
-            while await shard.step():
-                pass
-
-    async def verify(self, payer: str = "medicare") -> Report:
-        """Verify one payer as an operator would."""
-        return await verify(self.connections, [one for one in self.roster.payers if one.name.endswith(payer)])
-
-    @asynccontextmanager
-    async def changed(self, statement: str, back: str) -> AsyncIterator[None]:
-        """Something is wrong in the live tables for a while."""
-        await self.connection.execute(statement)
-        try:
-            yield
-        finally:
-            await self.connection.execute(back)
-
-
 @pytest_asyncio.fixture(scope="module")
 async def world(platform: LocalPlatform) -> AsyncIterator[World]:
-    roster = Roster.load().within("replay")
-    await platform.make_ready(roster)
-    dsn = await platform.create_database("replay")
-    connection = await asyncpg.connect(dsn)
-    made = World(roster, replace(platform.connections(), dsn=dsn), connection)
-    for payer in roster.payers:
-        await made.publish(payer)
-        await made.apply(payer)
-    await made.relay(roster.payers[0])
-    yield made
-    await connection.close()
-    await platform.drop_database("replay")
+    async with world_of(platform, "replay") as made:
+        yield made
 
 
 async def test_what_is_live_is_what_the_log_says(world: World) -> None:
