@@ -44,7 +44,7 @@ def figures(report: EmployerReport) -> Report:
 
 
 def _figures(report: EmployerReport) -> Iterator[Given]:
-    by_cancer = dict(report.by_cancer)
+    by_cancer, bounds = dict(report.by_cancer), dict(report.bounds)
     yield Count(EVERYBODY, report.covered)
     yield Count(EPISODES, min(report.people, report.covered), EVERYBODY)
     if set(by_cancer) <= set(CANCERS) and sum(by_cancer.values()) == min(report.people, report.covered):
@@ -54,12 +54,12 @@ def _figures(report: EmployerReport) -> Iterator[Given]:
         if cell.metric in OF_EPISODES and (cell.denominator_people or cell.metric in WITHIN.values()):
             yield Count(name, cell.numerator_people, EPISODES)
         elif cell.metric in OF_SOME:
-            yield from _counted(cell, name, WITHIN.get(cell.metric, EPISODES))
+            yield from _counted(cell, name, WITHIN.get(cell.metric, EPISODES), None)
         elif cell.metric in OF_COVERED:
             within = f"{WITHIN[cell.metric]}/{cell.stratum} of" if cell.metric in WITHIN else EVERYBODY
-            yield from _counted(cell, name, within)
+            yield from _counted(cell, name, within, bounds.get(name))
         elif cell.metric in OF_OTHERS:
-            yield from _counted(cell, name, "")
+            yield from _counted(cell, name, "", bounds.get(name))
         elif cell.metric in SUMS and cell.numerator >= 0:
             yield Amount(name, int(cell.numerator), SUMS[cell.metric], _behind(cell.contributions, 1))
         elif cell.metric in SHARES and cell.denominator > 0:
@@ -73,9 +73,13 @@ def _figures(report: EmployerReport) -> Iterator[Given]:
     yield Returns("RTW", ABSENT, returns.observations, returns.own_returned, returns.own_waiting)
 
 
-def _counted(cell: Cell, name: str, of: str) -> Iterator[Given]:
-    """Of whom it could be asked, and of whom it is so."""
-    yield Count(f"{name} of", cell.denominator_people, of)
+def _counted(cell: Cell, name: str, of: str, most: int | None) -> Iterator[Given]:
+    """Of whom it could be asked, and of whom it is so.
+
+    Enrollment tells how many women of an age there are, so that those left out for having had the cancer are a number
+    too: `most` has the gate ask for 11 or more of them.
+    """
+    yield Count(f"{name} of", cell.denominator_people, of, most=most)
     yield Count(name, cell.numerator_people, f"{name} of")
 
 

@@ -36,12 +36,14 @@ from contracts.metrics.returns import (
     weekly,
 )
 from contracts.metrics.scope import Scope
+from contracts.metrics.screening import AGES, by_enrollment
 from contracts.metrics.spending import medical_cost, pharmacy_cost
 from contracts.savings import credibility
 from contracts.terms import TermSheet
 from contracts.units import add_days, add_months
 from contracts.work import Definition
 
+DIED = ("M16-therapy", "M16-use", "M16-hospice")
 SPELL_DAYS, BEFORE_DAYS, AFTER_DAYS = 7, 30, 180
 RETURN_FIGURES: tuple[tuple[str, str, str], ...] = (
     *((f"RTW-{days}", f"Returned by day {days}", "fraction") for days in DAYS),
@@ -87,6 +89,7 @@ def report(
     sheet, scope = TermSheet(plan.sheet.content), scope_of(plan, from_on, through_on)
     people = {member.member: episode.cancer for member, episode in scope.episodes()}
     names = {episode.episode_id for _, episode in plan.episodes if scope.of_period(episode)}
+    counted = {episode.episode_id for _, episode in scope.episodes()}
     followed = [one for name, one in sorted(plan.returns.items()) if name in names]
     benchmarks = _benchmarks(sheet, from_on) | _year_before(plan, from_on, through_on)
     cells = [
@@ -102,8 +105,16 @@ def report(
         plan.evidence.closed_through, at, run_id(sheet.contract, plan.plan, period, at, digest), supersedes, digest,
         sum(1 for _ in scope.members()), len(people),
         tuple((cancer, sum(own == cancer for own in people.values())) for cancer in cancers), tuple(cells),
-        _returns_cell(sheet, plan.evidence, period, followed), *_money(settlement),
+        _returns_cell(sheet, plan.evidence, period, [one for one in followed if one.episode_id in counted]),
+        *_money(settlement), _bounds(scope),
     )  # fmt: skip
+
+
+def _bounds(scope: Scope) -> tuple[tuple[str, int], ...]:
+    """Who is of an age and sex to be screened, and who died, by enrollment alone."""
+    died = sum(scope.within(member.died_on) for member in scope.evidence.members.values() if member.died_on)
+    screens = [(f"M13/{cancer}", by_enrollment(scope, cancer)) for cancer in AGES]
+    return (*screens, *((name, died) for name in DIED))
 
 
 def _money(settlement: PlanSettlement | None) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
@@ -183,7 +194,7 @@ def _return_cells(sheet: TermSheet, on: str, followed: Sequence[ReturnRecord], b
 def _returns_cell(
     sheet: TermSheet, evidence: Evidence, period: tuple[str, str], followed: Sequence[ReturnRecord]
 ) -> ReturnsCell:
-    """The cohort by weeks, and what the employer's own leave file says of everybody in the same time."""
+    """The cohort of the episodes that count, by weeks, and what the employer's leave file says of everybody then."""
     first = add_days(add_months(period[0], -6), -BEFORE_DAYS)
     last = add_days(period[1], AFTER_DAYS)
     own = list(_leaves(evidence, first, last))

@@ -84,6 +84,7 @@ class EmployerReport:
 
     `covered` people had coverage on some day of the period, `people` of them an episode that counts in it, which
     `by_cancer` tells apart (of two episodes the later). `money` is what a settlement moved by kind, over all practices.
+    `bounds` is what whoever has the enrollment records knows: of how many people at most a metric could be asked.
     """
 
     payer: str
@@ -105,6 +106,7 @@ class EmployerReport:
     returns: ReturnsCell
     money: tuple[tuple[str, int], ...] = ()
     pending: tuple[str, ...] = ()
+    bounds: tuple[tuple[str, int], ...] = ()
 
     def cell(self, metric: str, stratum: str = "") -> Cell | None:
         """The figure of a metric for a stratum."""

@@ -32,16 +32,21 @@ def screened(scope: Scope, cancer: str) -> Measured:
     return ratio("M13", hits, of, cancer)
 
 
-def _is_for(scope: Scope, member: MemberRecord, cancer: str) -> bool:
+def by_enrollment(scope: Scope, cancer: str) -> int:
+    """Of how many enrollment alone says that a screen is for them: whoever has the enrollment records knows it."""
+    return sum(1 for member in scope.members() if _of_age(scope, member, cancer))
+
+
+def _of_age(scope: Scope, member: MemberRecord, cancer: str) -> bool:
     youngest, oldest = AGES[cancer]
     age = int(scope.through_on[:4]) - member.birth_year if member.birth_year else -1
-    if (
-        not youngest <= age <= oldest
-        or not _covered_a_year(member, scope.through_on)
-        or _died(member, scope.through_on)
-    ):
+    if not youngest <= age <= oldest or (cancer in ("breast", "cervical") and member.sex != "female"):
         return False
-    if cancer in ("breast", "cervical") and member.sex != "female":
+    return _covered_a_year(member, scope.through_on) and not _died(member, scope.through_on)
+
+
+def _is_for(scope: Scope, member: MemberRecord, cancer: str) -> bool:
+    if not _of_age(scope, member, cancer):
         return False
     diagnoses = {code for claim in member.claims for code in claim.diagnoses}
     diagnoses |= {code for _, line in member.services() for code in line.diagnoses}

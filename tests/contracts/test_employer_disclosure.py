@@ -56,6 +56,21 @@ def test_every_metric_is_counted_summed_shared_or_kept_back() -> None:
     assert given <= {definition.metric for definition in CATALOGUE}
 
 
+def test_who_is_left_out_of_a_screen_for_having_had_the_cancer_is_a_number_too() -> None:
+    """Of 400 women of the age 395 could be asked: five have had breast cancer, and neither number leaves."""
+    told = large(100, 60, 40)
+    cells = tuple(
+        replace(c, denominator_people=395, numerator_people=200) if (c.metric, c.stratum) == ("M13", "breast") else c
+        for c in told.cells
+    )
+    bounds = {**dict(told.bounds), "M13/breast": 400}
+    shown = gate(figures(replace(told, cells=cells, bounds=tuple(bounds.items())))).outcome
+    assert (shown.shown("M13/breast of"), shown.shown("M13/breast")) == (None, None)
+    many = {**bounds, "M13/breast": 410}
+    shown = gate(figures(replace(told, cells=cells, bounds=tuple(many.items())))).outcome
+    assert (shown.shown("M13/breast of"), shown.shown("M13/breast")) == (395, 200)
+
+
 def test_a_report_of_two_people_tells_nothing() -> None:
     outcome = gate(figures(made())).outcome
     assert [figure.name for figure in outcome.figures if figure.value is not None and figure.name != EVERYBODY] == []
