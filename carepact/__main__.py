@@ -25,6 +25,7 @@ COMMANDS = {
     "publish": "carepact.publish_commands:app",
     "close-day": "carepact.publish_commands:app",
     "keys": "carepact.key_commands:app",
+    "quality": "carepact.quality_command:quality_command",
     "rejects": "carepact.reject_commands:app",
     "parked": "carepact.parked_commands:app",
     "episodes": "carepact.read_commands:app",

@@ -39,6 +39,7 @@ from streams.keys import KeyStore, KeyStoreAway, KeyStoreError
 from streams.log_writer import LogWriter, NoSuchTopic, PartitionsDiffer
 from streams.operations import state, submitted
 from streams.publishing import Published, Publisher, StandsStill, settle, until_projected
+from streams.quality import Card
 from streams.rejects import RejectBook
 from streams.roster import Roster
 from streams.topics import OPERATOR, log_topic, topics
@@ -102,7 +103,8 @@ def publish_command(
         async with way_in(settings, payer, plan, shift_years) as way:
             publisher = way.publisher()
             publisher.refused = answers.refused
-            async with _told(way, files, FORMAT if by else format_, publisher.published) as tell:
+            publisher.card = card = Card()
+            async with _told(way, files, FORMAT if by else format_, publisher.published, card) as tell:
                 with _progress(as_json) as told:
                     items = read_files(files, format_, validate=checked, by=by, readers=answers.readers)
                     published = await publisher.publish(items, told)
@@ -233,7 +235,7 @@ async def way_in(settings: Settings, payer: str, plan: str = "", shift_years: in
 
 @asynccontextmanager
 async def _told(
-    way: WayIn, files: Sequence[Path], format_: str, published: Published
+    way: WayIn, files: Sequence[Path], format_: str, published: Published, card: Card
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Tell the operations topic of a run when it ends, also when it breaks off; what is given tells it once more."""
     run_id, started_at = str(uuid4()), datetime.now(UTC)
@@ -252,6 +254,7 @@ async def _told(
             **counts,
             exact=published.exact,
             complete=complete,
+            quality=card.document(),
             started_at=started_at,
             finished_at=datetime.now(UTC),
         )

@@ -18,12 +18,19 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import events, files, health, rejects, schemas
+from gateway import events, files, health, quality, rejects, schemas
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
 from gateway.problems import ProblemDocument, handle_problems, response_of, told
 
-ROUTERS: Sequence[APIRouter] = (events.router, files.router, rejects.router, schemas.router, health.router)
+ROUTERS: Sequence[APIRouter] = (
+    events.router,
+    files.router,
+    quality.router,
+    rejects.router,
+    schemas.router,
+    health.router,
+)
 DESCRIPTION = """What payers and employers send, and what they get back.
 
 The payer and plan are those of the credential; nothing in a path or a body can name another. What is accepted is in

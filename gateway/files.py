@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from contracts.events import PersonalDataRead
+from contracts.events.operations import QualityCard
 from formats.detect import READERS
 from formats.x12_acknowledge import Kind
 from gateway.limits import chunks_of
@@ -54,6 +55,7 @@ class FileRun(BaseModel):
     rejected: int
     events: dict[str, int] | None = Field(default=None, description="facts written, by family")
     exact: bool
+    quality: QualityCard | None = Field(default=None, description="what its rows were like")
     acknowledgements: list[Kind] = Field(default=[], description="of X12; kept for 30 days")
     problem: str | None = Field(default=None, description="why it broke off")
     started_at: datetime
@@ -201,8 +203,6 @@ def _as_document(row: dict[str, Any]) -> dict[str, Any]:
     """A run that this process does not have: one that is not complete has broken off, or another gateway has it."""
     status = "complete" if row["complete"] else "broken"
     counts = {name: row[f"rows_{name}"] for name in COUNTS}
-    same = {
-        name: row[name]
-        for name in ("run_id", "payer", "plan", "format", "shift_years", "exact", "started_at", "finished_at")
-    }
+    names = ("run_id", "payer", "plan", "format", "shift_years", "exact", "quality", "started_at", "finished_at")
+    same = {name: row[name] for name in names}
     return same | counts | {"status": status}

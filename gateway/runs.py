@@ -36,6 +36,7 @@ from gateway.spool import Spooled
 from projections.file_runs import broken_off
 from streams.operations import submitted_as
 from streams.publishing import Published, StandsStill, settle
+from streams.quality import Card
 
 KEPT = 1_000
 COUNTS = ("read", "accepted", "duplicate", "rejected")
@@ -59,6 +60,7 @@ class Run:
     shift_years: int
     file: SubmittedFile
     published: Published
+    card: Card
     status: Status = "running"
     problem: Problem | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -77,6 +79,7 @@ class Run:
             "shift_years": self.shift_years,
             "size_bytes": self.file.size_bytes,
             **self.published.summary(),
+            "quality": self.card.document().model_dump(),
             "problem": self.problem.code if self.problem else None,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
@@ -131,7 +134,8 @@ class Runs:
             held.close()
             return same
         shift_years = way.door.shift_years
-        run = Run(run_id, payer, plan, caller.by, format_, shift_years, file, publisher.published)
+        publisher.card = card = Card()
+        run = Run(run_id, payer, plan, caller.by, format_, shift_years, file, publisher.published, card)
         self._at_work[at] = self._runs[run_id] = run
         while len(self._runs) > KEPT:
             self._runs.popitem(last=False)
@@ -202,6 +206,7 @@ class Runs:
             **counts,
             exact=run.published.exact,
             complete=complete,
+            quality=run.card.document(),
             started_at=run.started_at,
             finished_at=run.finished_at or datetime.now(UTC),
         )

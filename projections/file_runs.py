@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 _COLUMNS = """
     SELECT run_id, payer, plan, format, shift_years, rows_read, rows_accepted, rows_duplicate, rows_rejected, exact,
-           complete, started_at, finished_at
+           complete, started_at, finished_at, quality
       FROM file_run
 """
 
@@ -14,7 +15,7 @@ _COLUMNS = """
 async def file_run(database: Any, run_id: str) -> dict[str, Any] | None:
     """One run."""
     row = await database.fetchrow(f"{_COLUMNS} WHERE run_id = $1", run_id)
-    return dict(row) if row else None
+    return _as_document(row) if row else None
 
 
 async def file_runs(database: Any, payer: str | None, plan: str | None, most: int) -> list[dict[str, Any]]:
@@ -29,7 +30,11 @@ async def file_runs(database: Any, payer: str | None, plan: str | None, most: in
         plan,
         most,
     )
-    return [dict(row) for row in rows]
+    return [_as_document(row) for row in rows]
+
+
+def _as_document(row: Any) -> dict[str, Any]:
+    return dict(row) | {"quality": json.loads(row["quality"]) if row["quality"] else None}
 
 
 async def broken_off(database: Any, payer: str, plan: str, content: str) -> str | None:

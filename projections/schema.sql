@@ -384,7 +384,8 @@ CREATE TABLE file_run (
     started_at     timestamptz NOT NULL,
     finished_at    timestamptz NOT NULL,
     log_offset     bigint      NOT NULL,           -- of the event that tells this, in the operations topic
-    content        text        COLLATE "C" NOT NULL DEFAULT ''  -- keyed digest of the bytes, if they came in one file
+    content        text        COLLATE "C" NOT NULL DEFAULT '',  -- keyed digest of the bytes, if they came in one file
+    quality        jsonb                           -- what its rows were like: counts (QualityCard)
 );
 CREATE INDEX file_run_by_payer ON file_run (payer, started_at);
 

@@ -114,10 +114,10 @@ _RUN = (
     "run_id", "payer", "plan", "format", "shift_years", "file_count", "rows_read", "rows_accepted",
     "rows_duplicate", "rows_rejected", "exact", "complete", "started_at", "finished_at",
 )  # fmt: skip
-_TOLD = (*_RUN[5:], "log_offset")  # again, and better known, by a later event of the run
+_TOLD = (*_RUN[5:], "log_offset", "quality")  # again, and better known, by a later event of the run
 _FILE_RUN = f"""
-    INSERT INTO file_run AS r ({", ".join(_RUN)}, log_offset, content)
-    VALUES ({", ".join(f"${n}" for n in range(1, len(_RUN) + 3))})
+    INSERT INTO file_run AS r ({", ".join(_RUN)}, log_offset, content, quality)
+    VALUES ({", ".join(f"${n}" for n in range(1, len(_RUN) + 3))}, ${len(_RUN) + 3}::jsonb)
     ON CONFLICT (run_id) DO UPDATE
        SET ({", ".join(_TOLD)}) = ({", ".join(f"excluded.{name}" for name in _TOLD)})
      WHERE excluded.exact >= r.exact
@@ -163,7 +163,8 @@ class _Rows:
         match act:
             case FileRunRecorded():
                 content = act.files[0].content_digest if len(act.files) == 1 else ""
-                self.of[_FILE_RUN].append((*(getattr(act, name) for name in _RUN), record.offset, content))
+                quality = act.quality.model_dump_json() if act.quality else None
+                self.of[_FILE_RUN].append((*(getattr(act, name) for name in _RUN), record.offset, content, quality))
             case OutcomesReleased():
                 for statement, row in outcomes.rows(act, event_id, record.offset, known_at):
                     self.of[statement].append(row)

@@ -19,6 +19,7 @@ from typing import Any
 from formats.reading import Read, ReadFact, Reject
 from streams.door import Admitted, Door, FileSubmission, Submission
 from streams.log_writer import LogWriter
+from streams.quality import Card
 from streams.rejects import CONSUMER as REJECTS
 from streams.rejects import RejectBook
 from streams.topics import log_topic, rejects_topic
@@ -104,6 +105,8 @@ class Publisher:
         self.published = Published()
         self.refused: Callable[[Reject], None] | None = None
         """Hears of what was read well and is refused at the door."""
+        self.card: Card | None = None
+        """Counts what the rows are like, where somebody asks."""
 
     async def publish(
         self, items: Iterable[Read], told: Callable[[int], None] = lambda rows: None, chunk: int = CHUNK_ROWS
@@ -129,6 +132,9 @@ class Publisher:
         self.published.read += sum(item.rows for item in items)
         self.published.warned += sum(item.rows for item in items if isinstance(item, ReadFact) and item.findings)
         answers = self._door.admit(items, self._submission)
+        if self.card is not None:
+            self.card.hear(items)
+            self.card.refused(answer for answer in answers if isinstance(answer, Reject))
         if self.refused is not None:
             read = {id(item) for item in items if isinstance(item, Reject)}
             for answer in answers:

@@ -51,6 +51,21 @@ class SubmittedFile(Model):
     )
 
 
+Counts = dict[Code, Count]
+
+
+class QualityCard(Model):
+    """What the rows of a run were like, counted as they were read, duplicates among them."""
+
+    facts: Counts = Field(default_factory=dict, description="by family")
+    paid_cents: Annotated[int, Field(description="of claims; those that are void taken off")] = 0
+    late: Counts = Field(default_factory=dict, description="claims, by days from the last service to this version")
+    asked: Counts = Field(default_factory=dict, description="how often a field could have been there")
+    missing: Counts = Field(default_factory=dict, description="and was not")
+    untranslated: Annotated[Count, Field(description="codes of another system that no table here translates")] = 0
+    rejects: Counts = Field(default_factory=dict, description="rows, by code")
+
+
 class FileRunRecorded(OperatorAct):
     """Files were taken into a payer's log. Of two events of one run the exact one holds.
 
@@ -69,6 +84,7 @@ class FileRunRecorded(OperatorAct):
     rows_rejected: Count = 0
     exact: bool = False
     complete: bool = True
+    quality: QualityCard | None = None
     started_at: AwareDatetime
     finished_at: AwareDatetime
 

@@ -204,6 +204,8 @@ async def test_a_file_is_a_run_with_a_result_and_all_duplicates_the_second_time(
     assert (run["rejected"], run["accepted"] + run["duplicate"]) == (1, len(lines))
     shown = (await client.get(first.headers["location"])).json()
     assert shown == run
+    assert run["quality"]["rejects"] == {"unreadable": 1}
+    assert sum(run["quality"]["facts"].values()) == len(lines)
     again = (await client.post("/v1/files", content=gzip.compress(body), headers=wait)).json()
     assert (again["accepted"], again["duplicate"], again["rejected"]) == (0, len(lines), 1)
     listed = (await client.get("/v1/files")).json()["runs"]
@@ -214,6 +216,20 @@ async def test_a_file_is_a_run_with_a_result_and_all_duplicates_the_second_time(
         assert (await other.get("/v1/files")).json() == {"runs": []}
     async with gateway.client(await gateway.key("operator")) as operator:
         assert (await operator.get(first.headers["location"])).json()["run_id"] == run["run_id"]
+
+
+async def test_a_month_of_files_has_a_card(gateway: Served, client: httpx.AsyncClient) -> None:
+    listed = (await client.get("/v1/files")).json()["runs"]
+    card = (await client.get("/v1/quality")).json()
+    assert card["runs"] == len([run for run in listed if run["status"] == "complete"])
+    assert card["read"] == sum(run["read"] for run in listed)
+    assert (await client.get("/v1/quality", params={"payer": "http-employers"})).status_code == 404
+    payer = gateway.world.payer("medicare").name
+    told = await gateway.command("quality", "--payer", payer, "--json")
+    assert (told.exit_code, orjson.loads(told.stdout)) == (0, card)
+    shown = await gateway.command("quality", "--payer", payer, "--month", card["month"])
+    assert f"{card['read']:,} rows read" in shown.stdout
+    assert (await gateway.command("quality", "--payer", "http-employers")).exit_code == 4
 
 
 async def test_an_x12_file_is_acknowledged_to_its_sender_alone(gateway: Served, client: httpx.AsyncClient) -> None:
