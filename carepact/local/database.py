@@ -7,6 +7,8 @@ import asyncpg
 from carepact.local.errors import Refused
 from carepact.local.postgres import AGENT, DATABASE, OWNER, READER
 from projections.migrate import MigrationRefused, migrate
+from projections.tenancy import PREFIX, secure
+from projections.tenancy import ROLES as TENANTS
 
 LIMITS = {"statement_timeout": "10s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 
@@ -20,7 +22,8 @@ async def ensure_roles(super_dsn: str, passwords: dict[str, str]) -> None:
     """Roles and the database. `super_dsn` is a role that may create both.
 
     The owner makes tables; an agent reads and writes rows, and is cut off where it hangs, so that a stuck worker
-    holds no lock for long; a reader reads.
+    holds no lock for long; a reader reads. Tenants' roles sign in nowhere: a reader takes one for a transaction
+    (`projections/tenancy.py`). The platform's own roles pass row-level security by.
     """
     connection = await asyncpg.connect(super_dsn)
     try:
@@ -29,6 +32,12 @@ async def ensure_roles(super_dsn: str, passwords: dict[str, str]) -> None:
             if role not in there:
                 literal = await connection.fetchval("SELECT quote_literal($1::text)", passwords[role])
                 await connection.execute(f"CREATE ROLE {role} LOGIN {powers} PASSWORD {literal}")
+        for role in (PREFIX + tenant for tenant in TENANTS):
+            if role not in there:
+                await connection.execute(f"CREATE ROLE {role} NOLOGIN")
+            await connection.execute(f"GRANT {role} TO {READER} WITH INHERIT FALSE, SET TRUE")
+        for role in (OWNER, AGENT, READER):
+            await connection.execute(f"ALTER ROLE {role} BYPASSRLS")
         for name, limit in LIMITS.items():
             await connection.execute(f"ALTER ROLE {AGENT} SET {name} = '{limit}'")
         await connection.execute(f"ALTER ROLE {READER} SET default_transaction_read_only = on")
@@ -39,7 +48,7 @@ async def ensure_roles(super_dsn: str, passwords: dict[str, str]) -> None:
 
 
 async def ensure_schema(owner_dsn: str, partitions: int) -> None:
-    """Rights of the other roles on whatever the owner makes in this database, then the migrations."""
+    """Rights of the other roles on what the owner makes in this database, the migrations, then who sees which rows."""
     connection = await asyncpg.connect(owner_dsn)
     try:
         there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
@@ -53,6 +62,11 @@ async def ensure_schema(owner_dsn: str, partitions: int) -> None:
         await migrate(owner_dsn, partitions=partitions)
     except MigrationRefused as error:
         raise Refused(f"the database's schema: {error}") from error
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        await secure(connection)
+    finally:
+        await connection.close()
 
 
 async def create_database(owner_dsn: str, name: str) -> None:
