@@ -31,6 +31,14 @@ from streams.replay import log_records
 from streams.settling import Between, CannotSettle, PartitionReader, beside
 from streams.topics import log_topic
 
+UNREADABLE = (ContractError, LookupError, ValueError, ArithmeticError)
+"""What adopted terms that cannot be settled by raise: a day without a value, a table that names no metric or no row."""
+
+
+def _said(error: Exception) -> str:
+    """A contract's refusal in its own words; of anything else that its terms could not be read."""
+    return str(error) if isinstance(error, ContractError) else f"its terms cannot be read ({type(error).__name__})"
+
 
 @dataclass
 class GatheredPlans:
@@ -57,8 +65,8 @@ async def gather_plans(connections: Connections, payer: str, cut: Mapping[int, i
         raise CannotSettle(f"{log_topic(payer)} has adopted no terms before the cut")
     try:
         plans = await beside(lambda: [gatherer.plan(plan) for plan in gatherer.plans()], between)
-    except (NotAdopted, OtherBuild, ContractError) as error:
-        raise CannotSettle(str(error)) from error
+    except (NotAdopted, OtherBuild, *UNREADABLE) as error:
+        raise CannotSettle(_said(error)) from error
     return GatheredPlans(max(cut), plans, remitted)
 
 
@@ -81,7 +89,10 @@ class PlanAnswers:
     def make(self) -> None:
         """All answers and payments of the run."""
         for plan in self._gathered.plans:
-            settlement = settle(plan, self._row["period"], self._row["run"])
+            try:
+                settlement = settle(plan, self._row["period"], self._row["run"])
+            except UNREADABLE as error:
+                raise CannotSettle(f"plan {plan.plan}: {_said(error)}") from error
             named = {one.practice for one in settlement.practices}
             gone = {practice for of, practice in self._before if of == plan.plan} - named
             settlement.practices += [PracticeSettlement(practice) for practice in sorted(gone)]

@@ -12,7 +12,9 @@ import pytest
 import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
-from contracts.events import DayClosed
+from contracts.events import DayClosed, TermsAdopted
+from contracts.roster import bundled_sheet
+from contracts.terms import digest_of
 from projections.settlements import documents
 from streams.employer_reports import employer_reports
 from streams.log_writer import LogWriter
@@ -20,7 +22,7 @@ from streams.reconciling import Asked
 from streams.roster import Roster
 from streams.topics import log_topic
 from tests.streams.logs import Log, Record, claim, population
-from tests.streams.test_replay import Sent
+from tests.streams.replayed import Sent
 from tests.streams.test_requests import World
 
 pytestmark = pytest.mark.platform
@@ -121,3 +123,19 @@ async def test_a_report_is_read_from_the_log_alone_and_again_the_same(world: Wor
     report = told[PLAN]
     assert report.covered == 8 and report.people > 0
     assert not any(Log("x", "employer", plan=PLAN).token(f"m{i}") in str(report.document()) for i in range(8))
+
+
+async def test_terms_that_cannot_be_settled_by_are_a_refusal_with_its_reason(world: World) -> None:
+    _, _, content = bundled_sheet("employer")
+    terms = dict(content["terms"])
+    unknown = {**terms["quality_weights"], "values": [{"from": "2023-07-01", "value": "M99:1"}]}
+    made = {**content, "terms": {**terms, "quality_weights": unknown}}
+    log = Log(world.payer.name, world.payer.contract, plan=PLAN)
+    adopted = TermsAdopted(contract="employer", plan=PLAN, sheet_version="bad", digest=digest_of(made), content=made)
+    log.broadcast(adopted)
+    await write(world, log, dict.fromkeys(log.records, 0))
+    await world.apply()
+    _, answer = await settled(world)
+    assert answer["status"] == "refused"
+    assert answer["reason"] == f"plan {PLAN}: its terms cannot be read (KeyError)"
+    assert await payments(world) == []

@@ -22,7 +22,7 @@ from streams.roster import Roster
 from streams.topics import log_topic, operations_topic, outcomes_topic
 from tests.end_to_end.harness import until
 from tests.streams.logs import Log, population
-from tests.streams.test_replay import Sent
+from tests.streams.replayed import Sent
 from tests.streams.test_requests import World
 from tests.streams.ways_in import records_of
 

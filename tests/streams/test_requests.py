@@ -24,9 +24,9 @@ from streams.requests import Desk, Requests
 from streams.roster import Payer, Roster
 from streams.topics import log_topic, payments_topic, requests_topic, settlements_topic
 from tests.streams.logs import Log, population
+from tests.streams.replayed import Sent
 from tests.streams.test_folding import agent_on, give
 from tests.streams.test_relay import read_all, until_async
-from tests.streams.test_replay import Sent
 
 pytestmark = pytest.mark.platform
 
