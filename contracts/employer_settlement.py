@@ -19,6 +19,7 @@ from contracts.clauses import Line
 from contracts.determining import parted
 from contracts.employer_evidence import PlanEvidence, by_name
 from contracts.employer_terms import outcomes_guarantee, risk_corridor, shared_savings, withheld, withhold
+from contracts.errors import NoTermInForce
 from contracts.exact import exactly
 from contracts.metrics import biosimilars, care, reported, use
 from contracts.metrics.codes import Codes
@@ -304,7 +305,10 @@ def _determine(
     if plan.failed:
         one.pending.append((clause, "member_parked"))
         return
-    settled = {"T2": _release, "T3": _savings, "T4": _refund, "T5": _corridor}[clause](sheet, period, one, pool)
+    try:
+        settled = {"T2": _release, "T3": _savings, "T4": _refund, "T5": _corridor}[clause](sheet, period, one, pool)
+    except NoTermInForce as lacks:
+        settled = f"no_{lacks.term}"
     if isinstance(settled, str):
         if settled:
             one.pending.append((clause, settled))

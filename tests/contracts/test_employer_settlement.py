@@ -253,6 +253,17 @@ def test_a_plan_with_a_member_whose_facts_could_not_be_read_waits() -> None:
     assert (moved(one), one.pending) == ({}, [("T3", "member_parked"), ("T5", "member_parked")])
 
 
+def test_a_clause_without_a_term_for_the_day_waits_for_it_and_the_others_do_not() -> None:
+    given = plan(terms={"settled_by": "T3 T5", **{k: v for k, v in QUALITY.items() if k != "settled_by"}})
+    terms = dict(given.sheet.content["terms"])
+    late = {**terms["corridor_inner"], "values": [{"from": "2025-01-02", "value": "0.03"}]}
+    given.sheet.content = {**given.sheet.content, "terms": {**terms, "corridor_inner": late}}
+    one = only(settle(given, 4, "initial"))
+    assert (moved(one), one.pending) == ({"SHARED_SAVINGS": 10_500_000}, [("T5", "no_corridor_inner")])
+    late["values"] = [{"from": "2025-01-01", "value": "0.03"}]
+    assert only(settle(given, 4, "initial")).pending == []
+
+
 def test_only_episodes_of_the_period_count() -> None:
     given = plan(terms={"settled_by": "T5"}, cost=60_000)
     assert settle(given, 5, "initial").practices == []
