@@ -23,7 +23,8 @@ source in `sources.toml`.
 
 Claims are counted in final action and money by signed sums (rules D.5). What is tagged under 42 CFR Part 2 and germline
 tests are in no figure. A report holds all of these for a plan and period at a cut; it is raw, for the plan's
-administrator, and leaves for an employer only through the disclosure gate.
+administrator, and leaves for an employer only through the disclosure gate. How a period is settled by them: [How an
+employer's period is settled](../explanation/how-an-employer-is-settled.md).
 """
 RETURNS = """
 ## Return to work
