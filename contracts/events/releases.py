@@ -76,9 +76,9 @@ class Withheld(Model):
 class EmployerOutcomeReported(Event):
     """One figure of an employer's report. No person's key, no day of service, no free text.
 
-    Of a count of people: how many, of how many, and their ratio with Wilson's 95 %. Of a sum: its total, the people it
-    is over, and the total per person. Of return to work and shares: whole per cents as `value` alone. Sent again at
-    each window, changed or not; `supersedes` names the event it takes the place of.
+    Of a count of people: how many, of how many, and their ratio with Wilson's 95 %. Of a sum: its total. Of return to
+    work (stratum: the week) and of shares: whole per cents as `value` alone. Sent again at each window, changed or not;
+    `supersedes` names the event it takes the place of.
     """
 
     contract_id: Code

@@ -90,7 +90,7 @@ class World:
         some = tuple(payer for payer in whole.payers if payer.name in self.payers)
         self.roster = whole.model_copy(update={"payers": some}).within(self.space)
         self.roster_file = self.folder / f"{self.space}.toml"
-        self.roster_file.write_text(_toml(self.roster))
+        self.roster_file.write_text(roster_toml(self.roster))
         self.keys = SqliteKeyStore(self.platform.settings.key_store)
 
     # -- what it is made of -------------------------------------------------------------------------------------------
@@ -380,7 +380,8 @@ async def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> Any
         raise AssertionError(f"not within {seconds:g} s: {what}") from None
 
 
-def _toml(roster: Roster) -> str:
+def roster_toml(roster: Roster) -> str:
+    """A roster as its file."""
     def table(name: str, given: dict[str, str]) -> str:
         return f"[[{name}]]\n" + "".join(f'{key} = "{value}"\n' for key, value in given.items())
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,7 +24,7 @@ from streams.relay import take_over
 from streams.releasing import CannotRelease, Desk, NotYet, release, releases
 from streams.roster import Roster
 from streams.topics import log_topic, operations_topic, outcomes_topic
-from tests.end_to_end.harness import until
+from tests.end_to_end.harness import roster_toml, until
 from tests.streams.logs import Log, population
 from tests.streams.replayed import Sent
 from tests.streams.test_requests import World
@@ -37,7 +41,7 @@ async def written(world: World, log: Log) -> None:
 
 
 async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
-    platform: LocalPlatform, roster: Roster, make_database: Callable[[], Awaitable[str]]
+    platform: LocalPlatform, roster: Roster, make_database: Callable[[], Awaitable[str]], tmp_path: Path
 ) -> None:
     payer = next(one for one in roster.payers if one.contract == "employer")
     plan, topic = payer.plans[0].name, outcomes_topic(payer.plans[0].name)
@@ -72,6 +76,7 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
             await release(desk, "2023-07-01")
     assert await releases(world.connections, roster, plan) == [first, second]
 
+    await assert_told_by_the_command(platform, world, roster, plan, tmp_path)
     assert await projected_and_relayed(world, roster) > 0
     rows = await world.connection.fetch("SELECT event FROM employer_outcome ORDER BY ordinal, number")
 
@@ -93,6 +98,32 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
     ids = {event["id"] for event in events}
     assert {one.supersedes for one in told if one.supersedes} <= ids
     await world.connection.close()
+
+
+async def assert_told_by_the_command(
+    platform: LocalPlatform, world: World, roster: Roster, plan: str, folder: Path
+) -> None:
+    """`carepact release` tells a window that is open, refuses a day that begins none, and waits for one to come."""
+    file = folder / "roster.toml"
+    file.write_text(roster_toml(roster))
+    database = {"CAREPACT_POSTGRES": world.connections.postgres, "CAREPACT_ROSTER": str(file)}
+    home = {"CAREPACT_HOME": str(platform.home.path)}
+
+    async def told(window: str, *words: str) -> tuple[int | None, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "carepact", "release", "--payer", world.payer.name, "--plan", plan),
+            *("--window", window, *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **home, **database},
+        )
+        printed, _ = await process.communicate()
+        return process.returncode, printed
+
+    code, printed = await told(SECOND, "--json")
+    document = orjson.loads(printed)
+    assert (code, document["ordinal"], document["made_now"], len(document["periods"])) == (0, 2, False, 2)
+    assert [code for code, _ in [await told(day) for day in (THIRD, "2025-02-01")]] == [75, 4]
 
 
 async def projected_and_relayed(world: World, roster: Roster) -> int:
