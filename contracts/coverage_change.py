@@ -8,10 +8,9 @@ began the course of treatment pays it to its end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
 
-from contracts.units import add_days
+from contracts.units import add_days, days_between
 
 EXCLUDE, TRUNCATE, RUN_OUT = "exclude", "truncate_prorate", "run_out_paid_by_old_payer"
 RULES = (EXCLUDE, TRUNCATE, RUN_OUT)
@@ -34,11 +33,7 @@ def after(rule: str, floor_days: int, started_on: str, ends_on: str, lost_on: st
     assert rule in RULES, rule
     if rule == RUN_OUT:
         return Change(lost_on > started_on, ends_on, Fraction(1))
-    covered, days = _between(started_on, lost_on), _between(started_on, ends_on) + 1
+    covered, days = days_between(started_on, lost_on), days_between(started_on, ends_on) + 1
     if rule == EXCLUDE or covered < floor_days:
         return Change(False, add_days(lost_on, -1), Fraction(0))
     return Change(True, add_days(lost_on, -1), Fraction(covered, days))
-
-
-def _between(first: str, last: str) -> int:
-    return date.fromisoformat(last).toordinal() - date.fromisoformat(first).toordinal()

@@ -7,7 +7,6 @@ administrator may see and what the disclosure gate is given; nothing of it goes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from fractions import Fraction
 
 from contracts.employer_evidence import PlanEvidence, by_name
@@ -40,7 +39,7 @@ from contracts.metrics.screening import AGES, by_enrollment
 from contracts.metrics.spending import medical_cost, pharmacy_cost
 from contracts.savings import credibility
 from contracts.terms import TermSheet
-from contracts.units import add_days, add_months
+from contracts.units import add_days, add_months, days_between
 from contracts.work import Definition
 
 DIED = ("M16-therapy", "M16-use", "M16-hospice")
@@ -216,10 +215,6 @@ def _leaves(evidence: Evidence, first: str, last: str) -> Iterable[tuple[int, bo
     for member in evidence.members.values():
         for leave in member.leaves:
             end = min(leave.through_on, evidence.closed_through)
-            days = _days(leave.from_on, end) + 1
+            days = days_between(leave.from_on, end) + 1
             if first <= leave.from_on <= last and days >= SPELL_DAYS:
                 yield -(-days // WEEK), leave.through_on <= evidence.closed_through
-
-
-def _days(first: str, last: str) -> int:
-    return date.fromisoformat(last).toordinal() - date.fromisoformat(first).toordinal()

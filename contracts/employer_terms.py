@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
@@ -17,7 +16,7 @@ from contracts.clauses import Line
 from contracts.exact import exactly
 from contracts.savings import ONE, credibility, quality_multiplier, shared
 from contracts.terms import DatedValue, TermSheet
-from contracts.units import ZERO, add_months, cents
+from contracts.units import ZERO, add_months, cents, days_between
 
 WEEK = 7
 
@@ -58,7 +57,7 @@ def tier_bonus(
         lapse = sheet.on("bonus_lapse_days", absence_on)
         if last_award_on is not None and earned_on < add_months(last_award_on, int(interval.number)):
             tier, term, words, used = "awarded_before", None, f"award on {last_award_on}: 0.00", (*used, interval)
-        elif lapsed_on is not None and _days(earned_on, lapsed_on) <= lapse.number:
+        elif lapsed_on is not None and days_between(earned_on, lapsed_on) <= lapse.number:
             tier, term, words, used = "lapsed", None, f"lapsed on {lapsed_on}: 0.00", (*used, lapse)
     amount = ZERO if term is None else term.number
     terms = used if term is None else (*used, term)
@@ -70,7 +69,7 @@ def _tier(
 ) -> tuple[str, DatedValue | None, str, tuple[DatedValue, ...]]:
     fast = sheet.on("bonus_fast_share", absence_on)
     if returned_on is not None:
-        days = _days(absence_on, returned_on)
+        days = days_between(absence_on, returned_on)
         if days <= fast.number * benchmark_weeks * WEEK:
             term = sheet.on("bonus_fast", absence_on)
             words = f"{days} days <= {fast.value} x {benchmark_weeks} weeks: {term.value}"
@@ -79,15 +78,11 @@ def _tier(
             term = sheet.on("bonus_on_time", absence_on)
             return "on_time", term, f"{days} days <= {benchmark_weeks} weeks: {term.value}", (fast,)
     weeks = sheet.on("bonus_partial_weeks", absence_on)
-    if partial_on is not None and _days(absence_on, partial_on) <= weeks.number * WEEK:
+    if partial_on is not None and days_between(absence_on, partial_on) <= weeks.number * WEEK:
         term = sheet.on("bonus_partial", absence_on)
-        words = f"partial return after {_days(absence_on, partial_on)} days <= {weeks.value} weeks: {term.value}"
+        words = f"partial return after {days_between(absence_on, partial_on)} days <= {weeks.value} weeks: {term.value}"
         return "partial", term, words, (weeks,)
     return "none", None, "no return in time: 0.00", (fast, weeks)
-
-
-def _days(first: str, last: str) -> int:
-    return (date.fromisoformat(last) - date.fromisoformat(first)).days
 
 
 # --- T2 --------------------------------------------------------------------------------------------------------------

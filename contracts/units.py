@@ -80,6 +80,11 @@ def add_days(day: str, days: int) -> str:
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
+def days_between(first: str, last: str) -> int:
+    """Days from one to the other: 2025-01-01 to 2025-01-31 are 30."""
+    return date.fromisoformat(last).toordinal() - date.fromisoformat(first).toordinal()
+
+
 @lru_cache(maxsize=65_536)
 def months_of(first: str, last: str) -> tuple[str, ...]:
     """The calendar months ('YYYY-MM') that the days from `first` to `last` fall in, in order."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import date
 from fractions import Fraction
 
 from contracts.metrics.codes import therapy_days
@@ -15,7 +14,7 @@ from contracts.metrics.measured import Measured, Number, medians, ratio
 from contracts.metrics.records import Contact, EpisodeRecord, MemberRecord
 from contracts.metrics.scope import Scope
 from contracts.metrics.use import stays, visits
-from contracts.units import add_days
+from contracts.units import add_days, days_between
 
 Asked = Callable[[MemberRecord, EpisodeRecord], bool | None]
 """Whether an episode is in the numerator; None when it is in no denominator."""
@@ -196,7 +195,7 @@ def marker_turnaround(scope: Scope) -> Measured:
                 if line.code == asked.code and line.on >= asked.requested_on and scope.within(line.on)
             ]
             if days:
-                values[member.member].append(between(asked.requested_on, min(days)))
+                values[member.member].append(days_between(asked.requested_on, min(days)))
     return medians("M14-days", values)
 
 
@@ -209,11 +208,6 @@ def marker_denials(scope: Scope) -> Measured:
         hits[member.member] += sum(map(scope.within, denied))
         of[member.member] += sum(map(scope.within, [*paid, *denied]))
     return ratio("M14-denied", hits, of)
-
-
-def between(first: str, last: str) -> int:
-    """Days from one to the other."""
-    return date.fromisoformat(last).toordinal() - date.fromisoformat(first).toordinal()
 
 
 # -- M15: mood --------------------------------------------------------------------------------------------------------

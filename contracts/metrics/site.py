@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
-from contracts.metrics.care import between
 from contracts.metrics.measured import Measured, Number, medians, ratio
 from contracts.metrics.records import INSTITUTIONAL, Authorization, Claim, MemberRecord, Service
 from contracts.metrics.scope import Scope
 from contracts.metrics.use import visits
-from contracts.units import add_days
+from contracts.units import add_days, days_between
 
 OFFICE_OR_HOME, HOSPITAL = ("11", "12"), ("19", "22")
 URGENT = ("11", "20", "02", "10")
@@ -101,7 +100,9 @@ def hours_to_decision(scope: Scope) -> Measured:
         for one in _asked(scope, member):
             if one.decisions:
                 on, _, hours = one.decisions[0]
-                values[member.member].append(between(one.requested_on, on) * HOURS_A_DAY if hours is None else hours)
+                values[member.member].append(
+                    days_between(one.requested_on, on) * HOURS_A_DAY if hours is None else hours
+                )
     return medians("M20", values)
 
 
@@ -128,5 +129,5 @@ def therapy_delay(scope: Scope) -> Measured:
                 if one.code in (line.code, line.ndc) and scope.codes.therapy(line) and line.on >= one.requested_on
             ]
             if days:
-                values[member.member].append(between(one.requested_on, min(days)))
+                values[member.member].append(days_between(one.requested_on, min(days)))
     return medians("M20-delay", values)
