@@ -16,6 +16,7 @@ from rich.console import Console
 
 from carepact.local.errors import PlatformError, Refused, TryAgain
 from carepact.platform_commands import Home, Json, reported, settings_of
+from carepact.rebuild_commands import register
 from carepact.settings import Settings, connection
 from carepact.telling import dollars, in_words
 from contracts.drafts import Change, frozen
@@ -28,6 +29,7 @@ from streams.verifying import CannotReplay, Report, verify
 from streams.what_if import NONE, CannotFold, Imagining, Options, WhatIf
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+register(app)
 DIFFERS = 6
 
 
