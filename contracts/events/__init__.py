@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contracts.events.authorizations import AuthorizationGiven, AuthorizationRevoked
 from contracts.events.base import BroadcastFact, Event, MemberFact, Person, sealed_fields, stored
 from contracts.events.claims import (
     ClaimLine,
@@ -90,6 +91,8 @@ MEMBER_FACTS: tuple[type[MemberFact], ...] = (
     PaymentReturned,
     ClaimRemitted,
     PremiumPaid,
+    AuthorizationGiven,
+    AuthorizationRevoked,
 )
 BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     PracticeParticipationChanged,
@@ -133,6 +136,8 @@ __all__ = [
     "OPERATIONS",
     "REJECTS",
     "REQUESTS",
+    "AuthorizationGiven",
+    "AuthorizationRevoked",
     "BroadcastFact",
     "ClaimLine",
     "ClaimRemitted",

@@ -1,0 +1,54 @@
+"""Whether a person's return to work may be told to a recipient: asked anew at every attempt, and on replay (E.4).
+
+Nothing is told but under an authorization in force. A revocation holds from the moment it is known, whatever day it
+names and whichever of the two was heard first; an id that was revoked never holds again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from contracts.envelope import Fact
+
+Standing = Literal["in_force", "revoked", "expired", "not_yet", "unknown", "not_the_recipient"]
+GIVEN, REVOKED = "carepact.AuthorizationGiven.v1", "carepact.AuthorizationRevoked.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """One authorization as signed; both days are included."""
+
+    recipient: str
+    signed_on: str
+    expires_on: str
+
+
+@dataclass(slots=True)
+class Authorizations:
+    """One member's authorizations, as far as their facts are heard."""
+
+    given: dict[str, Authorization] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
+
+    def take(self, fact: Fact) -> None:
+        """The next fact of the member. Of one id the first giving holds: another text is another authorization."""
+        data: Any = fact.data
+        if fact.type == GIVEN:
+            signed, expires = data.signed_on.isoformat(), data.expires_on.isoformat()
+            self.given.setdefault(data.authorization_id, Authorization(data.recipient, signed, expires))
+        elif fact.type == REVOKED:
+            self.revoked.add(data.authorization_id)
+
+    def standing(self, authorization_id: str, recipient: str, on: str) -> Standing:
+        """Whether a recipient may be told on a day under an authorization, or why not."""
+        if authorization_id in self.revoked:
+            return "revoked"
+        found = self.given.get(authorization_id)
+        if found is None:
+            return "unknown"
+        if found.recipient != recipient:
+            return "not_the_recipient"
+        if on < found.signed_on:
+            return "not_yet"
+        return "in_force" if on <= found.expires_on else "expired"

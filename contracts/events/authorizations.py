@@ -1,0 +1,31 @@
+"""A person's own authorization to tell a named recipient of the return to work, and its revocation (rules E.4)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.events.base import Code, Day, MemberFact, RecordId
+
+
+class AuthorizationGiven(MemberFact):
+    """The person signed that the recipient may be told of the return to work: status and day, and nothing of why.
+
+    It is voluntary, employment may not depend on it, and it can be revoked at any time.
+    """
+
+    authorization_id: RecordId
+    recipient: Annotated[Code, Field(description="who may be told: an employer's plan, as the roster names it")]
+    scope: Literal["return_to_work"]
+    purpose: Code
+    signed_on: Day
+    expires_on: Annotated[Day, Field(description="the last day on which it holds")]
+    text_version: Annotated[Code, Field(description="of the text that was signed")]
+
+
+class AuthorizationRevoked(MemberFact):
+    """The person took an authorization back. What was told before stays told; nothing is told from now on."""
+
+    authorization_id: RecordId
+    revoked_on: Day
