@@ -89,8 +89,7 @@ async def facts(gateway: Served) -> list[str]:
 
 async def test_a_file_counts_once_whenever_the_gateway_is_killed(gateway: Served, lines: list[bytes]) -> None:
     key, body = await gateway.key("payer", "medicare"), b"\n".join(lines)
-    for piece in (1, PIECES - 1):
-        await broken(gateway, key, body, piece)
+    await broken(gateway, key, body, PIECES // 2)
     assert not list((gateway.world.platform.home.path / "gateway" / "incoming").glob("*"))
     await broken_while_written(gateway, key, body)
     async with gateway.client(key) as client:
@@ -122,6 +121,23 @@ async def test_two_who_send_one_file_at_once_make_it_count_once(gateway: Served,
     await whole(gateway, before + len(lines))
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1_800)
+async def test_a_file_counts_once_though_the_gateway_is_killed_at_each_of_its_pieces(
+    gateway: Served, lines: list[bytes]
+) -> None:
+    key, before = await gateway.key("payer", "medicare"), await known(gateway)
+    fresh = [line.replace(b'"id":"', b'"id":"pieces-') for line in lines]
+    for piece in range(1, PIECES):
+        await broken(gateway, key, b"\n".join(fresh), piece)
+        await broken_while_written(gateway, key, b"\n".join(fresh[: len(fresh) * piece // PIECES]))
+    async with gateway.client(key) as client:
+        run = (await client.post("/v1/files", content=b"\n".join(fresh), headers=WAIT)).json()
+    assert run["accepted"] + run["duplicate"] == run["read"] == len(fresh)
+    await whole(gateway, before + len(fresh))
+
+
+@pytest.mark.long
 async def test_what_was_accepted_is_in_the_log_though_the_broker_was_killed(gateway: Served) -> None:
     key, broker = await gateway.key("payer", "medicare"), gateway.world.platform.kafka
     assert broker is not None
