@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,8 +16,9 @@ import typer
 from rich.console import Console
 
 from carepact.local.errors import PlatformError, TryAgain
-from carepact.platform_commands import Home, Json, reported, settings_of
+from carepact.platform_commands import Home, Json, reported, say, settings_of
 from carepact.settings import Settings, connection
+from carepact.settlement_documents import write_documents
 from carepact.telling import tell_episode, tell_fact, tell_payment, tell_settlement
 from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
@@ -24,6 +26,7 @@ from projections.lineage import explain_fact
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf
 from projections.returns import returns
+from projections.settlements import documents
 from streams.reconciling import Asked, ask, until_answered
 from streams.topics import OPERATOR
 
@@ -175,12 +178,15 @@ def reconcile_command(
     period: Annotated[int, typer.Option(min=1, max=99, help="The performance period.")],
     run_: Annotated[str, typer.Option("--run", help="initial or true-up.")] = "initial",
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the answer.")] = 120,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for each practice's statement and contest pack.", show_default=False)
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the log for a settlement at its present end, and show it.
+    """Ask the log for a settlement at its present end, and show it; with --out also its documents, JSON and HTML.
 
-    Example: carepact reconcile --payer medicare --period 4
+    Example: carepact reconcile --payer medicare --period 4 --run true-up --out statements
     """
 
     async def read(database: Any, settings: Settings) -> None:
@@ -192,6 +198,9 @@ def reconcile_command(
         answer = await answered(database, asked, timeout)
         if answer["status"] == "refused":
             raise Refused(f"the request was refused: {answer['reason']}")
+        if out is not None:
+            written = write_documents(out, contract, await documents(database, payer, asked.request_id))
+            say(f"{len(written)} files in {out}")
         show(answer, tell_settlement, as_json)
 
     run(home, read)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.settlement_pages import PLAIN
+
 ILLUSTRATIVE = "illustrative value, not the payer's"
 REASONS = {
     "before_model": "it began before the model",
@@ -138,7 +140,7 @@ def _tell_branch(payment: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 def in_words(reason: str) -> str:
     """A reason's code as a sentence's end."""
-    return REASONS.get(reason, reason.replace("_", " "))
+    return REASONS.get(reason) or PLAIN.get(reason, reason.replace("_", " "))
 
 
 def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -154,8 +156,29 @@ def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"  practice {one['practice'] or '(none attributed)'}"
         yield f"    {one['episodes']} valid episodes, {one['included']} counted"
         yield f"    expenditure {dollars(one['expenditure_cents'])}; payments {dollars(one['payments_cents'])}"
+        yield from _result(one)
         for reason in one["pending"]:
-            yield f"    pending: {REASONS.get(reason, reason.replace('_', ' '))}"
+            yield f"    pending: {in_words(reason)}"
+        for reason in one.get("said", ()):
+            yield f"    {in_words(reason)}"
+
+
+def _result(one: Mapping[str, Any]) -> Iterator[str]:
+    """What a settled period comes to for a practice."""
+    if not (group := one.get("group")):
+        return
+    pool = f" (pool {one['pool']})" if one["pool"] else ""
+    yield f"    benchmark {dollars(one['benchmark_cents'])}, counted {dollars(one['actual_cents'])}{pool}"
+    if group["zone"]:
+        yield (
+            f"    {group['arrangement']}: target {dollars(group['target_cents'])}, threshold"
+            f" {dollars(group['threshold_cents'])}, zone {group['zone']}; quality {group['quality_score']} %"
+        )
+    for payment in one["moved"]:
+        what = f"takes back {payment['reverses']}" if payment["reverses"] else f"payment {payment['payment_id']}"
+        yield f"    {dollars(payment['amount_cents']):>12}  {payment['kind']}, {what}"
+    if one["illustrative"]:
+        yield f"                ** {ILLUSTRATIVE}: some terms are open **"
 
 
 def _number(item: tuple[str, int]) -> int:

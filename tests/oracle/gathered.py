@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from contracts.cases import Case
 from contracts.envelope import Fact
@@ -26,17 +25,6 @@ class Recorded(Core):
         fact = super()._fact(event, token, plan, event_id)
         self.facts.append(fact)
         return fact
-
-
-class Reader(Recorded):
-    """The same, folding nothing."""
-
-    def broadcast(self, event: Event) -> None:
-        self._fact(event, "", "", f"b-{self.offset}")
-
-    def keep(self, path: Path) -> None:
-        """All facts of a file."""
-        self.publish(path)
 
 
 @dataclass

@@ -1,0 +1,45 @@
+"""A practice's statement and contest pack are pages that say every figure, and escape what they are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from carepact.generate import write
+from carepact.settlement_documents import write_documents
+from contracts.statement import contest_pack, statement
+from tests.oracle.gathered import Recorded, gathered
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documents of the practice with most episodes, from a small population without any benchmark."""
+    out = tmp_path_factory.mktemp("documents")
+    write(out, 60, seed=3, payers=("medicare",))
+    reader = Recorded("medicare")
+    reader.publish(out / "practices.ndjson")
+    reader.publish(out / "medicare.ndjson")
+    found = gathered("medicare", reader.facts)
+    settlement = found.settled(2)
+    practice, group = max(settlement.practices, key=lambda one: len(one[0].priced))
+    told = statement(found.sheet, found.gatherer.adoption, settlement, practice, group, [], [])
+    told |= {"payer": "medicare", "request_id": "<r>", "pack_digest": "d"}
+    pack = contest_pack(settlement, practice, "medicare", "log")
+    document = {"plan": "", "practice": practice.name, "statement": told, "pack": pack}
+    names = write_documents(out / "to", "medicare-eom", [document])
+    assert sorted(path.suffix for path in names) == [".html", ".html", ".json", ".json"]
+    return out / "to"
+
+
+def test_a_statement_says_what_is_lacking_and_what_comes_back(pages: Path) -> None:
+    page = next(pages.glob("*.statement.html")).read_text()
+    assert "no baseline price is known for an episode" in page
+    assert "Comes back in all" in page
+    assert "&lt;r&gt;" in page and "<r>" not in page
+
+
+def test_a_contest_pack_lists_each_claim_in_or_out_and_the_visits_of_each_practice(pages: Path) -> None:
+    page = next(pages.glob("*.contest.html")).read_text()
+    assert "first visit at" in page
+    assert ("is within" in page and "voided or replaced" in page) or "is after the episode ended" in page
