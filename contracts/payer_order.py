@@ -39,8 +39,8 @@ class Order:
     refs: tuple[Ref, ...] = ()
 
 
-def pays_first(sheet: TermSheet, spans: Spans, birth_year: int, on: str) -> Order:
-    """On 2025-05-01, of 66, working for an employer of 19: Medicare; of 20: the plan."""
+def pays_first(sheet: TermSheet, spans: Spans, birth_year: int, on: str, size: DatedValue | None = None) -> Order:
+    """On 2025-05-01, of 66, working for an employer of 19: Medicare; of 20: the plan. `size` None is the sheet's."""
     plan = coverage.on(list(spans.get("plan", ())), on)
     medicare = coverage.on(list(spans.get("part_a", ())), on) or coverage.on(list(spans.get("part_b", ())), on)
     kidney = coverage.on(list(spans.get("esrd", ())), on)
@@ -60,7 +60,7 @@ def pays_first(sheet: TermSheet, spans: Spans, birth_year: int, on: str) -> Orde
     if plan.code in FORMER:
         return Order(MEDICARE, "former_employment", refs=refs)
     least = sheet.on("medicare_aged_least" if aged else "medicare_disabled_least", on)
-    size = sheet.on("employer_size", on)
+    size = size or sheet.on("employer_size", on)
     first = PLAN if size.number >= least.number else MEDICARE
     return Order(first, "aged" if aged else "disabled", (least, size), refs)
 
