@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.employer_pages import waits
 from gateway.settlement_pages import PLAIN
 
 ILLUSTRATIVE = "illustrative value, not the payer's"
@@ -140,7 +141,7 @@ def _tell_branch(payment: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 def in_words(reason: str) -> str:
     """A reason's code as a sentence's end."""
-    return REASONS.get(reason) or PLAIN.get(reason, reason.replace("_", " "))
+    return waits(reason) if ":" in reason else REASONS.get(reason) or PLAIN.get(reason, reason.replace("_", " "))
 
 
 def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -153,7 +154,9 @@ def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
         yield "no practice has an episode of this period"
     for one in answer["settlements"]:
         yield ""
-        yield f"  practice {one['practice'] or '(none attributed)'}"
+        yield f"  practice {one['practice'] or '(none attributed)'}" + (
+            f" under {one['plan']}" if one.get("plan") else ""
+        )
         yield f"    {one['episodes']} valid episodes, {one['included']} counted"
         yield f"    expenditure {dollars(one['expenditure_cents'])}; payments {dollars(one['payments_cents'])}"
         yield from _result(one)
@@ -165,11 +168,13 @@ def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _result(one: Mapping[str, Any]) -> Iterator[str]:
     """What a settled period comes to for a practice."""
-    if not (group := one.get("group")):
+    if "moved" not in one:
         return
-    pool = f" (pool {one['pool']})" if one["pool"] else ""
-    yield f"    benchmark {dollars(one['benchmark_cents'])}, counted {dollars(one['actual_cents'])}{pool}"
-    if group["zone"]:
+    group, pool = one["group"], f" (pool {one['pool']})" if one["pool"] else ""
+    expected = "benchmark" if group else "target"
+    if group or one.get("plan"):
+        yield f"    {expected} {dollars(one['benchmark_cents'])}, counted {dollars(one['actual_cents'])}{pool}"
+    if group and group["zone"]:
         yield (
             f"    {group['arrangement']}: target {dollars(group['target_cents'])}, threshold"
             f" {dollars(group['threshold_cents'])}, zone {group['zone']}; quality {group['quality_score']} %"
@@ -178,7 +183,7 @@ def _result(one: Mapping[str, Any]) -> Iterator[str]:
         what = f"takes back {payment['reverses']}" if payment["reverses"] else f"payment {payment['payment_id']}"
         yield f"    {dollars(payment['amount_cents']):>12}  {payment['kind']}, {what}"
     if one["illustrative"]:
-        yield f"                ** {ILLUSTRATIVE}: some terms are open **"
+        yield f"                ** {ILLUSTRATIVE}: some terms are open or illustrative **"
 
 
 def _number(item: tuple[str, int]) -> int:

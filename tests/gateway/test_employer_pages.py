@@ -1,0 +1,42 @@
+"""Statements and contest packs under a plan render, say every amount, and escape what they are given."""
+
+from __future__ import annotations
+
+from contracts.determining import Standing
+from contracts.employer_payments import contest_pack, statement
+from contracts.employer_settlement import PracticeSettlement, settle
+from gateway.employer_pages import contest_page, statement_page, waits
+from tests.contracts.test_employer_settlement import CHEAP, only, plan
+
+
+def test_a_statement_says_what_moved_each_clause_and_what_waits() -> None:
+    given = plan(
+        terms={"settled_by": "T2 T3 T4", "quality_weights": "RTW:1", "quality_goals": "RTW:0:0.65"}, claims=(CHEAP,)
+    )
+    settlement = settle(given, 4, "initial")
+    one = only(settlement)
+    one.pending.append(("T4", "minimum_denominator"))
+    told = statement(settlement, one, [Standing("p-1", "SHARED_SAVINGS", -100, ())], [])
+    page = statement_page(told | {"payer": "employers", "request_id": "<r>", "pack_digest": "d"})
+    assert "$105,000.00" in page and "T4: too few people for money to depend on" in page
+    assert "&lt;r&gt;" in page and "<r>" not in page
+    assert waits("T5:no_target") == "T5: no target is known for its cancers"
+    assert "-$1.00" in page
+
+
+def test_a_contest_pack_says_of_each_claim_what_counts_and_adds_up() -> None:
+    given = plan(2, 1, cost=100, claims=(CHEAP,))
+    settlement = settle(given, 4, "initial")
+    pack = contest_pack(given, settlement, only(settlement))
+    assert [e["not_itemised_cents"] + sum(c["counted_cents"] for c in e["claims"]) for e in pack["episodes"]] == [
+        10_000
+    ] * 2
+    page = contest_page(pack)
+    assert "1 of 1 lines in the episode" in page and "Away from work 100 days: returned" in page
+
+
+def test_a_practice_that_no_longer_settles_anything_has_a_statement() -> None:
+    given = plan(1, 0)
+    settlement = settle(given, 4, "initial")
+    told = statement(settlement, PracticeSettlement("P9"), [], [])
+    assert "Practice P9" in statement_page(told | {"payer": "e", "request_id": "r", "pack_digest": "d"})
