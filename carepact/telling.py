@@ -154,9 +154,8 @@ def tell_settlement(answer: Mapping[str, Any]) -> Iterator[str]:
         yield "no practice has an episode of this period"
     for one in answer["settlements"]:
         yield ""
-        yield f"  practice {one['practice'] or '(none attributed)'}" + (
-            f" under {one['plan']}" if one.get("plan") else ""
-        )
+        under = f" under {one['plan']}" if one.get("plan") else ""
+        yield f"  practice {one['practice'] or '(none attributed)'}{under}"
         yield f"    {one['episodes']} valid episodes, {one['included']} counted"
         yield f"    expenditure {dollars(one['expenditure_cents'])}; payments {dollars(one['payments_cents'])}"
         yield from _result(one)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from carepact.settlement_documents import write_documents
+from carepact.telling import tell_settlement
 from contracts.determining import Standing
 from contracts.employer_payments import contest_pack, statement
 from contracts.employer_settlement import PracticeSettlement, settle
@@ -40,3 +44,23 @@ def test_a_practice_that_no_longer_settles_anything_has_a_statement() -> None:
     settlement = settle(given, 4, "initial")
     told = statement(settlement, PracticeSettlement("P9"), [], [])
     assert "Practice P9" in statement_page(told | {"payer": "e", "request_id": "r", "pack_digest": "d"})
+
+
+def test_documents_are_named_for_plan_and_practice_and_an_answer_is_told(tmp_path: Path) -> None:
+    given = plan(2, 1, cost=100, claims=(CHEAP,), terms={"settled_by": "T5"})
+    settlement = settle(given, 4, "initial")
+    one = only(settlement)
+    told = statement(settlement, one, [], []) | {"payer": "employers", "request_id": "r", "pack_digest": "d"}
+    document = {"plan": "palmetto", "practice": "P1", "statement": told, "pack": contest_pack(given, settlement, one)}
+    names = [path.name for path in write_documents(tmp_path, "employer", [document])]
+    assert names[:2] == ["palmetto.P1.statement.json", "palmetto.P1.statement.html"]
+    answered = {
+        "plan": "palmetto", "practice": "P1", "episodes": 2, "included": 2, "expenditure_cents": 0, "payments_cents": 0,
+        "pending": ["T2:minimum_denominator"], "said": [], "group": None, "pool": None, "benchmark_cents": 16_800_000,
+        "actual_cents": 20_000, "illustrative": True,
+        "moved": [{"payment_id": "p", "kind": "RISK_CORRIDOR", "amount_cents": 588_000, "reverses": None}],
+    }  # fmt: skip
+    answer = {"payer": "employers", "period": 4, "run": "initial", "request_id": "r", "cut": {"0": 1}}
+    text = "\n".join(tell_settlement({**answer, "settlements": [answered]}))
+    assert "practice P1 under palmetto" in text and "RISK_CORRIDOR, payment p" in text
+    assert "pending: T2: too few people for money to depend on" in text
