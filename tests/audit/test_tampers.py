@@ -1,0 +1,286 @@
+"""Whatever is changed in a log or in a compared row is found; inside one record or row, it is named."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from carepact.local.platform import LocalPlatform
+from projections.batches import COLUMNS, rows_of
+from projections.digests import COMPARED, LOG_BATCHES, TABLES, UUIDS, Difference, Sums, live_rows
+from projections.rows import Row
+from projections.store import Position
+from streams.replay import PartitionReplay, _Batches
+from streams.roster import Roster
+from streams.topics import log_topic
+from streams.transport import check_logs
+from streams.verifying_log import UnreadableLog, boundaries, changed_record, records_of
+from tests.streams.logs import Log, Record, population
+from tests.streams.replayed import World, world_of
+from tests.streams.test_folding import agent_on, give
+
+PARTITION = 0
+LOG = log_topic("medicare")
+SAMPLE, ALL = 60, 500
+MEDICARE = Roster.load().payer("medicare")
+
+
+class Kept:
+    """A log applied to a database, and what that keeps of one partition of it."""
+
+    def __init__(self, log: Log, connection: Any) -> None:
+        self.log, self.connection = log, connection
+        self.records: Sequence[Record] = log.records[PARTITION]
+        self.rows: list[Row] = []
+        self.boundaries: list[int] = []
+        self.sums = Sums()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def kept(platform: LocalPlatform) -> AsyncIterator[Kept]:
+    log = population(Log(), 12, 20)
+    dsn = await platform.create_database("tampers")
+    connection = await asyncpg.connect(dsn)
+    async with agent_on(dsn) as agent:
+        for batch in log.batches(30):
+            await give(agent, batch)
+    made = Kept(log, connection)
+    made.rows = [(LOG, PARTITION, *row) for row in await rows_of(connection, LOG, PARTITION)]
+    made.boundaries, wrong = await boundaries(connection, LOG, PARTITION, len(made.records))
+    assert wrong is None and len(made.boundaries) > 10
+    replay = PartitionReplay(MEDICARE, PARTITION, boundaries=made.boundaries)
+    await replay.feed(made.records)
+    made.sums = replay.finish()
+    yield made
+    await connection.close()
+    await platform.drop_database("tampers")
+
+
+async def named(kept: Kept, records: Sequence[Record]) -> Difference | None:
+    """What verification says of a partition that holds these records now."""
+    now = _Batches(LOG, PARTITION, kept.boundaries).take(records)
+    at = COLUMNS.index("chain")
+    wrong = [n for n, row in enumerate(kept.rows) if n >= len(now) or row[at] != now[n][at]]
+    if not wrong:
+        return None
+
+    async def reader(first: int, end: int) -> AsyncIterator[Any]:
+        for record in records:
+            if first <= record.offset < end:
+                yield _placed(record)
+
+    first = wrong[0]
+    if first >= len(now):
+        return Difference(LOG_BATCHES, {}, "rows", None, None, None)  # shorter than applied: found by its end
+    return await changed_record(reader, LOG, PARTITION, [now[first]], [kept.rows[first]])
+
+
+def _placed(record: Record) -> Any:
+    class Placed:
+        topic, partition = LOG, PARTITION
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(record, name)
+
+    return Placed()
+
+
+def tampered(records: Sequence[Record], chance: random.Random) -> tuple[list[Record], int | None]:
+    """The records with one thing changed; and the offset at which it was, where it is inside one record."""
+    made = [*records]
+    n = chance.randrange(1, len(made) - 1)
+    record = made[n]
+    match chance.randrange(8):
+        case 0:
+            value = bytearray(record.value)
+            value[chance.randrange(len(value))] ^= 1 << chance.randrange(8)
+            made[n] = replace(record, value=bytes(value))
+        case 1:
+            key = bytearray(record.key or b"k")
+            key[chance.randrange(len(key))] ^= 1 << chance.randrange(8)
+            made[n] = replace(record, key=bytes(key))
+        case 2:
+            made[n] = replace(record, key=None if record.key is not None else b"")
+        case 3:
+            ((name, value_),) = record.headers
+            made[n] = replace(record, headers=chance.choice((((name, value_ + b" "),), ((name + "x", value_),), ())))
+        case 4:
+            made[n] = replace(record, timestamp=record.timestamp + chance.choice((-1, 1, 86_400_000)))
+        case 5:
+            other = chance.choice([m for m in range(1, len(made)) if made[m].value != record.value])
+            made[n] = replace(record, value=made[other].value, key=made[other].key)
+        case 6:
+            del made[n]
+            return made, None
+        case _:
+            m = chance.randrange(1, len(made))
+            if made[m].value == record.value:
+                return tampered(records, chance)
+            made[n], made[m] = replace(made[m], offset=n), replace(record, offset=m)
+            return made, None
+    return made, n
+
+
+@pytest.mark.parametrize("count", [SAMPLE, pytest.param(ALL, marks=pytest.mark.long)])
+async def test_every_change_of_a_record_is_found_and_named(kept: Kept, count: int) -> None:
+    assert await named(kept, kept.records) is None
+    chance = random.Random(count)
+    for number in range(count):
+        records, offset = tampered(kept.records, chance)
+        found = await named(kept, records)
+        assert found is not None, number
+        if offset is not None:
+            assert found.position is not None and found.position["offset"] == offset, (number, found)
+            assert found.field == "bytes"
+
+
+async def live(kept: Kept, tables: Sequence[str]) -> Sums:
+    sums = Sums()
+    for name in tables:
+        async for rows in live_rows(kept.connection, TABLES[name], "medicare", PARTITION, LOG):
+            sums.add(TABLES[name], rows)
+    return sums
+
+
+def other(value: Any, chance: random.Random) -> Any:
+    """Another value of the same type."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + chance.choice((-1, 1))
+        case bytes():
+            changed = bytearray(value or b"x")
+            changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+            return bytes(changed)
+        case str():
+            return value + "x"
+        case date():
+            return value + timedelta(days=1)
+        case list():
+            return [*value, 1]
+        case _:
+            return None
+
+
+@pytest.mark.parametrize("count", [SAMPLE, pytest.param(ALL, marks=pytest.mark.long)])
+async def test_every_change_of_a_compared_column_is_found_and_named(kept: Kept, count: int) -> None:
+    chance, connection = random.Random(count), kept.connection
+    places = {"payer", "partition", "topic", "reject_id"} | UUIDS
+    for _ in range(count):
+        table = chance.choice([one for one in COMPARED if kept.sums.rows[one.table]])
+        found = connection.transaction()
+        await found.start()
+        rows = [row async for some in live_rows(connection, table, "medicare", PARTITION, LOG) for row in some]
+        row = dict(zip(table.columns, chance.choice(rows), strict=True))
+        where = " AND ".join(f"{name}::text = ${n}::text" for n, name in enumerate(table.key, 1))
+        own = "topic = 'carepact.medicare.events.v1'" if table.table == LOG_BATCHES else "payer = 'medicare'"
+        keys = [str(row[name]) for name in table.key]
+        if chance.random() < 0.2:
+            await connection.execute(f"DELETE FROM {table.table} WHERE {own} AND partition = 0 AND {where}", *keys)
+            column = None
+        else:
+            can = [
+                name for name in table.columns if name not in places and name not in table.key and row[name] is not None
+            ]
+            column = chance.choice(can)
+            changed = other(row[column], chance)
+            await connection.execute(
+                f"UPDATE {table.table} SET {column} = ${len(keys) + 1}"
+                f" WHERE {own} AND partition = 0 AND {where}", *keys, changed,
+            )  # fmt: skip
+        differing = kept.sums.differing(await live(kept, [one.table for one in COMPARED]))
+        assert table.table in differing, (table.table, column)
+        await found.rollback()
+    async with connection.transaction():
+        assert kept.sums.differing(await live(kept, [one.table for one in COMPARED])) == {}
+
+
+# -- real logs --------------------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module")
+async def world(platform: LocalPlatform) -> AsyncIterator[World]:
+    async with world_of(platform, "broken") as made:
+        yield made
+
+
+async def test_a_damaged_batch_of_kafka_is_told_as_its_offsets(world: World, platform: LocalPlatform) -> None:
+    payer = world.roster.payers[0]
+    log = log_topic(payer.name)
+    (segment,) = Path(platform.home.kafka).rglob(f"{log}-2/00000000000000000000.log")
+    whole = segment.read_bytes()
+    batches = list(_batches(whole))
+    start, first, last, _ = next(one for one in batches if one[2] > one[1])
+    with segment.open("r+b") as file:
+        file.seek(start + 70)
+        file.write(bytes([whole[start + 70] ^ 0xFF]))
+    try:
+        with pytest.raises(UnreadableLog) as damaged:
+            async for _ in records_of(world.connections, log, 2, 0, batches[-1][2] + 1):
+                pass
+        assert (damaged.value.first, damaged.value.last) == (first, last)
+        difference = (await world.verify(payer.name)).difference
+        assert difference is not None
+        assert (difference.table, difference.field) == (log, "batch")
+        assert difference.key == {"partition": 2, "first_offset": first, "last_offset": last}
+    finally:
+        segment.write_bytes(whole)
+    assert (await world.verify(payer.name)).difference is None
+
+
+def _batches(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """(where it begins, first offset, last offset, bytes) of each record batch of a segment."""
+    at = 0
+    while at < len(data):
+        base, length = int.from_bytes(data[at : at + 8], "big"), int.from_bytes(data[at + 8 : at + 12], "big")
+        delta = int.from_bytes(data[at + 23 : at + 27], "big")
+        yield at, base, base + delta, 12 + length
+        at += 12 + length
+
+
+async def test_another_a_shorter_and_a_changed_log_are_told_apart_when_claimed(world: World) -> None:
+    log = log_topic(world.roster.payers[0].name)
+    row = await world.connection.fetchrow(
+        "SELECT next_offset, log_id, last_digest FROM consumer_offset WHERE topic = $1 AND partition = 0", log
+    )
+    stands = Position(row["next_offset"], 1, row["log_id"], row["last_digest"])
+    assert row["log_id"] and await check_logs(world.connections, log, {0: stands}) == {}
+    for wrong, reason in (
+        (replace(stands, next_offset=stands.next_offset + 5), "was shortened"),
+        (replace(stands, log_id="another"), "is another log"),
+        (replace(stands, last_digest="00" * 16), "was changed"),
+    ):
+        found = await check_logs(world.connections, log, {0: wrong})
+        assert reason in str(found[0]) and log in str(found[0])
+        assert found[0].offset == wrong.next_offset
+
+
+async def test_a_log_shorter_than_what_was_applied_is_named(world: World) -> None:
+    payer = world.roster.payers[1]
+    log = log_topic(payer.name)
+    add = f"UPDATE consumer_offset SET next_offset = next_offset {{}} 3 WHERE topic = '{log}' AND partition = 0"
+    async with world.changed(add.format("+"), add.format("-")):
+        difference = (await world.verify(payer.name)).difference
+    assert difference is not None
+    assert (difference.table, difference.field) == ("log", "records")
+    assert difference.expected == difference.found + 3
+
+
+async def test_rows_of_the_chain_may_not_be_left_out(world: World) -> None:
+    payer = world.roster.payers[1]
+    log = log_topic(payer.name)
+    rows = await world.connection.fetch("SELECT * FROM log_batch WHERE topic = $1 AND partition = 0", log)
+    await world.connection.execute("DELETE FROM log_batch WHERE topic = $1 AND partition = 0", log)
+    difference = (await world.verify(payer.name)).difference
+    await world.connection.copy_records_to_table("log_batch", records=[tuple(row) for row in rows])
+    assert difference is not None and difference.table == "log_batch"
+    assert (await world.verify(payer.name)).difference is None
