@@ -11,7 +11,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from bench import fold
+from bench import fold, replay
 from bench.independent import NoOracle
 from bench.intake import FIGURES
 from bench.machine import this_machine
@@ -53,6 +53,31 @@ def pipeline_command(
         sys.stdout.buffer.write(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
     else:
         typer.echo("\n".join(told(result)))
+
+
+@app.command("replay")
+def replay_command(
+    events: Annotated[int, typer.Option(min=1_000, help="Facts of the population.")] = 300_000,
+    members: Annotated[int, typer.Option(min=10, help="People it is about.")] = 5_000,
+    partitions: Annotated[int, typer.Option(min=1, max=64, help="Of the log.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """A log verified: read, decoded, folded, decided and compared, on a fresh home; and what an as-of read costs.
+
+    Example: carepact bench replay --events 1000000 --members 16000
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    console = Console(stderr=True, highlight=False, markup=False)
+    with reported():
+        try:
+            figures = asyncio.run(replay.run(Options(events, members, partitions), console.print))
+        except (NoFigure, NoOracle, Refused) as refused:
+            console.print(f"carepact: no figure: {refused}")
+            raise typer.Exit(1) from None
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(figures.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        typer.echo("\n".join(replay.told(figures)))
 
 
 @app.command("fold")

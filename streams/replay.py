@@ -37,7 +37,8 @@ from streams.roster import Payer
 from streams.topics import log_topic, payments_topic
 from streams.verifying_log import UnreadableLog, read
 
-RECORDS_MAX = 2_000
+RECORDS_MAX = 10_000
+"""At a time: parts are written once for all of them."""
 EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
 REJECT_OFFSET = REJECT.index("log_offset")
 PAYMENT_ID, EVENT = PAYMENT.index("payment_id"), PAYMENT.index("event")
