@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, assert_never
 
+LEAST = 11
+"""Fewest people of whom anything is told, and fewest that must be left over wherever something is taken away."""
+
+WIDTH = 5
+"""Narrowest interval in which a withheld count of people may be placed."""
+
 PARTS_MAX = 10
 WEEKS = (13, 26, 52)
 """At which return to work leaves, and no other."""

@@ -16,6 +16,8 @@ from itertools import combinations
 from typing import assert_never
 
 from contracts.disclosure_figures import (
+    LEAST,
+    WIDTH,
     Amount,
     Contributors,
     Count,
@@ -30,12 +32,6 @@ from contracts.disclosure_figures import (
     Strata,
 )
 from contracts.disclosure_returns import NAMES, percents, whole_percent
-
-LEAST = 11
-"""Fewest people of whom anything is told, and fewest that must be left over wherever something is taken away."""
-
-WIDTH = 5
-"""Narrowest interval in which a withheld count of people may be placed."""
 
 
 class PeriodsOverlap(ValueError):

@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import product
 from math import gcd
 
-from contracts.disclosure_figures import Contributors, Outcome
-from contracts.disclosure_gate import LEAST, WIDTH, dominated
+from contracts.disclosure_figures import LEAST, WIDTH, Contributors, Outcome
+from contracts.disclosure_gate import dominated
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from contracts.disclosure_figures import WEEKS, Returns
+from contracts.disclosure_figures import LEAST, WEEKS, WIDTH, Returns
 from contracts.return_to_work import RETURNED, incidence
 
-LEAST, WIDTH = 11, 5
 NAMES = tuple(str(week) for week in WEEKS)
 
 

@@ -143,16 +143,21 @@ def twins(report: Report, at: int, name: str) -> Iterator[tuple[int, Report | No
                     for value in _spread(mine, 0, mine + count):
                         moved = dict(given.cells) | {name: value, other: count + mine - value}
                         yield value, _with(report, {at: replace(given, cells=tuple(moved.items()))})
+            merged = dict(given.cells)  # of several others at once
+            for other, _ in sorted(given.cells, key=lambda cell: cell[1]):
+                if other != name:
+                    merged |= {name: merged[name] + merged[other], other: 0}
+                    yield from _checked(_with(report, {at: replace(given, cells=tuple(merged.items()))}), at, name)
             if isinstance(given, Strata):
                 yield from _with_sizes(report, at, given, name)
-            else:
-                merged = dict(given.cells)
-                for other, _ in sorted(given.cells, key=lambda cell: cell[1]):
-                    if other != name:
-                        merged |= {name: merged[name] + merged[other], other: 0}
-                        yield merged[name], _with(report, {at: replace(given, cells=tuple(merged.items()))})
         case _:
             return
+
+
+def _checked(other: Report | None, at: int, name: str) -> Iterator[tuple[int, Report | None]]:
+    """The report and the count as it came to be there: a stratum is no larger than its part."""
+    if other is not None:
+        yield _counted(other.figures[at], name), other
 
 
 def _with_sizes(report: Report, at: int, given: Strata, name: str) -> Iterator[tuple[int, Report | None]]:
@@ -164,11 +169,13 @@ def _with_sizes(report: Report, at: int, given: Strata, name: str) -> Iterator[t
         if other != name:
             sizes |= {name: sizes[name] + sizes[other], other: 0}
             counts |= {name: counts[name] + counts[other], other: 0}
-            split: dict[int, Given] = {
-                where: replace(parts, cells=tuple(sizes.items())),
-                at: replace(given, cells=tuple(counts.items())),
-            }
-            yield counts[name], _with(report, split)
+            sized: dict[int, Given] = {where: replace(parts, cells=tuple(sizes.items()))}
+            inside = next(n for n, one in enumerate(report.figures) if isinstance(one, Count) and one.name == given.of)
+            for more in (0, 2 * WIDTH):  # of a withheld count there may be more in all
+                taken = dict.fromkeys(counts, 0) | {name: min(sum(counts.values()) + more, sizes[name])}
+                raised = _raised(report, inside, sum(counts.values()) + more) if more else {}
+                for cells in (tuple(one.items()) for one in ((taken,) if more else (counts, taken))):
+                    yield from _checked(_with(report, sized | raised | {at: replace(given, cells=cells)}), at, name)
 
 
 def _raised(report: Report, at: int, value: int) -> dict[int, Given]:
