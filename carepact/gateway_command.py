@@ -42,7 +42,7 @@ def gateway(
     with reported():
         settings = settings_of(home)
         server = server_of(settings, create_app(config_of(settings)), port)
-    gc.set_threshold(50_000, 20, 100)  # what a request makes goes with it; what is loaded stays
+    gc.set_threshold(400_000, 20, 100)  # what a request makes goes with it; what is loaded stays
     gc.freeze()
     server.run()
     raise typer.Exit(0 if server.started else 1)

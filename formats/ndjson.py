@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -249,6 +249,7 @@ def _model(sent: _Inbound) -> type[Event]:
     return model
 
 
+@lru_cache(4_096)  # events of one batch of a sender often have one time
 def _utc(time: str) -> str:
     """A date-time with an offset, in UTC; without one it says no instant."""
     try:

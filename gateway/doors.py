@@ -53,19 +53,19 @@ class Recent:
     """Ids of records that Kafka has acknowledged to this process, the last of them, with the digest of each."""
 
     def __init__(self, most: int = RECENT_KEPT) -> None:
-        self._most = most
-        self._digests: OrderedDict[str, str] = OrderedDict()
+        self._half = most // 2
+        self._digests: dict[str, str] = {}
+        self._older: dict[str, str] = {}
 
     def get(self, event_id: str) -> str | None:
         """The digest it was written with."""
-        return self._digests.get(event_id)
+        return self._digests.get(event_id) or self._older.get(event_id)
 
     def add(self, records: Sequence[Admitted]) -> None:
         """They are in the log now."""
-        for record in records:
-            self._digests[record.event_id] = record.digest
-        while len(self._digests) > self._most:
-            self._digests.popitem(last=False)
+        self._digests.update((record.event_id, record.digest) for record in records)
+        if len(self._digests) > self._half:
+            self._older, self._digests = self._digests, {}
 
 
 class Doors:

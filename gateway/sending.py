@@ -27,7 +27,7 @@ Result = Literal["accepted", "duplicate", "rejected"]
 Answer = Admitted | Reject
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken:
     """One record or reject, and what became of it. `is_conflict`: the id stands in the log with other content."""
 

@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -64,6 +65,7 @@ FAMILIES = {
 SOURCE_MAX = 120
 NATURAL_KEY = "naturalkey"
 _MEMBERS_CACHED = 100_000
+_TIMES_CACHED = 4_096  # records of one batch of a sender often have one time
 _SEAL_VERSION = b"\x01"
 _NONCE_BYTES = 12
 
@@ -136,7 +138,7 @@ class SingleRecords:
 class _Kind:
     """What the door knows of one type of event."""
 
-    __slots__ = ("event_type", "family", "is_member", "model", "sealed", "to_json", "urn")
+    __slots__ = ("event_type", "family", "is_member", "is_sent", "model", "sealed", "to_json", "urn")
 
     def __init__(self, model: type[Event]) -> None:
         self.model = model
@@ -145,6 +147,7 @@ class _Kind:
         self.to_json = model.__pydantic_serializer__.to_json
         self.sealed = set(sealed_fields(model))
         self.is_member = issubclass(model, MemberFact)
+        self.is_sent = model not in OWN_FACTS and self.event_type in LOG_FACTS
         self.family = family_of(model)
 
 
@@ -246,22 +249,22 @@ class Door:
         return [self._record(fact, kind, known, event_id, digest, data, b"")]
 
     def _checked(self, fact: ReadFact) -> ReadFact | Reject:
-        """The fact with its plan, its days shifted and its time in UTC; or why it is refused."""
+        """The fact with its plan and its days shifted; or why it is refused."""
         if fact.keyed:
             fact = self._with_keyed(fact)
-        event, plan, time = fact.event, fact.plan or self._plan, fact.time
+        event, plan = fact.event, fact.plan or self._plan
         if refusal := self._refusal(fact, plan):
             return refusal
-        if time is not None and (time := _utc(time)) is None:
+        if fact.time is not None and _utc(fact.time) is None:
             return _refused(fact, "bad_time", "time has no offset or is no time", "write it as in RFC 3339", "/time")
         if self.shift_years:
             try:
                 event = shifted(event, self.shift_years)
             except DayOutOfRange as refused:
                 return _refused(fact, "day_out_of_range", str(refused), "shift by fewer years", "/data")
-        if plan == fact.plan and time == fact.time and event is fact.event:
+        if plan == fact.plan and event is fact.event:
             return fact
-        return replace(fact, event=event, plan=plan, time=time)
+        return replace(fact, event=event, plan=plan)
 
     def _with_keyed(self, fact: ReadFact) -> ReadFact:
         """The fact with digests under the payer's key where the reader put digests of what names a person (seam 2)."""
@@ -274,7 +277,7 @@ class Door:
     def _refusal(self, fact: ReadFact, plan: str) -> Reject | None:
         """The first rule that the fact breaks: its type, its plan, its source, its member."""
         model = type(fact.event)
-        if model in OWN_FACTS or model.type_name() not in LOG_FACTS:
+        if not self._kind(model).is_sent:
             reason, remedy = (
                 f"{model.type_name()} is not a fact that a payer sends",
                 "send a type of the event catalogue",
@@ -349,7 +352,7 @@ class Door:
         value = b"".join((
             b'{"specversion":"1.0","id":"', event_id.encode(), self._head(kind, fact.source, fact.plan),
             b',"subject":"', known.key,
-            b'","time":"' + fact.time.encode() if fact.time else b"",
+            b'","time":"' + _instant(fact.time) if fact.time else b"",
             b'","contentdigest":"', digest_text.encode(),
             b'","sealed":"' + sealed if sealed else b"",
             b'","findings":"' + _findings(fact) if fact.findings else b"",
@@ -372,7 +375,7 @@ class Door:
         digest_text = digest[:16].hex()
         rest = b"".join((
             self._head(kind, fact.source, fact.plan),
-            b',"time":"' + fact.time.encode() + b'"' if fact.time else b"",
+            b',"time":"' + _instant(fact.time) + b'"' if fact.time else b"",
             b',"contentdigest":"', digest_text.encode(), b'","factid":"', fact_id.encode(),
             b'","findings":"' + _findings(fact) if fact.findings else b"",
             self._tail, b',"data":', data, b"}",
@@ -479,6 +482,14 @@ def _findings(fact: ReadFact) -> bytes:
     return orjson.dumps(" ".join(fact.findings)[:FINDINGS_MAX])[1:-1]
 
 
+def _instant(text: str) -> bytes:
+    """A time that was checked, as the log has it."""
+    found = _utc(text)
+    assert found is not None, "it was checked"
+    return found.encode()
+
+
+@lru_cache(_TIMES_CACHED)
 def _utc(text: str) -> str | None:
     """The instant in UTC to the millisecond; None when it is none, or has no offset."""
     try:
