@@ -1,0 +1,154 @@
+"""A population to settle: everyone has cancer, many practices and pools, deaths, hospice, complications, ties.
+
+The practices of `practices` are there once for each variant, under numbers of their own; all facts of one member name
+those of one variant. Amounts and figures are invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Any
+
+import orjson
+
+from carepact.generate.codes import CANCERS
+from carepact.generate.courses import Course, course, visit
+from carepact.generate.people import seeded
+from carepact.generate.population import deck, in_order, member, payer_of
+from carepact.generate.practices import PRACTICES, broadcasts
+from carepact.generate.scenarios import Life
+from carepact.generate.story import Story, iso
+
+BASE = b"571000"
+MONTHS = 30
+"""Of service, so that initiations spread over 24 months: a life begins at most seven months before the end."""
+
+COMPLICATIONS = ("D701", "E860", "R112", "J189", "A419", "K529")
+
+
+def variant_tin(tin: str, variant: int) -> str:
+    """The number of a practice's variant; the last digits stay, since ties go by them."""
+    return f"57{10 + variant:02d}00{tin[6:]}"
+
+
+def practices(variants: int) -> list[str]:
+    """Every practice there is."""
+    return [variant_tin(practice.tin, v) for v in range(variants) for practice in PRACTICES]
+
+
+def settling_practices(variants: int, pooled: Iterable[str] = ()) -> Iterator[bytes]:
+    """Who takes part, variant by variant. Two of `pooled` in a row share a pool."""
+    pools = {tin: f"pool-{i // 2}" for i, tin in enumerate(pooled)}
+    for v in range(variants):
+        for line in broadcasts():
+            event = orjson.loads(line)
+            tin = variant_tin(event["data"]["practice"], v)
+            event["id"] = f"{event['id']}-{v}"
+            event["data"]["practice"] = tin
+            if event["data"]["participates"] and tin in pools:
+                event["data"]["pool"] = pools[tin]
+            yield orjson.dumps(event)
+
+
+def settling_events(members: int, seed: int, variants: int) -> list[bytes]:
+    """Every fact of `members` Medicare members, in the order of knowledge."""
+    return in_order(_stories(members, seed, variants))
+
+
+def _stories(members: int, seed: int, variants: int) -> Iterator[Story]:
+    cards = deck("medicare", seed)
+    made = number = 0
+    while made < members:
+        if payer_of(number)[0] == "medicare":
+            s = _tied(seed, number, made) if made % 12 == 11 else member(seed, number, MONTHS, cards[made % len(cards)])
+            rng = seeded(seed, "settling", number)
+            _more(s, rng)
+            tin = f"57{10 + rng.randrange(variants):02d}00".encode()
+            s.facts = [(at, i, line.replace(b'"' + BASE, b'"' + tin)) for at, i, line in s.facts]
+            made += 1
+            yield s
+        number += 1
+
+
+def _more(s: Story, rng: Any) -> None:
+    """What claims-based quality asks of: admissions and emergency visits, deaths, hospice; and subsidies of Part D."""
+    dx = CANCERS[rng.choice(("lung", "breast", "colorectal"))].codes[0]
+    for _ in range(rng.randrange(4)):
+        day = s.first + rng.randrange(MONTHS * 30)
+        kind = rng.randrange(3)
+        codes = (dx, rng.choice(COMPLICATIONS)) if kind else (rng.choice(COMPLICATIONS), dx)
+        if rng.random() < 0.5:
+            s.inpatient(day, 4, 900_000 + rng.randrange(500_000), codes, standardized_cents=880_000)
+        else:
+            lines = [
+                {"line": 1, "service_on": iso(day), "code": "99284", "revenue_center": rng.choice(("0450", "0456"))}
+            ]
+            s.outpatient(day, (("99284", 1, 71_000),), "570000990", codes, lines=lines)
+    if rng.random() < 0.3:
+        drug = ("00310135030", 30, 1_420_000)
+        s.fill(s.first + rng.randrange(MONTHS * 30), drug, low_income_subsidy_cents=rng.randrange(90_000))
+    if rng.random() < 0.15:
+        day = s.first + 120 + rng.randrange(MONTHS * 30 - 200)
+        s.describe(day + 20, died=day)
+        if rng.random() < 0.6:
+            s.cover(day + 9, "hospice", day - rng.randrange(9), day if rng.random() < 0.5 else None)
+
+
+def _tied(seed: int, number: int, made: int) -> Story:
+    """Visits that tie: of practices by the latest visit or the last digit, of cancers by each step."""
+    s = member(seed, number, 3, None)
+    rng = seeded(seed, "tied", number)
+    start = s.first + rng.randrange(23 * 30)
+    cancer = CANCERS["lung"]
+    life = Life(s, start, cancer, cancer.regimens[0], "571000014", 90)
+    c: Course = course(s, start, life.days, cancer, life.regimen, life.tin, visits=False, services=False)
+    match made // 12 % 5:
+        case 0:  # two practices with as many visits, one the later
+            visit(s, start + 1, "571000014", c.dx)
+            for i in range(4):
+                visit(s, start + 10 + i * 20, "571000027", c.dx)
+                visit(s, start + 12 + i * 20, "571000031", c.dx)
+        case 1:  # and on the same days: the last digit
+            visit(s, start + 1, "571000014", c.dx)
+            for i in range(4):
+                visit(s, start + 10 + i * 20, "571000027", c.dx)
+                visit(s, start + 10 + i * 20, "571000031", c.dx)
+        case 2:  # two cancers, one with more visits
+            for day, dx in ((10, c.dx), (30, ("C9000",)), (50, c.dx), (60, c.dx)):
+                visit(s, start + day, "571000048", dx)
+        case 3:  # two cancers with as many visits, the last of them on one day, the one before it not
+            for day, dx in ((10, c.dx), (30, ("C9000",)), (60, c.dx), (60, ("C9000",))):
+                visit(s, start + day, "571000048", dx)
+        case _:  # two cancers on the same days: the last digit of their practices
+            for day in (10, 40):
+                visit(s, start + day, "571000052", c.dx)
+                visit(s, start + day, "571000069", ("C9000",))
+    return s
+
+
+def figures(values: Iterable[tuple[str, str, str, str, str]]) -> Iterator[bytes]:
+    """Reference values as facts: each (name, key, value, unit, from day)."""
+    for i, (name, key, value, unit, from_on) in enumerate(values):
+        data = {"name": name, "key": key, "value": value, "unit": unit, "from_on": from_on, "source": "synthetic"}
+        yield _broadcast(f"figure-{i}", "ReferenceValueSet", data)
+
+
+def arrangements(held: Iterable[tuple[str, str, int]]) -> Iterator[bytes]:
+    """Risk arrangements as facts: each (practice, arrangement, from period)."""
+    for i, (practice, arrangement, period) in enumerate(held):
+        data = {"practice": practice, "arrangement": arrangement, "from_period": period}
+        yield _broadcast(f"arrangement-{i}", "RiskArrangementSet", data)
+
+
+def _broadcast(name: str, kind: str, data: dict[str, Any]) -> bytes:
+    event = {
+        "specversion": "1.0", "id": name, "source": "figures", "type": f"carepact.{kind}.v1",
+        "time": "2023-06-15T12:00:00Z", "data": data,
+    }  # fmt: skip
+    return orjson.dumps(event)
+
+
+def known_by(line: bytes, day: date) -> bool:
+    """Whether a fact of a population became known on a day or before it."""
+    return bytes(orjson.loads(line)["time"][:10], "ascii") <= day.isoformat().encode()
