@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from projections.digests import TABLES
+from projections.tenancy import secure
 
 SCHEMA = "carepact_rebuild"
 PASSAGE = "carepact_passage"
@@ -136,6 +137,7 @@ async def exchange(connection: Any, payers: Mapping[str, str]) -> None:
     await connection.execute(
         "UPDATE consumer_offset SET epoch = nextval('claim_epoch'), owner = 'exchange' WHERE consumer = 'contract'"
     )
+    await secure(connection, again=True)
 
 
 async def _exchange_rows(connection: Any, table: str, where: str, arguments: list[Any]) -> None:

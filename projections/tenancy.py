@@ -103,8 +103,10 @@ async def tenant_tables(connection: Any, parts: bool = False) -> list[str]:
     return [row["relname"] for row in rows]
 
 
-async def secure(connection: Any) -> bool:
+async def secure(connection: Any, *, again: bool = False) -> bool:
     """Make the policies of this page as the tables' owner; answers whether there was anything to do.
+
+    `again` makes them whatever was made before, as for tables that took the place of others.
 
     A server with roles of its own choosing is left as it is. Security is forced on the owner too where the owner may
     pass it by.
@@ -117,7 +119,8 @@ async def secure(connection: Any) -> bool:
     tables, parts = await tenant_tables(connection), await tenant_tables(connection, parts=True)
     words = list(_words(tables, parts, schema, bool(forced)))
     digest = hashlib.sha256("\n".join(words).encode()).hexdigest()
-    if await connection.fetchval("SELECT obj_description('employer_release'::regclass)") == digest:
+    made = await connection.fetchval("SELECT obj_description('employer_release'::regclass)")
+    if made == digest and not again:
         return False
     async with connection.transaction():
         old = await connection.fetch(

@@ -26,6 +26,13 @@ from tests.streams.replayed import World, world_of
 from tests.streams.test_folding import agent_on, give
 
 pytestmark = pytest.mark.platform
+RIGHTS = (
+    "SELECT tablename, policyname, roles, qual FROM pg_policies WHERE schemaname = 'public' ORDER BY 1, 2",
+    "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1",
+    "SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants"
+    " WHERE table_schema = 'public' ORDER BY 1, 2, 3",
+)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -64,8 +71,10 @@ async def test_rebuilt_equals_live_byte_for_byte_and_takes_its_place(world: Worl
     assert sum(folded.values()) == sum(applied.values())
     assert await rebuilt.difference(alone) == {"equal": True, "tables": [], "payments": []}
     assert sum((await rebuild(world.connections, alone, world.roster.payers)).values()) == 0
+    rights = [await world.connection.fetch(question) for question in RIGHTS]
     assert await switch(world.connections, alone, world.roster.payers) == dict.fromkeys(folded, 0)
     assert await sums(world) == before
+    assert [await world.connection.fetch(question) for question in RIGHTS] == rights
     assert await world.connection.fetchval("SELECT count(*) FROM outbox") == queued
     for payer in world.roster.payers:
         assert (await world.verify(payer.name)).difference is None
