@@ -59,11 +59,6 @@ class Rate:
             wait = max(1, math.ceil((1 - left) / self._per_second))
             raise Problem(429, "too_many_requests", "wait before the next request", retry_after=wait)
 
-    def is_spent(self, caller: str) -> bool:
-        """Whether the next `take` of this caller would be refused."""
-        left, at = self._left.get(caller, (float(self._burst), self._clock()))
-        return left + (self._clock() - at) * self._per_second < 1
-
 
 class Budget:
     """What may be held at once, of bytes or of anything else that is counted."""

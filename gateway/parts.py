@@ -59,9 +59,10 @@ class Callers:
         self._unknown = Rate(limits.unknown_per_second, limits.unknown_burst, now)
 
     async def principal(self, token: str | None, client: str) -> Principal:
-        """See `Authenticates.principal`. Clients that show no valid credential are slowed down by their address."""
-        if self._unknown.is_spent(client):
-            self._unknown.take(client)
+        """See `Authenticates.principal`. Clients that show no valid credential are slowed down by their address.
+
+        Those that show one are not, for behind a proxy all have one address.
+        """
         if token is None:
             self._refuse(client, "send `Authorization: Bearer` with a key or a token")
         found = await (self._credentials if looks_like_key(token) else self._tokens).holder(token)
