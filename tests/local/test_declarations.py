@@ -49,7 +49,7 @@ def test_a_roster_that_names_one_twice_or_a_time_zone_that_is_none_is_refused(tm
 def test_what_must_not_be_lost_is_kept_for_ever(declared: dict[str, Topic]) -> None:
     assert {topic.kind for topic in declared.values() if topic.retention_ms != FOR_EVER} == {"inbox", "control"}
     assert all(topic.config["cleanup.policy"] == "delete" for topic in declared.values())
-    told_by_broker = {"log", "inbox", "requests", "rejects", "operations"}
+    told_by_broker = {"log", "inbox", "requests", "rejects", "operations", "checkpoints"}
     assert {topic.kind for topic in declared.values() if topic.append_time} == told_by_broker
 
 
