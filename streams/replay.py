@@ -14,18 +14,20 @@ import pickle
 import sys
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid5
 
+import asyncpg
+
 from contracts.envelope import NAMESPACE, Fact
 from contracts.fold import Fold
 from contracts.parts import Adoption
 from contracts.roster import contract_digest, fold_for
-from projections.digests import TABLES, Bucket, Compared, Sums
+from projections.digests import TABLES, Bucket, Compared, Sums, live_sums
 from projections.rows import EPISODE, EPISODE_TO_OFFSET, PAYMENT, Row, Rows, Want
 from projections.store import REJECT, instant
 from streams.chain import Reached, leaf, stretch
@@ -397,7 +399,8 @@ async def log_records(connections: Connections, topic: str, partition: int, cut:
 class Job:
     """A partition to be folded up to `cut`; with `capture`, the tables and buckets whose rows are wanted.
 
-    `boundaries` are those of live batches, whose chain is computed as well (see `_Batches`).
+    `boundaries` are those of live batches, whose chain is computed as well (see `_Batches`). A process of its own sums
+    the live rows too, as of an exported `snapshot`.
     """
 
     connections: Connections
@@ -406,6 +409,7 @@ class Job:
     cut: int
     capture: Mapping[str, Bucket] | None = None
     boundaries: Sequence[int] = ()
+    snapshot: str = ""
 
 
 @dataclass(frozen=True)
@@ -418,6 +422,7 @@ class Replayed:
     events: int
     stopped: Halt | None
     unreadable: tuple[int, int] | None = None
+    live: Sums | None = None
 
 
 @dataclass(frozen=True)
@@ -479,5 +484,21 @@ def main() -> None:
     answer = sys.stdout.buffer
     sys.stdout = sys.stderr
     job: Job = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from our own parent
-    answer.write(pickle.dumps(asyncio.run(replayed(job))))
+    answer.write(pickle.dumps(asyncio.run(_both(job))))
     answer.flush()
+
+
+async def _both(job: Job) -> Replayed:
+    """The job, and the sums of the live rows as of the snapshot of who gave it."""
+    made = await replayed(job)
+    if not job.snapshot or made.stopped or made.unreadable:
+        return made
+    live = await asyncpg.connect(job.connections.postgres)
+    try:
+        await live.execute("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0")
+        async with live.transaction(isolation="repeatable_read", readonly=True):
+            await live.execute(f"SET TRANSACTION SNAPSHOT '{job.snapshot}'")
+            sums = await live_sums(live, job.payer.name, job.partition, log_topic(job.payer.name))
+    finally:
+        await live.close()
+    return replace(made, live=sums)

@@ -28,7 +28,6 @@ from projections.digests import (
     Bucket,
     Compared,
     Difference,
-    Sums,
     first_difference,
     live_rows,
     live_sums,
@@ -184,14 +183,15 @@ class _Payer:
         return {part.partition: ends[part] for part in parts}
 
     async def _rows(self, jobs: Sequence[Job]) -> Difference | None:
-        """Replays run beside each other while the live rows are summed; the first partition that differs is told."""
+        """Replays run beside each other; the first partition that differs is told."""
         if self._replays is None:
             self._replays = replayed if sum(job.cut for job in jobs) < SHORT_RECORDS else replayed_beside
+        snapshot = await self._live.fetchval("SELECT pg_export_snapshot()")
+        jobs = [replace(job, snapshot=snapshot) for job in jobs]
         replays = [asyncio.create_task(self._replay(job)) for job in jobs]
         try:
             for job, task in zip(jobs, replays, strict=True):
-                live = await live_sums(self._live, self._payer.name, job.partition, self._log)
-                if (difference := await self._compare(job, await task, live)) is not None:
+                if (difference := await self._compare(job, await task)) is not None:
                     return difference
             return None
         finally:
@@ -204,7 +204,7 @@ class _Payer:
         async with self._at_once:
             return await self._replays(job)
 
-    async def _compare(self, job: Job, made: Replayed, live: Sums) -> Difference | None:
+    async def _compare(self, job: Job, made: Replayed) -> Difference | None:
         self._report.events += made.events
         self._expected |= made.payments
         if made.unreadable is not None:
@@ -214,6 +214,9 @@ class _Payer:
         for name, count in made.sums.rows.items():
             held = self._report.tables[name]
             held[0], held[1] = held[0] + count, (held[1] + made.sums.total(name)) % WHOLE
+        live = made.live
+        if live is None:
+            live = await live_sums(self._live, self._payer.name, job.partition, self._log)
         if not (buckets := made.sums.differing(live)):
             return None
         expected = (await self._replay(replace(job, capture=buckets))).rows
