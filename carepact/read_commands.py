@@ -26,6 +26,7 @@ from projections.lineage import explain_fact
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf
 from projections.returns import returns
+from projections.settled_payments import explain_settled, settled_payments
 from projections.settlements import documents
 from streams.reconciling import Asked, ask, until_answered
 from streams.topics import OPERATOR
@@ -96,7 +97,7 @@ def payments_command(
 ) -> None:
     """Every payment and reversal, one JSON object a line; those of an episode add up to what is owed for it.
 
-    --on: those effective through a day.
+    After them what settlements of periods determined, by practice. --on: those effective through a day.
 
     Example: carepact payments --payer medicare --kind MEOS
     """
@@ -105,7 +106,10 @@ def payments_command(
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
         of = str(identifier(episode)) if episode else None
-        await write_lines(payments(database, payer, member, of, kind, point(as_of, payer), day(on)))
+        then = point(as_of, payer)
+        await write_lines(payments(database, payer, member, of, kind, then, day(on)))
+        if member is None and of is None:
+            await write_lines(settled_payments(database, payer, kind, then, day(on)))
 
     run(home, read)
 
@@ -159,6 +163,8 @@ def explain_command(
         name, then = str(identifier(what)), point(as_of, payer)
         if payment := await explain_payment(database, name, then):
             show(payment, tell_payment, as_json)
+        elif settled := await explain_settled(database, name):
+            show(settled, tell_payment, as_json)
         elif episode := await explain_episode(database, name, then, day(on)):
             show(episode, tell_episode, as_json)
         elif fact := await explain_fact(database, name, then):

@@ -37,10 +37,12 @@ def dollars(cents: int) -> str:
 
 def tell_payment(why: Mapping[str, Any], brief: bool = False) -> Iterator[str]:
     """The lines of text that explain a payment; `brief` for a screen that shows more than one thing."""
-    to = f" to practice {why['practice']}" if why["practice"] else ""
-    what = "takes back" if why["reverses"] else "owes"
+    word = "by" if why["amount_cents"] < 0 and not why["reverses"] else "to"
+    to = f" {word} practice {why['practice']}" if why["practice"] else ""
+    what = "takes back" if why["reverses"] else "owes" if why["amount_cents"] >= 0 else "is owed"
     yield f"{why['payer']} {what} {dollars(abs(why['amount_cents']))}{to}: {why['kind']} for {why['period']}"
-    yield f"payment {why['payment_id']}, episode {why['episode_id']}, member {why['member']}"
+    of = f", episode {why['episode_id']}, member {why['member']}" if why["member"] else ""
+    yield f"payment {why['payment_id']}{of}"
     yield f"because of: {why['cause_kind'].replace('_', ' ')} (event {why['cause']})"
     for name, words in (("reverses", "reverses"), ("supersedes", "in place of"), ("reversed_by", "REVERSED by")):
         if why[name]:

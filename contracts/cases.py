@@ -34,6 +34,7 @@ class MonthlyLine(NamedTuple):
     paid_cents: int
     disposition: str
     ref: Ref
+    partition: int
 
     @property
     def month(self) -> str:

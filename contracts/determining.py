@@ -22,7 +22,10 @@ from contracts.units import money
 FACTS_NAMED = 200
 """A payment names no more facts than this; its contest pack has them all."""
 
-Wanted = tuple[int, Sequence[Line], Sequence[tuple[Ref, str]]]
+Said = tuple[Ref, str] | tuple[Ref, str, int]
+"""A fact and what it says; with the partition it stands in, where that is not the one the request's terms are of."""
+
+Wanted = tuple[int, Sequence[Line], Sequence[Said]]
 """What a clause comes to: cents, the lines that add up to it, and the facts it rests on."""
 
 
@@ -99,9 +102,7 @@ class Maker:
         ]
         self._emit(stands.kind, -stands.amount_cents, lines, [], reverses=stands.payment_id, supersedes="")
 
-    def determine(
-        self, kind: str, amount: int, lines: Sequence[Line], facts: Sequence[tuple[Ref, str]], supersedes: str
-    ) -> None:
+    def determine(self, kind: str, amount: int, lines: Sequence[Line], facts: Sequence[Said], supersedes: str) -> None:
         """A payment of this run."""
         assert sum(line.amount_cents for line in lines) == amount
         told = [
@@ -121,7 +122,7 @@ class Maker:
         kind: str,
         amount: int,
         lines: list[dict[str, Any]],
-        facts: Sequence[tuple[Ref, str]],
+        facts: Sequence[Said],
         reverses: str,
         supersedes: str,
     ) -> None:
@@ -158,7 +159,7 @@ class Maker:
             )
         )  # fmt: skip
 
-    def _facts(self, facts: Sequence[tuple[Ref, str]]) -> list[dict[str, Any]]:
+    def _facts(self, facts: Sequence[Said]) -> list[dict[str, Any]]:
         asked = self.asked
         request = {
             "event_id": asked.event_id,
@@ -167,10 +168,11 @@ class Maker:
             "says": f"{self.run} run of period {self.period.number} asked for, at its cut",
         }
         found = [request]
-        once = dict.fromkeys([*facts, (asked.sheet_ref, f"terms {self.sheet.version} of {asked.contract} adopted")])
-        for ref, says in list(once)[-FACTS_NAMED:]:
+        terms: Said = (asked.sheet_ref, f"terms {self.sheet.version} of {asked.contract} adopted")
+        for ref, says, *at in list(dict.fromkeys([*facts, terms]))[-FACTS_NAMED:]:
             event_id, kind, offset = read_ref(ref)
-            place = {"topic": asked.log_topic, "partition": asked.log_partition, "offset": offset}
+            partition = at[0] if at else asked.log_partition
+            place = {"topic": asked.log_topic, "partition": partition, "offset": offset}
             found.append({"event_id": event_id, "type": kind, "position": place, "says": says})
         return found
 

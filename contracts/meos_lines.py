@@ -40,7 +40,7 @@ def monthly_lines(
             why = "no_episode"
         else:
             why = _why_not(member, judgement, practice, day, billed_by, adoption) or _of_month(dues, key, day)
-        found.append(MonthlyLine(day, billed_by, paid, why, ref))
+        found.append(MonthlyLine(day, billed_by, paid, why, ref, member.partition))
     return found
 
 

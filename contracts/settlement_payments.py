@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from contracts.clauses import Line
-from contracts.determining import Asked, Maker, Standing, Wanted
+from contracts.determining import Asked, Maker, Said, Standing, Wanted
 from contracts.meos_lines import OWED
 from contracts.outcome import Payment
 from contracts.parts import Ref
@@ -87,7 +87,7 @@ class _Maker(Maker):
         used = {ref: "price, trend or limit of an episode" for one in group.priced for ref in one.refs}
         return lines, [*facts, *used.items()]
 
-    def recoupment(self) -> tuple[list[Line], list[tuple[Ref, str]]]:
+    def recoupment(self) -> tuple[list[Line], list[Said]]:
         """A line for each reason, and the billed lines."""
         rule = self.sheet.on("meos_recoupment", self.settlement.period.first_on)
         reasons: dict[str, list[int]] = {}
@@ -99,8 +99,8 @@ class _Maker(Maker):
             label = f"Billed months that are not owed: {reason.replace('_', ' ')}"
             words = f"{len(paid)} months, as paid on their claims = {money(sum(paid))}"
             lines.append(Line(RECOUPMENT, label, words, -sum(paid), (rule,)))
-        facts = [
-            (one.ref, f"month {one.month} billed by practice {one.practice}: {one.disposition.replace('_', ' ')}")
+        facts: list[Said] = [
+            (one.ref, f"month {one.month} billed by {one.practice}: {one.disposition.replace('_', ' ')}", one.partition)
             for one in self.practice.recouped
         ]
         return lines, facts

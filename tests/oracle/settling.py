@@ -78,7 +78,7 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
             for points, rate in cuts:
                 yield "quality_cut", f"{period}/{measure}/{points}", rate, "per cent", on
         for i, tin in enumerate(every):
-            if i % 5:
+            if i // 2 % 5:  # of two in a pool both or none
                 yield "quality_score", f"{tin}/{period}", SCORES[(i + period) % len(SCORES)], "per cent", on
             else:
                 for measure in ("EOM-4a", "EOM-5", "EOM-6"):

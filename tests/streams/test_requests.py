@@ -14,6 +14,8 @@ import pytest
 import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
+from carepact.telling import tell_payment
+from projections.settled_payments import explain_settled, settled_payments
 from streams.connections import Connections
 from streams.log_writer import LogWriter
 from streams.output import groupless
@@ -224,6 +226,28 @@ async def test_dropped_database_answers_again_and_nothing_is_sent_twice(world: W
         "SELECT sum(amount_cents)::bigint, count(*) FROM settlement_ledger_line GROUP BY payment_id"
     )
     assert [tuple(line) for line in lines] == [(0, 2)] * len(paid) != []
+
+
+async def test_what_a_settlement_moves_is_listed_and_explained(world: World) -> None:
+    asked = await world.ask()
+    async with world.desk() as desk:
+        await world.until_told(desk, asked)
+    listed = [one async for one in settled_payments(world.connection, world.payer.name)]
+    assert {one["kind"] for one in listed} == {"MEOS_RECOUPMENT"}
+    assert all(one["amount_cents"] < 0 or one["reverses"] for one in listed)
+    for one in listed:
+        why = await explain_settled(world.connection, one["payment_id"])
+        assert why is not None
+        assert sum(line["amount_cents"] for line in why["lines"]) == why["amount_cents"] == one["amount_cents"]
+        assert all(fact["digest"] for fact in why["facts"] if fact["topic"] == log_topic(world.payer.name))
+        assert "".join(tell_payment(why))
+
+
+async def test_a_first_run_after_a_true_up_is_refused(world: World) -> None:
+    later, first = await world.ask(5, "true-up"), await world.ask(5)
+    async with world.desk() as desk:
+        assert (await world.until_told(desk, first))["status"] == "refused"
+        assert (await world.until_told(desk, later))["status"] == "answered"
 
 
 async def test_a_second_answerer_stands_by(world: World) -> None:
