@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 from contracts.disclosure_figures import LEAST, WEEKS, WIDTH, Returns
 from contracts.return_to_work import RETURNED, incidence
@@ -29,7 +30,7 @@ def percents(given: Returns) -> dict[str, int] | None:
             return None
     curve = incidence(given.observations)
     found = tuple(whole_percent(curve.at(week)) for week in WEEKS)
-    if not _ambiguous(people, found, given.own_returned):
+    if not _ambiguous(people, found, given.own_returned, given.own_waiting):
         return None
     return dict(zip(NAMES, found, strict=True))
 
@@ -44,41 +45,51 @@ def _intervals(observations: Sequence[tuple[int, int]]) -> Iterator[tuple[int, i
         before = week
 
 
-def _ambiguous(people: int, found: Sequence[int], own: Sequence[int]) -> bool:
+@lru_cache(maxsize=256)
+def _ambiguous(people: int, found: Sequence[int], own: Sequence[int], own_waiting: Sequence[int]) -> bool:
     """Whether nobody censored gives these per cents, and so do five or more censored at the start of each interval.
 
-    Deaths and exits move nothing while nobody is censored, and five more people than need be are left over for them:
-    so of each competing cause, in each interval, there may have been none or five.
+    Deaths and exits never move the curve by themselves and take each other's place, and five more people than need be
+    are left over for them: so of each competing cause there may have been none or five.
     """
 
     def may_be(interval: int, lost: Iterable[int]) -> bool:
         ways = ([some if one == interval else 0 for one in range(len(WEEKS))] for some in lost)
-        return any(any(_curves(people, found, own, censored)) for censored in ways)
+        return any(any(_curves(people, found, own, own_waiting, censored)) for censored in ways)
 
     return may_be(0, [0]) and all(may_be(interval, range(WIDTH, LEAST)) for interval in range(len(WEEKS)))
 
 
-def _curves(people: int, found: Sequence[int], own: Sequence[int], censored: Sequence[int]) -> Iterable[bool]:
-    """Yields once for each way in which whole people make these per cents, given how many are censored when."""
+def _curves(
+    people: int, found: Sequence[int], own: Sequence[int], own_waiting: Sequence[int], censored: Sequence[int]
+) -> Iterator[bool]:
+    """Yields once for each way in which whole people make these per cents, given how many are censored when.
 
-    def on(interval: int, at_risk: int, level: Fraction) -> Iterator[bool]:
+    Of those who did not return in an interval, as many died or left before the next as the leave file's own numbers
+    make necessary. `ratio` is what one return adds to the curve: what is left of the cohort over those at risk.
+    """
+
+    def on(interval: int, left: int, ratio: Fraction, level: Fraction) -> Iterator[bool]:
         if interval == len(WEEKS):
-            if at_risk >= LEAST + WIDTH:
+            if left >= LEAST + WIDTH:
                 yield True
             return
-        at_risk -= censored[interval]
-        if at_risk <= 0:
-            return
-        step = (1 - level) / at_risk
-        first = max(LEAST, int((Fraction(2 * found[interval] - 1, 200) - level) / step))
-        for returned in range(first, min(at_risk, own[interval] - LEAST) + 1):
+        lost = censored[interval]
+        wanted = (Fraction(2 * found[interval] - 1, 200) - level) / ratio
+        first = max(LEAST, int(wanted * 2 / 3 if lost else wanted))  # so few at risk that 3/2 is the most they gain
+        for returned in range(first, min(left - lost, own[interval] - LEAST) + 1):
+            most = own_waiting[interval] - LEAST + returned
+            at_risk = min(left - lost, most) if interval else left - lost
+            if at_risk > most or at_risk - returned < LEAST:
+                continue
+            step = ratio * Fraction(at_risk + lost, at_risk)
             reached = level + step * returned
             if (percent := whole_percent(reached)) > found[interval]:
                 return
             if percent == found[interval]:
-                yield from on(interval + 1, at_risk - returned, reached)
+                yield from on(interval + 1, at_risk - returned, step, reached)
 
-    return on(0, people, Fraction(0))
+    return on(0, people, Fraction(1, people), Fraction(0))
 
 
 def whole_percent(part: Fraction) -> int:

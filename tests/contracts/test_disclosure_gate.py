@@ -260,6 +260,12 @@ def test_without_the_employers_own_numbers_no_return_leaves() -> None:
     assert {found[f"rtw/{week}"] for week in (13, 26, 52)} == {None}
 
 
+def test_per_cents_that_tell_who_was_censored_are_withheld() -> None:
+    """Of so few, some per cents are made by one history alone; a few more people, and others make them too."""
+    assert returns(*absent((14, 13, 12), died=2, censored=9, out=16)) == [None] * 3
+    assert returns(*absent((14, 13, 12), died=2, censored=9, out=20)) == [23, 44, 64]
+
+
 def test_who_died_or_left_is_not_solved_from_what_leaves() -> None:
     base = returns(*absent((60, 44, 26), out=70))
     assert None not in base

@@ -14,6 +14,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import product
 from random import Random
 
 from contracts.disclosure_figures import Count, Gated, Given, Outcome, Parts, Report, Returns, Strata
@@ -37,6 +39,7 @@ class Found:
     shown: int = 0
     held: int = 0
     withheld_counts: int = 0
+    curves: int = 0
     people: list[str] = field(default_factory=list)
     narrow: list[str] = field(default_factory=list)
 
@@ -265,6 +268,54 @@ def placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at: int, n
     return low, high
 
 
+def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[Report]:
+    """Cohorts of other deaths, exits and censored people that may show the same per cents of return to work."""
+    given = report.figures[at]
+    assert isinstance(given, Returns) and given.own_waiting is not None
+    people = len(given.observations)
+    percents = [outcome.shown(f"{given.name}/{week}") for week in (13, 26, 52)]
+    room = [most - 11 for most in given.own_waiting]
+    exits = tuple((week, 3 if cause == 2 else cause) for week, cause in given.observations)
+    deaths = tuple((week, 2 if cause in (0, 3) and week > 40 else cause) for week, cause in given.observations)
+    cohorts = [exits, deaths]
+    for censored in (0, *range(5, 11)):
+        followed = people - censored
+        makes = [
+            [n for n in range(followed + 1) if round(Fraction(100 * n, followed)) == percent] for percent in percents
+        ]
+        for first, second, third in product(*makes):
+            back = first, second - first, third - second
+            gone = max(0, followed - first - (room[1] + back[1]))
+            later = max(0, followed - second - gone - (room[2] + back[2]))
+            out = followed - third - gone - later
+            if min(back) >= 11 and out >= 0:
+                seen = [(0, 0)] * censored + [(12, 2)] * gone + [(25, 2)] * later + [(104, 0)] * out
+                seen += [(week, 1) for week, count in zip((10, 20, 40), back, strict=True) for _ in range(count)]
+                cohorts.append(tuple(seen))
+    for cohort in cohorts:
+        other = _with(report, {at: replace(given, observations=cohort)})
+        if other is not None:
+            yield other
+
+
+def returns_placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at: int, by: Gate) -> dict[int, Interval]:
+    """The intervals of the deaths (2), exits (3) and people censored before week 52 (0) of a cohort that is shown."""
+
+    def lost(one: Report) -> dict[int, int]:
+        cohort = one.figures[at]
+        assert isinstance(cohort, Returns)
+        return {cause: sum(1 for week, of in cohort.observations if of == cause and week <= 52) for cause in (0, 2, 3)}
+
+    placed_at = {cause: (count, count) for cause, count in lost(report).items()}
+    for other in returns_twins(report, at, seen):
+        if all(high - low >= WIDTH for low, high in placed_at.values()):
+            break
+        if by(other, earlier).outcome == seen:
+            for cause, count in lost(other).items():
+                placed_at[cause] = min(placed_at[cause][0], count), max(placed_at[cause][1], count)
+    return placed_at
+
+
 # -- all of it --------------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +338,12 @@ def attack(one: Employer, found: Found, by: Gate = gate) -> None:
             low, high = placed(report, told, outcome, at, name, by)
             if high - low < WIDTH and not _known_before(report, at, name):
                 found.narrow.append(f"{figure} within {low} to {high}")
+        for at, one_of in enumerate(report.figures):
+            if isinstance(one_of, Returns) and outcome.shown(f"{one_of.name}/13") is not None and not gated.held:
+                found.curves += 1
+                for cause, (low, high) in returns_placed(report, told, outcome, at, by).items():
+                    if high - low < WIDTH:
+                        found.narrow.append(f"{one_of.name} cause {cause} within {low} to {high}")
         told.append(outcome)
         solvers.append((outcome, solver))
 
@@ -340,10 +397,12 @@ def main() -> None:
     """Print the numbers by size."""
     employers = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     print(f"{'episodes':>9}{'employers':>11}{'releases':>10}{'held':>6}{'figures':>9}{'shown':>8}"
-          f"{'withheld counts':>17}{'people found':>14}{'narrower than 5':>17}")  # fmt: skip
+          f"{'withheld counts':>17}{'curves':>8}{'people found':>14}{'narrower than 5':>17}")  # fmt: skip
     for size, found in run(employers, seed=7).items():
-        print(f"{size:>9}{found.employers:>11}{found.releases:>10}{found.held:>6}{found.figures:>9}{found.share:>8.1%}"
-              f"{found.withheld_counts:>17}{len(found.people):>14}{len(found.narrow):>17}")  # fmt: skip
+        print(
+            f"{size:>9}{found.employers:>11}{found.releases:>10}{found.held:>6}{found.figures:>9}{found.share:>8.1%}"
+            f"{found.withheld_counts:>17}{found.curves:>8}{len(found.people):>14}{len(found.narrow):>17}"
+        )
         for line in [*found.people[:5], *found.narrow[:5]]:
             print("   ", line)
 
