@@ -61,9 +61,10 @@ def _stories(members: int, seed: int, variants: int) -> Iterator[Story]:
     made = number = 0
     while made < members:
         if payer_of(number)[0] == "medicare":
-            s = _tied(seed, number, made) if made % 12 == 11 else member(seed, number, MONTHS, cards[made % len(cards)])
+            dealt = cards[made % len(cards)]
+            s = _tied(seed, number, made) if made % 12 == 11 else member(seed, number, MONTHS, dealt)
             rng = seeded(seed, "settling", number)
-            _more(s, rng)
+            _more(s, rng, mortal=not dealt)
             tin = f"57{10 + rng.randrange(variants):02d}00".encode()
             s.facts = [(at, i, line.replace(b'"' + BASE, b'"' + tin)) for at, i, line in s.facts]
             made += 1
@@ -71,8 +72,11 @@ def _stories(members: int, seed: int, variants: int) -> Iterator[Story]:
         number += 1
 
 
-def _more(s: Story, rng: Any) -> None:
-    """What claims-based quality asks of: admissions and emergency visits, deaths, hospice; and subsidies of Part D."""
+def _more(s: Story, rng: Any, mortal: bool) -> None:
+    """What claims-based quality asks of: admissions and emergency visits, deaths, hospice; and subsidies of Part D.
+
+    The `mortal` have no other story, in which a death would mean something else.
+    """
     dx = CANCERS[rng.choice(("lung", "breast", "colorectal"))].codes[0]
     for _ in range(rng.randrange(4)):
         day = s.first + rng.randrange(MONTHS * 30)
@@ -88,7 +92,7 @@ def _more(s: Story, rng: Any) -> None:
     if rng.random() < 0.3:
         drug = ("00310135030", 30, 1_420_000)
         s.fill(s.first + rng.randrange(MONTHS * 30), drug, low_income_subsidy_cents=rng.randrange(90_000))
-    if rng.random() < 0.15:
+    if mortal and rng.random() < 0.3:
         day = s.first + 120 + rng.randrange(MONTHS * 30 - 200)
         s.describe(day + 20, died=day)
         if rng.random() < 0.6:
