@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contracts.decision import CLAIMS
 from contracts.envelope import Fact
+from contracts.evolving import CLAIMS
 from contracts.terms import digest_of
 
 ADOPTED, ARRANGED, CLOSED = (f"carepact.{name}.v1" for name in ("TermsAdopted", "RiskArrangementSet", "DayClosed"))

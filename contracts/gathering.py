@@ -19,10 +19,11 @@ from contracts.attribution import Attribution, attribute
 from contracts.cases import Case, Claimed
 from contracts.claims import survivors
 from contracts.clauses import Clauses
-from contracts.decision import CLAIMS, performance_period
+from contracts.decision import performance_period
 from contracts.envelope import Fact, episode_id
 from contracts.episode import Window, cancer_type, chain, gather, spend_of
 from contracts.evidence import CodeSets, of_claim
+from contracts.evolving import CLAIMS
 from contracts.fold import Fold, NotAdopted, OtherBuild
 from contracts.in_or_out import in_or_out
 from contracts.meos_lines import monthly_lines

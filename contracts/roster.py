@@ -41,7 +41,10 @@ OWN = {
 }  # fmt: skip
 """Modules that decide for one contract beside its own."""
 
-SHARED = ("claims", "clauses", "coverage", "decision", "episode", "evidence", "terms", "units")
+SHARED = (
+    "adopting", "claims", "clauses", "coverage", "decision", "episode", "evidence", "evolving", "paying", "terms",
+    "units",
+)  # fmt: skip
 """Modules whose code decides for every contract, and so is part of each one's digest."""
 
 

@@ -52,6 +52,11 @@ class Weights:
         return whole if total >= 0 else -whole
 
 
+def last_day(day: date | None) -> str:
+    """The last day of a span as the fold keeps it: FOREVER when none is named."""
+    return FOREVER if day is None else day.isoformat()
+
+
 def dollars(amount_cents: int) -> Decimal:
     """Integer cents to exact dollars."""
     return Decimal(amount_cents) / 100

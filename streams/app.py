@@ -20,7 +20,8 @@ from contracts.parts import Adoption
 from contracts.roster import fold_for
 from streams.agents import ContractAgent, declare
 from streams.connections import Connections
-from streams.folding import CACHE_BYTES, Budget, Folder
+from streams.folding import Folder
+from streams.member_cache import CACHE_BYTES, Budget
 from streams.roster import Payer, Roster
 from streams.topics import control_topic, payments_topic
 from streams.transport import BATCH_RECORDS, GROUP, Transport

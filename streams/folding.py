@@ -8,8 +8,7 @@ same rows, whatever the batches.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -21,15 +20,12 @@ from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Membe
 from projections.packing import pack, unpack
 from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
 from streams.codec import Emitter
+from streams.member_cache import NONE, Budget, Cached
 
-NONE = "9999-12"
 NO_PART_AFTER = "~"
 """Sorts behind every key of a part."""
 
 SWEEP_MEMBERS = 500
-CACHE_BYTES = 32_000_000
-"""Of parts as stored; as objects in memory they take about seven times as much."""
-
 MONTHS_KEPT = 24
 
 MakeFold = Callable[[Adoption], Fold]
@@ -50,53 +46,6 @@ class Stopped(Exception):
     def __init__(self, partition: int, offset: int, reason: str) -> None:
         super().__init__(reason)
         self.partition, self.offset, self.reason = partition, offset, reason
-
-
-@dataclass(slots=True)
-class Cached:
-    """A member in memory: its working copy, what of it is stored, and what is not stored yet.
-
-    `claims` are hashes of all claim families stored, for a member that has been in memory since its first fact: a
-    family that is not among them is not stored. None: not known.
-    """
-
-    member: Member
-    stored: set[tuple[str, str]] = field(default_factory=set)
-    changed: dict[tuple[str, str], int] = field(default_factory=dict)
-    due_on: str | None = None  # as stored; None: not known
-    size: int = 0
-    wanted: str = NONE  # the earliest month that this batch asked for
-    claims: set[int] | None = None
-
-    def has(self, needs: Needs) -> bool:
-        """Whether all that is asked for is in memory; notes that it is wanted there."""
-        self.wanted = min(self.wanted, needs.since)
-        member = self.member
-        if needs.since < member.since:
-            return False
-        for family in needs.families:
-            if family not in member.loaded_families:
-                if self.claims is None or hash(family) in self.claims:
-                    return False
-                member.loaded_families.add(family)
-        return True
-
-
-@dataclass(slots=True)
-class Budget:
-    """How many bytes of parts, as stored, the folders of one process hold in memory together.
-
-    Above the limit a folder gives up members until it holds no more than its even share.
-    """
-
-    limit: int = CACHE_BYTES
-    used: int = 0
-    folders: int = 0
-
-    @property
-    def share(self) -> int:
-        """What every folder may hold at any time."""
-        return self.limit // max(1, self.folders)
 
 
 class Folder:
@@ -585,54 +534,3 @@ def is_data_error(error: BaseException) -> bool:
     """Whether a value or a constraint was refused (SQLSTATE classes 22 and 23, or already when it was sent)."""
     state = str(getattr(error, "sqlstate", None) or "")
     return state[:2] in {"22", "23"} or isinstance(error, (OverflowError, ValueError))
-
-
-class MemoryParts:
-    """A `PartStore` in memory: for replays of logs that fit, and for tests. `written` is told of all rows."""
-
-    def __init__(self, written: Callable[[Rows], Awaitable[None]] | None = None) -> None:
-        self.parts: dict[str, dict[tuple[str, str], bytes]] = {}
-        self._partition: dict[str, int] = {}
-        self._due: dict[str, date] = {}
-        self._written = written
-
-    async def load(self, wants: Sequence[Want]) -> Iterable[tuple[str, str, str, bytes]]:
-        """All parts within the ranges."""
-        found = []
-        for token, kind, low, high in wants:
-            parts = self.parts.get(token)
-            if not parts:
-                continue
-            if kind == "claim":
-                if (data := parts.get((kind, low))) is not None:
-                    found.append((token, kind, low, data))
-            elif kind == "head":
-                if (data := parts.get(HEAD)) is not None:
-                    found.append((token, kind, "", data))
-            else:
-                found += [
-                    (token, kind, key, data) for (k, key), data in parts.items() if k == kind and low <= key < high
-                ]
-        return found
-
-    async def due(self, partition: int, through: date, after: str, limit: int) -> Sequence[str]:
-        """By token."""
-        due = (t for t, on in self._due.items() if on <= through and t > after and self._partition[t] == partition)
-        return sorted(due)[:limit]
-
-    async def heads(self, partition: int, after: str, limit: int) -> Sequence[str]:
-        """By token."""
-        return sorted(t for t, its in self._partition.items() if its == partition and t > after)[:limit]
-
-    async def write(self, rows: Rows) -> None:
-        """Keep the parts, tell of the rows."""
-        for _, partition, token, kind, key, data, _ in (*rows.new_parts, *rows.changed_parts):
-            self.parts.setdefault(token, {})[kind, key] = data
-            self._partition[token] = partition
-        for _, token, on in rows.due:
-            if on is None:
-                self._due.pop(token, None)
-            else:
-                self._due[token] = on
-        if self._written is not None:
-            await self._written(rows)

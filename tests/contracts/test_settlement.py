@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.settlement import parted
+from contracts.determining import parted
 
 CENTS = st.integers(-(10**12), 10**12)
 

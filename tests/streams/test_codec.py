@@ -15,9 +15,9 @@ from contracts.events import LOG_FACTS, stored
 from contracts.outcome import Payment
 from streams.app import folder_of
 from streams.codec import UnknownType, Unreadable, as_plain, decode_record, encode_payment, struct_of
-from streams.folding import MemoryParts
 from streams.roster import Roster
 from tests.streams.logs import Log
+from tests.streams.memory_parts import MemoryParts
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.json"))
 ROSTER = Roster.load()

@@ -13,7 +13,7 @@ from projections import store
 from projections.migrate import make_partitions
 from streams.agents import Applied, Batch, ContractAgent
 from streams.app import folder_of
-from streams.folding import Budget
+from streams.member_cache import Budget
 from streams.roster import Payer, Roster
 from tests.streams.logs import Log, Record, population
 from tests.streams.tables import assert_same, rows

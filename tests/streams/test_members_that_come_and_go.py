@@ -17,10 +17,13 @@ from contracts.events import ContractAdopted, DayClosed, Event, MemberFact, Term
 from contracts.roster import bundled_sheet, contract_digest
 from formats.detect import read_file
 from formats.reading import ReadFact
+from projections.packing import pack
 from projections.rows import Rows
 from streams.app import folds
-from streams.folding import Budget, Folder, MemoryParts, _encode
+from streams.folding import Folder
+from streams.member_cache import Budget
 from streams.roster import Payer, Roster
+from tests.streams.memory_parts import MemoryParts
 
 MEMBERS = 90
 
@@ -82,7 +85,7 @@ async def folded(payer: Payer, facts: list[Fact], chance: random.Random | None, 
         folder.commit()
         at += size
         if chance and chance.random() < 0.05:
-            folder = worker(_encode(folder.adoption(0)))
+            folder = worker(pack(folder.adoption(0)))
     return {"parts": parts, **{name: sorted(rows, key=repr) for name, rows in decided.items()}}
 
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from carepact.local.platform import LocalPlatform
 from contracts.envelope import Fact
 from contracts.events import DayClosed
-from streams.folding import Cached
+from streams.member_cache import Cached
 from streams.parking import NotParked, Released, release
 from streams.reading import log_reader
 from streams.roster import Roster
