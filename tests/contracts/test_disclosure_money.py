@@ -69,6 +69,26 @@ def test_what_outsiders_solve_is_what_the_gate_solved(prices: tuple[int, ...]) -
     assert len(alike) > 1
 
 
+def test_windows_after_one_another_tell_no_count_either() -> None:
+    """One price, three windows; what waited in one is called for in the next."""
+    alike: dict[tuple[int | None, ...], list[tuple[int, ...]]] = defaultdict(list)
+    for units in product(range(0, 24), repeat=3):
+        waiting, calls = 0, []
+        for count in units:
+            waiting += count
+            behind = Contributors(waiting, min(waiting, 1) * 10, (waiting > 1) * 10)
+            calls.append(funding_call([Priced("fee", 10, waiting)], behind).amount_cents)
+            waiting = waiting if calls[-1] is None else 0
+        alike[tuple(calls)].append(units)
+    for called_for, worlds in alike.items():
+        for at in range(3):
+            low, high = min(world[at] for world in worlds), max(world[at] for world in worlds)
+            edge = high == 23 or any(
+                call is not None and call > 230 for call in called_for
+            )  # more worlds than were tried
+            assert high - low >= 5 or low >= 11 or edge, (called_for, at, low, high)
+
+
 def test_an_amount_computed_from_figures_needs_them_shown() -> None:
     report = Report(Period(date(2026, 1, 1), date(2026, 6, 30)), (Count("all", 60), Count("few", 5, "all")))
     outcome = gate(report).outcome
