@@ -89,24 +89,21 @@ LOG_BATCHES = COMPARED[0].table
 TABLES = {one.table: one for one in COMPARED}
 
 
-def digest(row: Sequence[Any]) -> int:
-    """128 bits of a row's every column."""
-    return int.from_bytes(blake2b(_encode(row), digest_size=16).digest())
-
-
 @dataclass(slots=True)
 class Sums:
-    """The digests of one partition's rows, summed by table and bucket."""
+    """The digests of one partition's rows, 128 bits of every column, summed by table and bucket."""
 
     sums: dict[str, dict[Bucket, int]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, table: Compared, rows: Iterable[Sequence[Any]], sign: int = 1) -> None:
         """Count rows in, or out again."""
-        sums, count, bucket = self.sums[table.table], 0, table.bucket
+        sums, place, by_offset = self.sums[table.table], table.at, bool(table.offset)
+        get, encode, number, count = sums.get, _encode, int.from_bytes, 0
         for row in rows:
-            at = bucket(row)
-            sums[at] = (sums.get(at, 0) + sign * digest(row)) % WHOLE
+            value = row[place]
+            at = value // OFFSETS_PER_BUCKET if by_offset else value[:MEMBER_LETTERS]
+            sums[at] = get(at, 0) + sign * number(blake2b(encode(row), digest_size=16).digest(), "big")
             count += sign
         self.rows[table.table] += count
 

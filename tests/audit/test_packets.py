@@ -55,7 +55,7 @@ class Office:
 
 @pytest_asyncio.fixture(scope="module")
 async def office(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
-    async with world_of(platform, "audit") as world:
+    async with world_of(platform, "audit", payers=1) as world:
         folder = tmp_path_factory.mktemp("audit")
         payer = world.roster.payers[0].name
         signer = Signer(folder / "secrets" / "audit-key")

@@ -209,7 +209,7 @@ async def test_every_change_of_a_compared_column_is_found_and_named(kept: Kept, 
 
 @pytest_asyncio.fixture(scope="module")
 async def world(platform: LocalPlatform) -> AsyncIterator[World]:
-    async with world_of(platform, "broken") as made:
+    async with world_of(platform, "broken", payers=2) as made:
         yield made
 
 

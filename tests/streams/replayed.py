@@ -82,9 +82,10 @@ class World:
 
 
 @asynccontextmanager
-async def world_of(platform: LocalPlatform, name: str) -> AsyncIterator[World]:
-    """A world of payers `<name>-medicare` and so on, all applied, the first one relayed."""
-    roster = Roster.load().within(name)
+async def world_of(platform: LocalPlatform, name: str, payers: int = 3) -> AsyncIterator[World]:
+    """A world of the first payers, `<name>-medicare` and so on, all applied, the first one relayed."""
+    whole = Roster.load()
+    roster = whole.model_copy(update={"payers": whole.payers[:payers]}).within(name)
     await platform.make_ready(roster)
     dsn = await platform.create_database(name)
     connection = await asyncpg.connect(dsn)

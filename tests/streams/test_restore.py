@@ -30,7 +30,7 @@ AS_CUT = {"position", "outbox", "order"}
 
 @pytest_asyncio.fixture(scope="module")
 async def world(platform: LocalPlatform) -> AsyncIterator[World]:
-    async with world_of(platform, "restore") as made:
+    async with world_of(platform, "restore", payers=2) as made:
         for payer in made.roster.payers[1:]:
             await made.relay(payer)
         yield made
