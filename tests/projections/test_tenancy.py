@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -126,7 +127,7 @@ async def test_every_table_of_a_tenant_is_secured_and_policies_are_made_once(fre
 
 def test_pgrls_proves_that_no_row_leaks(fresh_database: str) -> None:
     def pgrls(*words: str) -> str:
-        command = ["pgrls", *words, "--config", str(PGRLS), "--database-url", fresh_database]
+        command = [sys.executable, "-m", "pgrls", *words, "--config", str(PGRLS), "--database-url", fresh_database]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return done.stdout
