@@ -11,7 +11,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from bench import fold, replay
+from bench import fold, replay, settling
 from bench.independent import NoOracle
 from bench.intake import FIGURES
 from bench.machine import this_machine
@@ -111,6 +111,44 @@ def fold_command(
     typer.echo(f"{long_us / short_us:>10.2f}  cost of a fact of a member with {long.facts:,}, to one with few")
     typer.echo(f"{mixed.facts_a_second:>10,.0f}  facts a second of processor time ({mixed.facts:,} facts)")
     typer.echo(f"{long_us:>10.1f}  microseconds for a fact in a long history, {short_us:.1f} in a short one")
+    typer.echo(str(machine))
+
+
+@app.command("contracts")
+def contracts_command(
+    episodes: Annotated[int, typer.Option(min=100, help="Episodes settled.")] = 100_000,
+    members: Annotated[int, typer.Option(min=100, help="People whose facts are gathered.")] = 1_500,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """The contract's fold, and a settlement of many episodes, in memory, by processor time of one process.
+
+    Example: carepact bench contracts
+    """
+    opening = fold.adoption_facts()
+    folded = fold.run(opening, [], fold.member_facts(bench_events(members, members * 60), len(opening)))
+    settled = settling.run(episodes, members)
+    machine = this_machine()
+    if as_json:
+        document = {
+            "benchmark": "contracts",
+            "fold_facts_per_second": round(folded.facts_a_second),
+            "gather_facts_per_second": round(settled.facts / settled.gather_seconds),
+            "gather_seconds_each_thousand": round(1_000 * settled.gather_seconds / settled.gathered, 3),
+            "episodes": settled.episodes,
+            "settle_seconds": round(settled.settle_seconds, 2),
+            "document_seconds": round(settled.pack_seconds, 2),
+            "seconds_with_gathering": round(settled.seconds, 2),
+            "payments": settled.payments,
+            "machine": machine.as_json(),
+        }
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        return
+    gathering = settled.gather_seconds * settled.episodes / settled.gathered
+    typer.echo(f"{folded.facts_a_second:>10,.0f}  facts a second folded and decided")
+    typer.echo(f"{settled.facts / settled.gather_seconds:>10,.0f}  facts a second gathered for a settlement")
+    typer.echo(f"{settled.settle_seconds:>10.1f}  seconds to settle {settled.episodes:,} episodes once gathered")
+    typer.echo(f"{settled.pack_seconds:>10.1f}  seconds for their payments, statements and contest packs")
+    typer.echo(f"{gathering:>10.1f}  seconds to gather as many, at the rate above")
     typer.echo(str(machine))
 
 
