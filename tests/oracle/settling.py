@@ -15,9 +15,9 @@ from carepact.generate.codes import CANCERS
 from carepact.generate.settling import arrangements, figures, practices, settling_events, settling_practices
 from tests.oracle.settlement import Account, collect, half_up, period_first
 
-PERIODS = (1, 2, 3, 4)
-RATIOS = (Fraction(85, 100), Fraction(975, 1000), Fraction(110, 100), Fraction(94, 100))
-SCORES = ("80", "75", "60", "50", "40", "30", "10")
+PERIODS = (1, 2, 3, 4, 5)
+RATIOS = (Fraction(85, 100), Fraction(975, 1000), Fraction(110, 100), Fraction(975, 1000))
+SCORES = ("80", "75", "60", "50", "40", "30", "29.999999", "10")
 CASES = {"winsor_low": "900.00", "winsor_high": "95000.00"}
 CUTS = {"EOM-1a": (("6", "5"), ("3", "20")), "EOM-1b": (("6", "5"),), "EOM-2": (("12", "60"), ("6", "30")),
         "EOM-3": (("12", "10"), ("6", "40"))}  # fmt: skip
