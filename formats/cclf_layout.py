@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 
+from pydantic import ValidationError
+
+from contracts.events import Event, Person
+from contracts.events.base import Identifier
 from formats import cells
 from formats.cells import BadCell
-from formats.reading import Place
+from formats.reading import Place, ReadFact, Reject
+from formats.schema_errors import first_error
 from formats.spill import Kept
+
+SOURCE = "cclf"
 
 LENGTHS = {
     "1": (437, 292), "2": (199, 179), "3": (114, 94), "4": (112, 92), "5": (388, 363), "6": (247, 227), "7": (195,),
@@ -75,11 +84,19 @@ COLUMNS: dict[str, dict[str, tuple[int, int]]] = {
 }  # fmt: skip
 """First and last column of what is read, from 1; modifiers and diagnoses stand side by side and are read as one."""
 _SLICES = {
-    kind: {name: (first - 1, last) for name, (first, last) in columns.items()} for kind, columns in COLUMNS.items()
+    kind: {name: slice(first - 1, last) for name, (first, last) in columns.items()} for kind, columns in COLUMNS.items()
 }
-
-_PLAIN = re.compile(r"-?[0-9]{1,10}\.[0-9]{2}")
+_CUT: dict[str, Callable[[str], tuple[str, ...]]] = {
+    kind: itemgetter(*slices.values()) for kind, slices in _SLICES.items() if len(slices) > 1
+}
+_VERSION: dict[str, Callable[[str], tuple[str, ...]]] = {
+    kind: itemgetter(
+        *(_SLICES[kind][name] for name in ("CLM_CNTL_NUM", "BENE_MBI_ID", "CLM_ADJSMT_TYPE_CD", "CLM_EFCTV_DT"))
+    )
+    for kind in "56"
+}
 _NO_DAY = (date(1000, 1, 1), date(9999, 12, 31))
+_PLAIN = re.compile(r"-?[0-9]{1,10}\.[0-9]{2}")
 
 
 def bad(column: str, reason: str, remedy: str = "send the record as the layout has it") -> BadCell:
@@ -90,100 +107,137 @@ def bad(column: str, reason: str, remedy: str = "send the record as the layout h
 class Line:
     """A record by its columns. A record may end early, as trailing blanks do; it may not end within an amount."""
 
-    __slots__ = ("_present", "_short", "_slices", "_text", "file", "kind", "line", "raw")
+    __slots__ = ("_cells", "_present", "_text", "file", "kind", "line", "raw")
 
     def __init__(self, kept: Kept, present: dict[str, str]) -> None:
-        self.kind, self.file, self.line, self.raw = kept.kind, kept.file, kept.line, kept.raw
-        self._text, self._present, self._slices = kept.raw.decode("latin-1"), present, _SLICES[kept.kind]
-        self._short = len(kept.raw) < LENGTHS[kept.kind][0]
+        _, self.kind, self.file, self.line, self.raw = kept
+        self._text, self._present = self.raw.decode("latin-1"), present
+        self._cells: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
         """Where it stands."""
         return Place(self.file, self.line)
 
+    def cells(self) -> tuple[str, ...]:
+        """What stands in each of the columns of its kind, in the order of `COLUMNS`, without outer blanks."""
+        if not self._cells:
+            text = self._text if len(self._text) >= LENGTHS[self.kind][0] else self._whole()
+            self._cells = tuple(map(str.strip, _CUT[self.kind](text)))
+        return self._cells
+
+    def version(self) -> tuple[str, ...]:
+        """What the lines of one version of a professional claim share."""
+        return _VERSION[self.kind](self._text)
+
+    def _whole(self) -> str:
+        """The record in full width. A day that it breaks off in is empty."""
+        text = self._text
+        for column, within in _SLICES[self.kind].items():
+            if within.start < len(text) < within.stop and text[within].strip():
+                if column.endswith(("_AMT", "_QTY")) or column == "CLM_LINE_NUM":
+                    raise bad(column, "a record that ends within an amount")
+                if column.endswith(("_DT", "_DOB")):
+                    text = text[: within.start]
+        return text.ljust(LENGTHS[self.kind][0])
+
     def text(self, column: str) -> str:
-        """What stands in the column, without outer blanks."""
-        first, last = self._slices[column]
-        return self._text[first:last].strip()
+        """What stands in one column, without outer blanks."""
+        return self._text[_SLICES[self.kind][column]].strip()
 
-    def _cut(self, column: str) -> bool:
-        """Whether the record ends within the field."""
-        return len(self._text) < self._slices[column][1]
-
-    def name(self, column: str) -> str | None:
-        """Text that may hold letters beyond ASCII."""
-        return self.text(column).encode("latin-1").decode("utf-8", "replace") or None
-
-    def day(self, column: str) -> date | None:
-        """A day; None when empty, broken off, or one of the two that stand for none."""
-        text = self.text(column)
-        if not text or (self._short and self._cut(column)):
-            return None
-        try:
-            return _day(text)
-        except ValueError:
-            raise BadCell(
-                "not_a_date", column, "a date that is not a date", "send an existing day as YYYY-MM-DD"
-            ) from None
-
-    def needed_day(self, column: str) -> date:
-        """A day that must be there."""
-        if (found := self.day(column)) is None:
-            raise BadCell("no_date", column, "a record without its date", "send the day")
-        return found
-
-    def cents(self, column: str) -> int:
-        """An amount as cents; 0 when empty."""
-        text = self._amount(column)
-        if _PLAIN.fullmatch(text):
-            return int(text[:-3] + text[-2:])
-        return cells.cents({column: text}, column) or 0
-
-    def number(self, column: str) -> Decimal | None:
-        """A count; None when empty."""
-        text = self._amount(column)
-        return _number(text, column) if text else None
-
-    def _amount(self, column: str) -> str:
-        text = self.text(column)
-        if text and self._short and self._cut(column):
-            raise bad(column, "a record that ends within an amount")
-        return text
-
-    def code(self, column: str, form: re.Pattern[str]) -> str | None:
-        """A descriptive code; None when it has another form."""
-        text = self.text(column)
-        return text if form.fullmatch(text) else None
-
-    def pieces(self, column: str, width: int) -> list[str]:
+    def pieces(self, column: str, width: int) -> tuple[str, ...]:
         """Codes that stand side by side in fields of one width, without the empty ones."""
-        first, last = self._slices[column]
-        parts = (self._text[at : at + width].strip() for at in range(first, last, width))
-        return [part for part in parts if part]
+        return _pieces(self._text[_SLICES[self.kind][column]], width)
 
-    def mbi(self) -> str:
-        """The member's present identifier."""
-        sent = self.text("BENE_MBI_ID")
+    def person(self, sent: str) -> Person:
+        """The member, by their present identifier."""
         if not sent:
             raise BadCell("no_member_identifier", "BENE_MBI_ID", "a record without a member identifier", "send the MBI")
-        return self._present.get(sent, sent)
+        return known(self._present.get(sent, sent))
 
     def as_kept(self) -> bytes:
         """The record in full width with the present identifier, so that it can be read by itself."""
         whole = self.raw.ljust(LENGTHS[self.kind][0])
-        if (at := self._slices.get("BENE_MBI_ID")) and (new := self._present.get(self.text("BENE_MBI_ID"))):
-            whole = whole[: at[0]] + new.encode("latin-1").ljust(11) + whole[at[1] :]
+        if (at := _SLICES[self.kind].get("BENE_MBI_ID")) and (new := self._present.get(self.text("BENE_MBI_ID"))):
+            whole = whole[: at.start] + new.encode("latin-1").ljust(11) + whole[at.stop :]
         return whole + b"\n"
 
 
 @lru_cache(maxsize=20_000)
-def _number(text: str, column: str) -> Decimal | None:
-    return cells.number({column: text}, column)
+def known(mbi: str) -> Person:
+    """A person of whom no more than the identifier is said."""
+    return Person(identifier=Identifier(kind="mbi", value=mbi))
+
+
+def fact(event: Event, line: Line, *key: str, rows: int = 1) -> ReadFact:
+    """A fact of a record, named in CMS's terms."""
+    return ReadFact(event, line.place, SOURCE, natural_key="|".join((SOURCE, *key)), rows=rows)
+
+
+def refused(
+    line: Line, error: BadCell | ValidationError, group: Iterable[Line] = (), column: str | None = None
+) -> Reject:
+    """The reject of a record, and of those that stand or fall with it."""
+    lines = list(group) or [line]
+    raw = b"".join(each.as_kept() for each in lines)
+    if isinstance(error, BadCell):
+        code, field, reason, remedy = error.code, error.column, error.reason, error.remedy
+    else:
+        found = first_error(error)
+        code, field, reason, remedy = found.code, column or found.field, found.reason, found.remedy
+    place = Place(line.file, line.line, field)
+    return Reject(place, code, reason, remedy, raw, len(lines), format=SOURCE)
+
+
+# Cells. What is malformed raises `BadCell` with its column.
+
+
+def name(text: str) -> str | None:
+    """Text that may hold letters beyond ASCII."""
+    return text.encode("latin-1").decode("utf-8", "replace") or None
+
+
+def day(text: str, column: str) -> date | None:
+    """A day; None when empty or one of the two that stand for none."""
+    try:
+        return _day(text)
+    except ValueError:
+        raise BadCell("not_a_date", column, "a date that is not a date", "send an existing day as YYYY-MM-DD") from None
+
+
+def needed_day(text: str, column: str) -> date:
+    """A day that must be there."""
+    if (found := day(text, column)) is None:
+        raise BadCell("no_date", column, "a record without its date", "send the day")
+    return found
+
+
+def cents(text: str, column: str) -> int:
+    """An amount as cents; 0 when empty."""
+    return _cents(text) if _PLAIN.fullmatch(text) else cells.cents({column: text}, column) or 0
+
+
+@lru_cache(maxsize=20_000)
+def number(text: str, column: str) -> Decimal | None:
+    """A count; None when empty."""
+    return cells.number({column: text}, column) if text else None
+
+
+@lru_cache(maxsize=20_000)
+def _pieces(text: str, width: int) -> tuple[str, ...]:
+    parts = (text[at : at + width].strip() for at in range(0, len(text), width))
+    return tuple(part for part in parts if part)
+
+
+@lru_cache(maxsize=20_000)
+def _cents(text: str) -> int:
+    return int(text[:-3] + text[-2:])
 
 
 @lru_cache(maxsize=50_000)
 def _day(text: str) -> date | None:
+    if not text:
+        return None
     if len(text) != 10:
         raise ValueError
     found = date.fromisoformat(text)

@@ -1,20 +1,25 @@
 """Records put in in any order and given back together by key, in bounded memory.
 
-A private SQLite database without a name: it stays in memory while it is small, and what does not fit goes into a file
-that has no name in any folder and ends with the process.
+While a submission is small its records stay in memory. What is larger goes, by the key's checksum, into temporary files
+that have no name in any folder and end with the process; one of them at a time is read back, and its keys are together
+in it. So memory holds at most `HELD` bytes of records, or a share of the submission where that is more.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import marshal
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from itertools import groupby
+from contextlib import ExitStack, contextmanager
 from operator import itemgetter
-from typing import NamedTuple
+from typing import IO, NamedTuple
+from zlib import crc32
 
-_CACHE_KIB = 65_536
-_CHUNK = 2_000
+HELD = 48 * 1024 * 1024
+"""Bytes of records that are kept in memory."""
+SHARES = 64
+"""Temporary files of a submission that is larger."""
+_BUFFER = 128 * 1024
 
 
 class Kept(NamedTuple):
@@ -27,38 +32,67 @@ class Kept(NamedTuple):
     raw: bytes
 
 
+_kind = itemgetter(1)
+
+
 class Spill:
     """Records of one submission, to be grouped. Within a group they stand by kind, then as they came."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        self._waiting: list[Kept] = []
+    def __init__(self, files: ExitStack, held: int, shares: int) -> None:
+        self._files, self._held, self._count = files, held, shares
+        self._groups: dict[str, list[Kept]] = {}
+        self._size = 0
+        self._shares: list[IO[bytes]] = []
 
     def put(self, kept: Kept) -> None:
         """Keep a record."""
-        self._waiting.append(kept)
-        if len(self._waiting) == _CHUNK:
+        group = self._groups.get(kept.key)
+        if group is None:
+            self._groups[kept.key] = [kept]
+        else:
+            group.append(kept)
+        self._size += len(kept.raw)
+        if self._size > self._held:
             self._flush()
 
     def groups(self) -> Iterator[list[Kept]]:
-        """All records with one key at a time, keys in the order of their characters."""
+        """All records with one key at a time, keys in the order of their characters: of all, or within each share."""
+        if not self._shares:
+            yield from _in_order(self._groups)
+            return
         self._flush()
-        found = self._database.execute("SELECT key, kind, file, line, raw FROM kept ORDER BY key, kind, rowid")
-        for _, group in groupby(found, key=itemgetter(0)):
-            yield [Kept(*row) for row in group]
+        for share in self._shares:
+            share.seek(0)
+            groups: dict[str, list[Kept]] = {}
+            while packed := share.read(4):
+                for fields in marshal.loads(share.read(int.from_bytes(packed, "big"))):  # noqa: S302 - our own file
+                    groups.setdefault(fields[0], []).append(Kept(*fields))
+            yield from _in_order(groups)
 
     def _flush(self) -> None:
-        self._database.executemany("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", self._waiting)
-        self._waiting.clear()
+        """Move what is in memory into the shares, in the order in which it came within each key."""
+        if not self._shares:
+            for _ in range(self._count):
+                self._shares.append(self._files.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - closed with the stack
+        parts: list[list[tuple[object, ...]]] = [[] for _ in self._shares]
+        for key, group in self._groups.items():
+            parts[crc32(key.encode("utf-8", "surrogateescape")) % len(parts)] += map(tuple, group)
+        for share, part in zip(self._shares, parts, strict=True):
+            packed = marshal.dumps(part)
+            share.write(len(packed).to_bytes(4, "big") + packed)
+        self._groups, self._size = {}, 0
+
+
+def _in_order(groups: dict[str, list[Kept]]) -> Iterator[list[Kept]]:
+    for key in sorted(groups):
+        group = groups.pop(key)
+        if len(group) > 1:
+            group.sort(key=_kind)
+        yield group
 
 
 @contextmanager
-def spill() -> Iterator[Spill]:
+def spill(held: int = 0, shares: int = SHARES) -> Iterator[Spill]:
     """A place for the records of one submission, gone when it is left."""
-    with closing(sqlite3.connect("", isolation_level=None)) as database:
-        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        database.execute("PRAGMA journal_mode = OFF")
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("CREATE TABLE kept (key TEXT, kind TEXT, file TEXT, line INTEGER, raw BLOB)")
-        database.execute("BEGIN")
-        yield Spill(database)
+    with ExitStack() as files:
+        yield Spill(files, held or HELD, shares)

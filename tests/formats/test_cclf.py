@@ -144,6 +144,14 @@ def test_a_claim_is_put_together_from_four_files(tmp_path: Path) -> None:
     assert MBI not in f"{claim.family}{item.natural_key}"
 
 
+def test_a_submission_larger_than_memory_gives_the_same_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = submission(tmp_path, C1=PART_A, C5=PART_B)
+    in_memory = facts(list(read_files(paths)))
+    monkeypatch.setattr("formats.spill.HELD", 1_000)
+    spilled = facts(list(read_files(paths)))
+    assert sorted(map(repr, spilled)) == sorted(map(repr, in_memory))
+
+
 def test_denials_and_days_that_are_none(tmp_path: Path) -> None:
     denied = header("1", "2024-07-01", "2024-07-08", "200.00", "0", "9999-12-31", CLM_MDCR_NPMT_RSN_CD="N")
     lines = [

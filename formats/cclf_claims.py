@@ -1,0 +1,287 @@
+"""CCLF1 to 7, A and B: claims put together from the files of a submission, and fills of Part D.
+
+See `formats.cclf` for what is taken from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts.events import InstitutionalClaimReceived, PharmacyClaimReceived, ProfessionalClaimReceived
+from formats.cclf_layout import Line, bad, cents, day, fact, needed_day, number, refused
+from formats.cells import BadCell
+from formats.icd9 import MAPPING, translated
+from formats.reading import Read, Reject
+
+_ACTIONS = {"0": "original", "1": "void", "2": "adjustment"}
+_SETTINGS = {
+    "10": "home_health", "20": "skilled_nursing", "30": "skilled_nursing", "40": "outpatient", "50": "hospice",
+    "60": "inpatient", "61": "inpatient",
+}  # fmt: skip
+_PAID_BY_CARRIER = frozenset(("", *"123456789AB"))
+_PAID_LINE = frozenset(("", *"AORS"))
+_ALNUM = re.compile(r"[A-Za-z0-9]{1,15}")
+_FOUR = re.compile(r"[0-9]{4}")
+_DRG = re.compile(r"[0-9]{3,4}")
+_TWO = re.compile(r"[0-9]{2}")
+_BILL = re.compile(r"[0-9A-Z]{3}")
+_PROCEDURE = re.compile(r"[A-Z0-9]{3,7}")
+_PAYER = 10
+"""The place of the primary payer among the cells of CCLF5 and CCLF6."""
+_filled, _institutional, _billed = (
+    model.__pydantic_validator__.validate_python
+    for model in (PharmacyClaimReceived, InstitutionalClaimReceived, ProfessionalClaimReceived)
+)
+
+
+# Fills
+
+
+def fill(line: Line) -> Iterator[Read]:
+    """A drug event. CCLF says what the member paid, not what the plan did."""
+    (claim, mbi, ndc, filled_, qualifier, pharmacy, dispensing, quantity, supply_, _, prescriber, member_paid, kind,
+     effective_, prescription, number_) = line.cells()  # fmt: skip
+    filled = needed_day(filled_, "CLM_LINE_FROM_DT")
+    effective = day(effective_, "CLM_EFCTV_DT") or filled
+    supply = number(supply_, "CLM_LINE_DAYS_SUPLY_QTY")
+    action = _action(kind)
+    event = _filled(
+        {
+            "person": line.person(mbi),
+            "claim_id": claim,
+            "family": ":".join((filled.isoformat(), qualifier, pharmacy, dispensing, prescription, number_)),
+            "action": action,
+            "effective_on": effective,
+            "filled_on": filled,
+            "ndc": ndc or None,
+            "quantity": number(quantity, "CLM_LINE_SRVC_UNIT_QTY"),
+            "days_supply": int(supply) if supply is not None and supply == int(supply) else None,
+            "pharmacy_npi": pharmacy if _ALNUM.fullmatch(pharmacy) else None,
+            "prescriber_npi": prescriber if _ALNUM.fullmatch(prescriber) else None,
+            "member_paid_cents": cents(member_paid, "CLM_LINE_BENE_PMT_AMT"),
+        }
+    )
+    yield fact(event, line, "fill", claim, action, effective.isoformat())
+
+
+def _action(kind: str) -> str:
+    if found := _ACTIONS.get(kind or "0"):
+        return found
+    raise bad("CLM_ADJSMT_TYPE_CD", "an adjustment type that CCLF does not have", "send 0, 1 or 2")
+
+
+# Claims
+
+
+def claims(lines: list[Line]) -> Iterator[Read]:
+    """The claims of one claim id: a facility's, a physician's, a supplier's; and what belongs to none of them."""
+    kinds = {line.kind for line in lines}
+    if len(kinds) == 1 and (kind := kinds.pop()) in "56":  # as most are
+        for group in _professional_groups(lines):
+            yield _professional(group, [])
+        return
+    by_kind: dict[str, list[Line]] = {}
+    for line in lines:
+        by_kind.setdefault(line.kind, []).append(line)
+    details = [line for kind in "234A" for line in by_kind.get(kind, ())]
+    enhancements = by_kind.get("B", [])
+    if headers := by_kind.get("1"):
+        yield _facility(headers[0], [*_same(headers), *details], by_kind)
+        for other in headers[1:]:
+            if other.raw != headers[0].raw:
+                yield _facility(other, [], by_kind)
+    elif details:
+        yield _orphans(details, "a record of a Part A claim whose header (CCLF1) is not there")
+    for kind in "56":
+        for group in _professional_groups(by_kind.get(kind, [])):
+            yield _professional(group, enhancements)
+            enhancements = []
+    if enhancements:
+        yield _orphans(enhancements, "a record of a Part B claim whose lines (CCLF5, CCLF6) are not there")
+
+
+def _same(headers: list[Line]) -> list[Line]:
+    return [line for line in headers[1:] if line.raw == headers[0].raw]
+
+
+def _orphans(lines: list[Line], reason: str) -> Reject:
+    error = BadCell("no_claim", "CUR_CLM_UNIQ_ID", reason, "send the files of one submission together")
+    return refused(lines[0], error, lines)
+
+
+def _facility(head: Line, more: list[Line], by_kind: dict[str, list[Line]]) -> Read:
+    at = head
+    try:
+        (claim, oscar, mbi, kind, start_, through_, facility, classification, principal, denied, paid, payer, drg, npi,
+         adjustment, effective_, frequency, version, billing_oscar) = head.cells()  # fmt: skip
+        start, through = needed_day(start_, "CLM_FROM_DT"), needed_day(through_, "CLM_THRU_DT")
+        effective, action = day(effective_, "CLM_EFCTV_DT") or through, _action(adjustment)
+        provider = billing_oscar or oscar
+        sent = dict.fromkeys((principal,) if principal else ())
+        sent.update(dict.fromkeys(code for each in by_kind.get("4", ()) if (code := each.text("CLM_DGNS_CD"))))
+        procedures = tuple(
+            code for each in by_kind.get("3", ()) if _PROCEDURE.fullmatch(code := each.text("CLM_PRCDR_CD"))
+        )
+        revenue = by_kind.get("2", [])
+        lines = []
+        for at in revenue:
+            lines.append(_revenue_line(at, start))
+        at = head
+        bill = facility + classification + frequency
+        event = _institutional(
+            {
+                "person": head.person(mbi),
+                "claim_id": claim,
+                "family": f"{provider}:{start_}:{through_}",
+                "action": action,
+                "effective_on": effective,
+                "denied": bool(denied),
+                "primary_payer": _primary(payer),
+                "setting": _SETTINGS.get(kind, "other"),
+                "type_of_bill": bill if _BILL.fullmatch(bill) else None,
+                "facility": provider if _ALNUM.fullmatch(provider) else None,
+                "billing_npi": npi if _ALNUM.fullmatch(npi) else None,
+                "from_on": start,
+                "through_on": through,
+                "procedures": procedures,
+                "drg": drg if _DRG.fullmatch(drg) else None,
+                "paid_cents": cents(paid, "CLM_PMT_AMT"),
+                "lines": tuple(lines),
+                **_diagnoses(tuple(sent), version),
+            }
+        )
+    except BadCell as error:
+        return refused(at, error, [head, *more])
+    except ValidationError as error:
+        return refused(_wrong(error, revenue) or head, error, [head, *more])
+    return fact(event, head, "part-a", claim, action, effective.isoformat(), rows=1 + len(more))
+
+
+def _wrong(error: ValidationError, lines: list[Line]) -> Line | None:
+    """The record of the line that a claim is refused for; None when it is the claim itself."""
+    where = error.errors(include_input=False, include_url=False, include_context=False)[0]["loc"]
+    at = where[1] if len(where) > 1 and where[0] == "lines" else None
+    return lines[at] if isinstance(at, int) and at < len(lines) else None
+
+
+def _revenue_line(line: Line, start: date) -> dict[str, Any]:
+    _, number_, _, on, center, revenue_on, code, units, _ = line.cells()
+    counted = number(number_, "CLM_LINE_NUM")
+    return {
+        "line": int(counted or 0),
+        "service_on": day(revenue_on, "CLM_LINE_INSTNL_REV_CTR_DT") or day(on, "CLM_LINE_FROM_DT") or start,
+        "code": code or None,
+        "modifiers": line.pieces("HCPCS_MDFR_CD", 2),
+        "revenue_center": center if _FOUR.fullmatch(center) else None,
+        "units": number(units, "CLM_LINE_SRVC_UNIT_QTY"),
+    }
+
+
+def _primary(code: str) -> str | None:
+    return code if len(code) == 1 and "A" <= code <= "Z" else None
+
+
+def _diagnoses(sent: tuple[str, ...], version: str) -> dict[str, Any]:
+    """ICD-9 is translated by the dated table, and kept as sent."""
+    if version == "9":
+        return {"diagnoses": translated(sent), "source_diagnoses": sent, "code_mapping": MAPPING}
+    return {"diagnoses": sent}
+
+
+def _professional_groups(lines: list[Line]) -> Iterator[list[Line]]:
+    """Lines of one version of one claim."""
+    if len(lines) == 1:
+        yield lines
+        return
+    groups: dict[tuple[str, ...], list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line.version(), []).append(line)
+    yield from groups.values()
+
+
+def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
+    at = head = lines[0]
+    physician = head.kind == "5"
+    one = _physician_line if physician else _supplier_line
+    tin = npi = version = ""
+    codes: tuple[str, ...] = ()
+    try:
+        if physician:
+            (claim, _, mbi, _, start_, through_, _, _, _, _, payer, _, tin, _, denial, _, adjustment, effective_,
+             control, *_, version, _) = head.cells()  # fmt: skip
+            codes = head.pieces("CLM_DGNS_1_8_CD", 7) + head.pieces("CLM_DGNS_9_12_CD", 7)
+        else:
+            (claim, _, mbi, _, start_, through_, _, _, _, _, payer, npi, denial, _, adjustment, effective_,
+             control, _) = head.cells()  # fmt: skip
+        start, through = needed_day(start_, "CLM_FROM_DT"), needed_day(through_, "CLM_THRU_DT")
+        effective, action = day(effective_, "CLM_EFCTV_DT") or through, _action(adjustment)
+        made = []
+        for at in lines:
+            made.append(one(at, start))
+            payer = payer or at.cells()[_PAYER]
+        at = head
+        family = control or claim
+        event = _billed(
+            {
+                "person": head.person(mbi),
+                "claim_id": claim,
+                "family": family,
+                "action": action,
+                "effective_on": effective,
+                "denied": denial not in _PAID_BY_CARRIER,
+                "primary_payer": _primary(payer),
+                "supplier": "physician" if physician else "dmepos",
+                "from_on": start,
+                "through_on": through,
+                "billing_tin": tin or None,
+                "billing_npi": npi if _ALNUM.fullmatch(npi) else None,
+                "lines": tuple(made),
+                **_diagnoses(tuple(dict.fromkeys(codes)), version),
+            }
+        )
+    except BadCell as error:
+        return refused(at, error, [*lines, *enhancements])
+    except ValidationError as error:
+        return refused(_wrong(error, lines) or head, error, [*lines, *enhancements])
+    key = ("part-b" if physician else "dme", claim, family, action, effective.isoformat())
+    return fact(event, head, *key, rows=len(lines) + len(enhancements))
+
+
+def _physician_line(line: Line, start: date) -> dict[str, Any]:
+    (_, number_, _, _, _, _, place, on, code, paid, _, main, tin, npi, _, indicator, _, _, _, allowed, units, modifiers,
+     _, version, _) = line.cells()  # fmt: skip
+    made = _paid_line(number_, on, start, code, paid, allowed, place, indicator)
+    if main:
+        made |= _diagnoses((main,), version)
+        made.pop("code_mapping", None)
+    if modifiers:
+        made["modifiers"] = line.pieces("HCPCS_MDFR_CD", 2)
+    if _ALNUM.fullmatch(npi):
+        made["rendering_npi"] = npi
+    made["units"] = number(units, "CLM_LINE_SRVC_UNIT_QTY")
+    made["rendering_tin"] = tin or None
+    return made
+
+
+def _supplier_line(line: Line, start: date) -> dict[str, Any]:
+    _, number_, _, _, _, _, place, on, code, paid, _, _, _, indicator, _, _, _, allowed = line.cells()
+    return _paid_line(number_, on, start, code, paid, allowed, place, indicator)
+
+
+def _paid_line(
+    number_: str, on: str, start: date, code: str, paid: str, allowed: str, place: str, indicator: str
+) -> dict[str, Any]:
+    return {
+        "line": int(number(number_, "CLM_LINE_NUM") or 0),
+        "service_on": day(on, "CLM_LINE_FROM_DT") or start,
+        "code": code or None,
+        "allowed_cents": cents(allowed, "CLM_LINE_ALOWD_CHRG_AMT"),
+        "paid_cents": cents(paid, "CLM_LINE_CVRD_PD_AMT"),
+        "place_of_service": place if _TWO.fullmatch(place) else None,
+        "denied": indicator not in _PAID_LINE,
+    }

@@ -1,0 +1,103 @@
+"""CCLF8 and CCLF9: who the members are, what they are covered by, and under which identifiers they were known.
+
+Beneficiaries carry no end of Parts A and B and no Medicare Advantage; months of it must come from another source.
+Dual status and ESRD are said of the month that the file's name gives (`.D240801.`), and without one are not said.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterator
+from datetime import date
+
+from pydantic import ValidationError
+
+from contracts.events import EnrollmentChanged, MemberDescribed, Person
+from formats.cclf_layout import Line, day, fact, known, name, refused
+from formats.cells import BadCell
+from formats.reading import Read
+from formats.spill import Kept
+from formats.states import LETTERS
+
+_MONTH = re.compile(r"\.D([0-9]{2})([0-9]{2})[0-9]{2}\.")
+_TWO = re.compile(r"[0-9]{2}")
+_SEX = {"1": "male", "2": "female", "0": "unknown"}
+_ESRD = frozenset(("11", "21", "31"))
+_described, _enrolled = (model.__pydantic_validator__.validate_python for model in (MemberDescribed, EnrollmentChanged))
+
+
+def former(records: list[Kept], present: dict[str, str]) -> Iterator[Read]:
+    """Former identifiers, to be replaced everywhere by the newest of their chain."""
+    lines = [Line(record, {}) for record in records]
+    for line in lines:
+        kind, new, old, _ = line.cells()
+        if new and old and new != old and kind == "M":
+            present[old] = new
+    for old in list(present):
+        newest, steps = present[old], 0
+        while newest in present and steps < len(present):
+            newest, steps = present[newest], steps + 1
+        present[old] = newest
+    for line in lines:
+        _, new, _, since = line.cells()
+        if not new:
+            error = BadCell("no_member_identifier", "CRNT_NUM", "a record without a member identifier", "send the MBI")
+            yield refused(line, error)
+            continue
+        try:
+            person = known(present.get(new, new))
+        except ValidationError as error:
+            yield refused(line, error, column="CRNT_NUM")
+        else:
+            yield fact(MemberDescribed(person=person), line, "xref", since)
+
+
+def beneficiary(line: Line) -> Iterator[Read]:
+    """A description, and what coverage the record speaks of."""
+    (mbi, zip_code, born_, sex, status, dual, died, hospice_from, hospice_through, given, family, bought, part_a,
+     part_b, street, state, zip5) = line.cells()  # fmt: skip
+    born = day(born_, "BENE_DOB")
+    person = Person(
+        identifier=line.person(mbi).identifier,
+        family_name=name(family),
+        given_name=name(given),
+        birth_date=born,
+        address=name(street),
+        postal_code=zip5 or zip_code or None,
+    )
+    described = _described(
+        {
+            "person": person,
+            "birth_year": born.year if born else None,
+            "sex": _SEX.get(sex),
+            "state": state if state in LETTERS else None,
+            "died_on": day(died, "BENE_DEATH_DT"),
+        }
+    )
+    who = person.identifier.value
+    yield fact(described, line, "described", who)
+    spans: list[tuple[str, str, date | None, date | None]] = [
+        ("part_a", "", day(part_a, "BENE_PART_A_ENRLMT_BGN_DT") if bought not in ("0", "2", "B") else None, None),
+        ("part_b", "", day(part_b, "BENE_PART_B_ENRLMT_BGN_DT") if bought not in ("0", "1", "A") else None, None),
+        ("hospice", "", day(hospice_from, "BENE_RNG_BGN_DT"), day(hospice_through, "BENE_RNG_END_DT")),
+        *_of_month(line, status, dual),
+    ]
+    for coverage, code, start, through in spans:
+        if start is not None:
+            event = _enrolled(
+                {"person": person, "coverage": coverage, "from_on": start, "through_on": through, "code": code or None}
+            )
+            yield fact(event, line, coverage, who, start.isoformat(), rows=0)
+
+
+def _of_month(line: Line, status: str, dual: str) -> Iterator[tuple[str, str, date | None, date | None]]:
+    """Dual status and ESRD, which are said of the month in the file's name."""
+    month = _MONTH.search(line.file)
+    if month and 1 <= int(month[2]) <= 12:
+        year, number = 2000 + int(month[1]), int(month[2])
+        start, through = date(year, number, 1), date(year, number, monthrange(year, number)[1])
+        if _TWO.fullmatch(dual) and dual not in ("00", "99"):
+            yield "dual", dual, start, through
+        if status in _ESRD:
+            yield "esrd", "", start, through
