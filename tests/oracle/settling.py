@@ -12,11 +12,12 @@ from pathlib import Path
 import orjson
 
 from carepact.generate.codes import CANCERS
+from carepact.generate.people import seeded
 from carepact.generate.settling import arrangements, figures, practices, settling_events, settling_practices
 from tests.oracle.settlement import Account, collect, half_up, period_first
 
 PERIODS = (1, 2, 3, 4, 5)
-RATIOS = (Fraction(85, 100), Fraction(975, 1000), Fraction(110, 100), Fraction(975, 1000))
+RATIOS = (Fraction(85, 100), Fraction(975, 1000), Fraction(110, 100))
 SCORES = ("80", "75", "60", "50", "40", "30", "29.999999", "10")
 CASES = {"winsor_low": "900.00", "winsor_high": "95000.00"}
 CUTS = {"EOM-1a": (("6", "5"), ("3", "20")), "EOM-1b": (("6", "5"),), "EOM-2": (("12", "60"), ("6", "30")),
@@ -56,7 +57,7 @@ def _write(path: Path, lines: Iterator[bytes] | list[bytes]) -> None:
 
 
 def _figures(made: Made, every: list[str]) -> Iterator[bytes]:
-    held = [(tin, "RA1" if i // 2 % 2 else "RA2", 1) for i, tin in enumerate(every)]
+    held = [(tin, seeded("arrangement", i // 2).choice(("RA1", "RA2")), 1) for i, tin in enumerate(every)]
     yield from arrangements(held)
     yield from figures(_values(made, every))
 
@@ -79,7 +80,7 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
                 yield "quality_cut", f"{period}/{measure}/{points}", rate, "per cent", on
         for i, tin in enumerate(every):
             if i // 2 % 5:  # of two in a pool both or none
-                yield "quality_score", f"{tin}/{period}", SCORES[(i + period) % len(SCORES)], "per cent", on
+                yield "quality_score", f"{tin}/{period}", seeded("score", tin, period).choice(SCORES), "per cent", on
             else:
                 for measure in ("EOM-4a", "EOM-5", "EOM-6"):
                     yield "quality_points", f"{tin}/{period}/{measure}", str((i + period) % 7), "points", on
@@ -101,7 +102,7 @@ def _baselines(accounts: list[Account], every: list[str], period: int) -> Iterat
             least, most = (half_up(Fraction(CASES[name]) * 100) for name in ("winsor_low", "winsor_high"))
             cost += min(max(account.cost, least), most) if n % 3 else account.cost
             weight += Fraction(f"0.9{i % 10}") * account.factors * Fraction(f"1.0{n}{period}")
-        ratio = RATIOS[(i // 4 + period) % len(RATIOS)]
+        ratio = seeded("ratio", tin, period).choice(RATIOS)
         price = half_up(cost / weight / ratio) if weight else 1_000_000
         for cancer in cancers:
             key = f"{tin}/{cancer}"
