@@ -87,7 +87,7 @@ class EmployerOutcomeReported(Event):
     metric_id: Name
     metric_version: Annotated[str, Field(max_length=64)]
     measurement_period: MeasuredPeriod
-    as_of: Annotated[Day, Field(description="the day whose close opened the window: facts up to then, and no later")]
+    as_of: Annotated[Day, Field(description="the day whose close opened the window")]
     stratum: Whole = ""
     unit: Literal["people", "total", "percent", "cents"]
     numerator: int | None = None
