@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,7 +27,6 @@ from streams.topics import OPERATOR
 from streams.verifying import verify
 
 ASKED = 60
-KB = 1024 if sys.platform != "darwin" else 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,6 @@ async def _run(bench: Bench) -> Figures:
     report = await verify(reach, [payer])
     if report.difference is not None:
         raise NoFigure(f"the replay differs: {report.difference.as_json()}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
     say("folding one partition in this process")
     cut = (await applied(bench.database, PAYER))[PAYER, 0]
@@ -103,7 +99,7 @@ async def _run(bench: Bench) -> Figures:
         round(report.events / report.seconds),
         made.events,
         round(made.events / spent),
-        peak * KB,
+        report.peak_bytes,
         round(then, 2),
         round(by_time, 2),
     )

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import heapq
 import pickle
+import resource
 import sys
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -423,6 +424,7 @@ class Replayed:
     stopped: Halt | None
     unreadable: tuple[int, int] | None = None
     live: Sums | None = None
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -501,4 +503,5 @@ async def _both(job: Job) -> Replayed:
             sums = await live_sums(live, job.payer.name, job.partition, log_topic(job.payer.name))
     finally:
         await live.close()
-    return replace(made, live=sums)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return replace(made, live=sums, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

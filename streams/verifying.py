@@ -53,7 +53,10 @@ class CannotReplay(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """What was replayed, and the first difference if there is one. `behind` records are not applied live yet."""
+    """What was replayed, and the first difference if there is one. `behind` records are not applied live yet.
+
+    `peak_bytes` is what a replaying process held at most, where there were such.
+    """
 
     events: int = 0
     behind: int = 0
@@ -62,6 +65,7 @@ class Report:
     emitted: int = 0
     difference: Difference | None = None
     seconds: float = 0.0
+    peak_bytes: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """With stable keys; a table's digest does not depend on the order of its rows."""
@@ -206,6 +210,7 @@ class _Payer:
 
     async def _compare(self, job: Job, made: Replayed) -> Difference | None:
         self._report.events += made.events
+        self._report.peak_bytes = max(self._report.peak_bytes, made.peak_bytes)
         self._expected |= made.payments
         if made.unreadable is not None:
             return self._unreadable(job.partition, *made.unreadable)
