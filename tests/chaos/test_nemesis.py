@@ -32,7 +32,8 @@ from tests.chaos.nemesis import (
 from tests.end_to_end.harness import World, dealt, population, until, world_of
 
 pytestmark = [pytest.mark.platform, pytest.mark.chaos]
-MEMBERS, HANDS = 160, 6
+MEMBERS, HANDS = 240, 12
+TWICE = pytest.mark.parametrize("time", ["first", "second"])
 PAYERS = "medicare", "bcbs-sc"
 
 
@@ -91,7 +92,9 @@ async def at_peace(request: pytest.FixtureRequest) -> None:
         await all_claimed(siege.world, siege.workers)
 
 
-async def test_a_worker_killed_in_the_middle_of_a_batch(siege: Siege) -> None:
+@TWICE
+async def test_a_worker_killed_in_the_middle_of_a_batch(siege: Siege, time: str) -> None:
+    print(time)
     victim = siege.workers[0]
     async with held(siege.world, BATCH_WRITES):
         await siege.publish()
@@ -102,7 +105,9 @@ async def test_a_worker_killed_in_the_middle_of_a_batch(siege: Siege) -> None:
     await siege.assert_nothing_happened()
 
 
-async def test_kafka_killed_while_events_come_in_and_batches_wait(siege: Siege) -> None:
+@TWICE
+async def test_kafka_killed_while_events_come_in_and_batches_wait(siege: Siege, time: str) -> None:
+    print(time)
     kafka = siege.platform.kafka
     assert kafka is not None
     async with held(siege.world, BATCH_WRITES):
@@ -116,7 +121,9 @@ async def test_kafka_killed_while_events_come_in_and_batches_wait(siege: Siege) 
     await siege.assert_nothing_happened()
 
 
-async def test_postgres_killed_in_the_middle_of_batches(siege: Siege) -> None:
+@TWICE
+async def test_postgres_killed_in_the_middle_of_batches(siege: Siege, time: str) -> None:
+    print(time)
     postgres = siege.platform.postgres
     assert postgres is not None
     async with held(siege.world, BATCH_WRITES):
@@ -131,7 +138,9 @@ async def test_postgres_killed_in_the_middle_of_batches(siege: Siege) -> None:
     await siege.assert_nothing_happened()
 
 
-async def test_a_worker_that_slept_past_its_session_applies_nothing_when_it_wakes(siege: Siege) -> None:
+@TWICE
+async def test_a_worker_that_slept_past_its_session_applies_nothing_when_it_wakes(siege: Siege, time: str) -> None:
+    print(time)
     zombie, other = siege.workers
     async with held(siege.world, BATCH_WRITES):
         await siege.publish()
@@ -153,7 +162,9 @@ async def others(siege: Siege, other: Kept, owns: set[tuple[str, int]]) -> bool:
     return owns <= await owned(siege.world, other)
 
 
-async def test_a_relay_that_slept_past_its_lease_sends_nothing_when_it_wakes(siege: Siege) -> None:
+@TWICE
+async def test_a_relay_that_slept_past_its_lease_sends_nothing_when_it_wakes(siege: Siege, time: str) -> None:
+    print(time)
     async with held(siege.world, RELAY_WRITES):
         publishing = asyncio.create_task(siege.publish())
         await until_caught(siege.world, None, RELAY_WRITES)
