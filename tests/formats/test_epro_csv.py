@@ -23,9 +23,10 @@ def read(*rows: str, head: str = HEAD) -> list[Read]:
 
 
 def facts(*rows: str) -> list[EproResponseReceived]:
-    found = [i.event for i in read(*rows) if isinstance(i, ReadFact)]
-    assert all(isinstance(each, EproResponseReceived) for each in found)
-    return found  # type: ignore[return-value]
+    events = [i.event for i in read(*rows) if isinstance(i, ReadFact)]
+    found = [event for event in events if isinstance(event, EproResponseReceived)]
+    assert len(found) == len(events)
+    return found
 
 
 def test_the_rows_of_a_response_are_one_fact_and_count_as_they_are() -> None:

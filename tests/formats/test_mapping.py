@@ -131,7 +131,7 @@ def test_a_wrong_mapping_is_refused_with_its_place(spec: dict[str, Any], words: 
 
 
 def test_money_must_say_what_it_is() -> None:
-    spec = {
+    spec: dict[str, Any] = {
         "name": "a",
         "event": [
             {
@@ -146,7 +146,8 @@ def test_money_must_say_what_it_is() -> None:
     }  # fmt: skip
     with pytest.raises(BadMapping, match=r"event\[0\].fields.paid_cents: say money"):
         Mapping.load(spec, "map.toml")
-    fields: dict[str, Any] = spec["event"][0]["fields"]  # type: ignore[index]
+    (event,) = spec["event"]
+    fields: dict[str, Any] = event["fields"]
     for money, sent, kept in (("dollars", "12.50", 1250), ("cents", "1250", 1250)):
         fields["paid_cents"] = {"column": "P", "money": money}
         (fact,) = read(spec, f"m,c,2025-02-03,{sent},N,30", head="M,C,D,P,X,S")

@@ -68,8 +68,9 @@ def test_what_is_taken_whole_is_accepted_at_every_level() -> None:
         "QTY*90*1", "AMT*YU*1200.5", "TRN*1*0", "STC*A1:19:PR**WQ*1200.5", "QTY*QA*1", "AMT*YU*1200.5",
         "TRN*2*ACCOUNT1", "STC*A2:20*20260301*WQ*1200.5", "REF*D9*CH1", "DTP*472*D8*20240205",
     ]  # fmt: skip
-    for kind, number in (("ta1", "000000007"), ("999", "000000008"), ("277ca", "000000009")):
-        isa = told[kind][0].split("*")  # type: ignore[index]
+    numbers: dict[Kind, str] = {"ta1": "000000007", "999": "000000008", "277ca": "000000009"}
+    for kind, number in numbers.items():
+        isa = told[kind][0].split("*")
         assert (isa[6].strip(), isa[8].strip(), isa[13]) == ("RECEIVER", "SENDER", number)
 
 

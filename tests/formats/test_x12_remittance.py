@@ -138,7 +138,8 @@ def test_a_remittance_of_adjustments_alone_is_one_row() -> None:
     only = [*changed(REMITTANCE[:9], "*945.00*", "*50*"), "PLB*1234567893*20241231*BN:X*-50"]
     (item,) = read("835", only)
     assert isinstance(item, ReadFact)
-    assert (item.rows, item.event.amount_cents, item.event.items) == (1, 5_000, 0)  # type: ignore[attr-defined]
+    assert isinstance(item.event, RemittanceReceived)
+    assert (item.rows, item.event.amount_cents, item.event.items) == (1, 5_000, 0)
 
 
 def test_premiums_of_a_group_and_of_a_person() -> None:
