@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import events, files, health, quality, rejects, schemas
+from gateway import events, feeds, files, health, quality, rejects, schemas
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
 from gateway.problems import ProblemDocument, handle_problems, response_of, told
@@ -26,6 +26,7 @@ from gateway.problems import ProblemDocument, handle_problems, response_of, told
 ROUTERS: Sequence[APIRouter] = (
     events.router,
     files.router,
+    feeds.router,
     quality.router,
     rejects.router,
     schemas.router,

@@ -36,6 +36,8 @@ TITLES = {
     "forbidden": "The credential does not allow this",
     "not_found": "There is no such thing",
     "method_not_allowed": "The method is not for this path",
+    "cursor_invalid": "The cursor is not one of this feed",
+    "cursor_expired": "The feed has begun anew",
     "too_large": "More than the gateway takes at once",
     "too_deep": "JSON with too many levels",
     "too_expanded": "Packed data that grows too much",

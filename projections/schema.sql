@@ -1,7 +1,7 @@
 -- The tables as they stand after the last migration. A test holds this page against migrations/*.sql.
 --
 -- Everything here can be computed again from the logs. No compared column comes from a sequence, the clock or a random
--- id (`outbox_id`, `epoch`, `owner`, `since` are not compared). Texts that are keys sort by bytes, on every machine alike.
+-- id (`outbox_id`, `epoch`, `owner`, `since`, `made_by` are not compared). Texts that are keys sort by bytes, on every machine alike.
 -- Tables name no schema, so that a rebuild can write beside the live ones.
 
 -- How far each consumer has read. Its row is also the lock and the fence of the partition's owner.
@@ -186,11 +186,13 @@ CREATE TABLE payment (
     partition    int    NOT NULL,
     log_offset   bigint NOT NULL,
     to_offset    bigint,                           -- payments are not superseded in place; always null
-    event        bytea  NOT NULL
+    event        bytea  NOT NULL,
+    made_by      xid8   NOT NULL DEFAULT pg_current_xact_id() -- the order of feeds (feed.py)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE payment ALTER COLUMN event SET STORAGE EXTERNAL;
 CREATE INDEX payment_of_member ON payment (payer, member);
 CREATE INDEX payment_of_episode ON payment (episode_id);
+CREATE INDEX payment_by_maker ON payment (payer, made_by);
 
 -- Double entry: the lines of a payment sum to zero.
 CREATE TABLE ledger_line (
@@ -317,6 +319,7 @@ CREATE TABLE settlement (
     statement     bytea,                           -- JSON, where the contract settles periods
     pack          bytea,                           -- the contest pack's JSON, deflated
     plan          text   COLLATE "C" NOT NULL DEFAULT '', -- the employer's, where there are plans
+    made_by       xid8  NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (payer, request_id, plan, practice)
 );
 
@@ -337,7 +340,8 @@ CREATE TABLE settlement_payment (
     request_id   text   COLLATE "C" NOT NULL,
     log_offset   bigint NOT NULL,                  -- of the request, in the requests topic
     event        bytea  NOT NULL,
-    plan         text   COLLATE "C" NOT NULL DEFAULT ''
+    plan         text   COLLATE "C" NOT NULL DEFAULT '',
+    made_by      xid8   NOT NULL DEFAULT pg_current_xact_id()
 );
 CREATE INDEX settlement_payment_of_practice ON settlement_payment (payer, practice, period);
 
@@ -443,5 +447,6 @@ CREATE TABLE employer_outcome (
     metric     text   COLLATE "C" NOT NULL,
     stratum    text   COLLATE "C" NOT NULL,
     event      bytea  NOT NULL,                    -- the emitted EmployerOutcomeReported, byte for byte
+    made_by    xid8  NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (plan, ordinal, number)
 );

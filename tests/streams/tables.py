@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from projections.rows import PAYMENT
+
 QUERIES = {
     "fact": "SELECT * FROM fact ORDER BY payer, partition, log_offset",
     "state_part": "SELECT * FROM state_part ORDER BY payer, member, kind, key",
@@ -14,7 +16,7 @@ QUERIES = {
     "episode": "SELECT * FROM episode ORDER BY episode_id, version",
     "episode_spend": "SELECT * FROM episode_spend ORDER BY episode_id, log_offset",
     "return_to_work": "SELECT * FROM return_to_work ORDER BY episode_id, version",
-    "payment": "SELECT * FROM payment ORDER BY member, sequence",
+    "payment": f"SELECT {', '.join(PAYMENT)} FROM payment ORDER BY member, sequence",
     "ledger_line": "SELECT * FROM ledger_line ORDER BY payment_id, line",
     "outbox": "SELECT payer, topic, key, value, event_id, partition, log_offset FROM outbox ORDER BY event_id",
     "order": "SELECT key, event_id FROM outbox ORDER BY key, outbox_id",

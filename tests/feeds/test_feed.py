@@ -1,0 +1,96 @@
+"""A reader by cursor sees each event of its own once, whoever writes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from carepact.local.platform import LocalPlatform
+from carepact.local.postgres import READER
+from projections.feed import FIRST, OtherHistory, Place, emitted_after
+from projections.tenancy import Tenant
+
+pytestmark = pytest.mark.platform
+WRITERS, TRANSACTIONS = 10, 15
+MEDICARE = Tenant("payer", "medicare")
+
+
+async def pay(connection: Any, payer: str, member: str, sequence: int) -> bytes:
+    """One payment's row; answers its event."""
+    made = uuid4()
+    event = f'{{"id":"{made}","subject":"{member}","sequence":"{sequence:09}"}}'.encode()
+    await connection.execute(
+        """
+        INSERT INTO payment (payer, plan, contract, payment_id, kind, amount_cents, member, practice, period,
+                             effective_on, cause, sequence, partition, log_offset, event)
+        VALUES ($1, '', 'c', $2, 'k', 1, $3, 'P1', '', $4, $2, $5, 0, 0, $6)
+        """,
+        payer, made, member, date(2026, 1, 1), sequence, event,
+    )  # fmt: skip
+    return event
+
+
+async def write(dsn: str, member: str, seed: int) -> list[bytes]:
+    """Transactions of some payments each, that end after a random while."""
+    chance, made = random.Random(seed), []
+    connection = await asyncpg.connect(dsn)
+    for number in range(TRANSACTIONS):
+        async with connection.transaction():
+            made += [await pay(connection, "medicare", member, number * 2 + each) for each in (1, 2)]
+            await connection.execute("SELECT pg_sleep($1)", chance.random() / 50)
+    await connection.close()
+    return made
+
+
+async def test_no_event_is_missed_or_read_twice_under_ten_writers_and_a_long_transaction(
+    platform: LocalPlatform, space: str, fresh_database: str
+) -> None:
+    reader = await asyncpg.connect(platform.dsn(READER, space))
+    slow = await asyncpg.connect(fresh_database)
+    held = slow.transaction()
+    await held.start()
+    long = await pay(slow, "medicare", "slow", 1)
+    writers = asyncio.gather(*(write(fresh_database, f"m{n}", n) for n in range(WRITERS)))
+    seen: list[bytes] = []
+    place: Place | None = None
+    caught_up = False
+    while not (writers.done() and caught_up and not slow.is_in_transaction()):
+        if len(seen) == 0 and writers.done() and slow.is_in_transaction():
+            await held.commit()
+        page, place, caught_up = await emitted_after(reader, MEDICARE, place, 7)
+        seen += page
+        caught_up = caught_up and not page
+    made = [event for events in writers.result() for event in events] + [long]
+    assert sorted(seen) == sorted(made)
+    for member in range(WRITERS):
+        mine = [event for event in seen if f'"m{member}"'.encode() in event]
+        assert mine == writers.result()[member]
+    await slow.close()
+    await reader.close()
+
+
+async def test_others_see_nothing_and_a_place_of_another_history_is_refused(
+    platform: LocalPlatform, space: str, fresh_database: str
+) -> None:
+    owner = await asyncpg.connect(fresh_database)
+    event = await pay(owner, "medicare", "m", 1)
+    await owner.close()
+    reader = await asyncpg.connect(platform.dsn(READER, space))
+    page, place, caught_up = await emitted_after(reader, Tenant("practice", "medicare", practice="P1"), None, 5)
+    assert (page, place.event_id != FIRST, caught_up) == ([event], True, True)
+    for other in (
+        Tenant("payer", "bcbs-sc"),
+        Tenant("practice", "medicare", practice="P2"),
+        Tenant("employer", "medicare"),
+    ):
+        assert (await emitted_after(reader, other, None, 5))[0] == []
+    with pytest.raises(OtherHistory):
+        await emitted_after(reader, MEDICARE, replace(place, history=place.history + 1), 5)
+    await reader.close()
