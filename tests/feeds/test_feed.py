@@ -19,6 +19,7 @@ from projections.tenancy import Tenant
 
 pytestmark = pytest.mark.platform
 WRITERS, TRANSACTIONS = 10, 15
+TOTAL = WRITERS * TRANSACTIONS * 2
 MEDICARE = Tenant("payer", "medicare")
 
 
@@ -37,7 +38,7 @@ async def pay(connection: Any, payer: str, member: str, sequence: int) -> bytes:
     return event
 
 
-async def write(dsn: str, member: str, seed: int) -> list[bytes]:
+async def write(dsn: str, member: str, seed: int, written: asyncio.Event) -> list[bytes]:
     """Transactions of some payments each, that end after a random while."""
     chance, made = random.Random(seed), []
     connection = await asyncpg.connect(dsn)
@@ -45,6 +46,7 @@ async def write(dsn: str, member: str, seed: int) -> list[bytes]:
         async with connection.transaction():
             made += [await pay(connection, "medicare", member, number * 2 + each) for each in (1, 2)]
             await connection.execute("SELECT pg_sleep($1)", chance.random() / 50)
+        written.set()
     await connection.close()
     return made
 
@@ -52,22 +54,36 @@ async def write(dsn: str, member: str, seed: int) -> list[bytes]:
 async def test_no_event_is_missed_or_read_twice_under_ten_writers_and_a_long_transaction(
     platform: LocalPlatform, space: str, fresh_database: str
 ) -> None:
+    """Reading goes on while all write; a transaction begins in the middle, and ends when others wrote behind it."""
     reader = await asyncpg.connect(platform.dsn(READER, space))
     slow = await asyncpg.connect(fresh_database)
-    held = slow.transaction()
-    await held.start()
-    long = await pay(slow, "medicare", "slow", 1)
-    writers = asyncio.gather(*(write(fresh_database, f"m{n}", n) for n in range(WRITERS)))
+    held, long = slow.transaction(), b""
+    written = asyncio.Event()
+    writers = asyncio.gather(*(write(fresh_database, f"m{n}", n, written) for n in range(WRITERS)))
     seen: list[bytes] = []
     place: Place | None = None
-    caught_up = False
-    while not (writers.done() and caught_up and not slow.is_in_transaction()):
-        if len(seen) == 0 and writers.done() and slow.is_in_transaction():
-            await held.commit()
-        page, place, caught_up = await emitted_after(reader, MEDICARE, place, 7)
+    hidden = 0
+    while True:
+        done = writers.done() and bool(long) and not slow.is_in_transaction()
+        page, place, _ = await emitted_after(reader, MEDICARE, place, 7)
         seen += page
-        caught_up = caught_up and not page
+        if not long and seen:
+            await held.start()
+            long = await pay(slow, "medicare", "slow", 1)
+        elif slow.is_in_transaction() and not page:
+            hidden = await slow.fetchval("SELECT count(*) FROM payment") - len(seen)
+            if hidden > TOTAL // 6:
+                await held.commit()
+        if page:
+            continue
+        if done:
+            break
+        if not writers.done():
+            await written.wait()
+            written.clear()
+    assert hidden > TOTAL // 6, "others wrote behind the long transaction"
     made = [event for events in writers.result() for event in events] + [long]
+    assert len(made) == TOTAL + 1
     assert sorted(seen) == sorted(made)
     for member in range(WRITERS):
         mine = [event for event in seen if f'"m{member}"'.encode() in event]
