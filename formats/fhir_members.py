@@ -15,14 +15,13 @@ _PARTS = {"A": "part_a", "B": "part_b", "C": "medicare_advantage", "D": "part_d"
 
 def patient(body: Json, place: Place) -> Iterator[Read]:
     """Who a member is."""
-    who = string(body.get("id"))
-    if not who:
-        raise bad("/id", "a patient without an id", "send the logical id that claims refer to", "no_member_identifier")
+    identifier, who = body.get("identifier"), string(body.get("id"))
+    named = identifier_of(who) if who else person_of({"identifier": identifier}, "/id").identifier
     name, address = first(body.get("name")), first(body.get("address"))
     born, lines = day(body.get("birthDate"), "/birthDate"), address.get("line")
     given = name.get("given")
     person = Person(
-        identifier=identifier_of(who),
+        identifier=named,
         family_name=string(name.get("family")) or None,
         given_name=string(given[0]) or None if isinstance(given, list) and given else None,
         birth_date=born,
@@ -39,7 +38,7 @@ def patient(body: Json, place: Place) -> Iterator[Read]:
             "died_on": day(body.get("deceasedDateTime"), "/deceasedDateTime"),
         }
     )
-    yield fact_of(event, place, "patient", who)
+    yield fact_of(event, place, "patient", named.value)
 
 
 def coverage(body: Json, place: Place) -> Iterator[Read]:

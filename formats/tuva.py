@@ -2,8 +2,9 @@
 
 A claim's lines stand anywhere in the file, so a file's claims are put together before the first is given out; a
 file of more than a million lines is to be split by claim. An institutional claim's paid amount is repeated on each of
-its lines and is taken once; a professional claim's stands line by line. The layer has no TINs, so practices stay
-empty. An eligibility span of a Medicare payer means Parts A and B, of any other payer its plan.
+its lines and is taken once; a professional claim's stands line by line. Practices are named by `billing_tin` and
+`rendering_tin`, which older versions of the layer do not have. An eligibility span of a Medicare payer means Parts A
+and B, of any other payer its plan.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ def _medical_claim(group: list[Row], place: Place) -> ReadFact:
         "effective_on": effective,
         "from_on": start,
         "through_on": through,
+        "billing_tin": text(head, "billing_tin"),
         "billing_npi": text(head, "billing_npi"),
         "diagnoses": diagnoses,
     }
@@ -217,6 +219,7 @@ def _line(row: Row, start: date, *, paid: bool) -> ClaimLine:
         paid_cents=(cents(row, "paid_amount") or 0) if paid else 0,
         place_of_service=text(row, "place_of_service_code"),
         rendering_npi=text(row, "rendering_npi"),
+        rendering_tin=text(row, "rendering_tin"),
     )
 
 
