@@ -382,6 +382,7 @@ async def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> Any
 
 def roster_toml(roster: Roster) -> str:
     """A roster as its file."""
+
     def table(name: str, given: dict[str, str]) -> str:
         return f"[[{name}]]\n" + "".join(f'{key} = "{value}"\n' for key, value in given.items())
 
