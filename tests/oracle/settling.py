@@ -12,7 +12,6 @@ from pathlib import Path
 import orjson
 
 from carepact.generate.codes import CANCERS
-from carepact.generate.people import seeded
 from carepact.generate.settling import arrangements, figures, practices, settling_events, settling_practices
 from tests.oracle.settlement import Account, collect, half_up, period_first
 
@@ -56,8 +55,13 @@ def _write(path: Path, lines: Iterator[bytes] | list[bytes]) -> None:
             file.write(line + b"\n")
 
 
+def _pair(i: int) -> int:
+    """Practices two by two, as pools have them, counted over those that take part: eight of a variant's twelve."""
+    return i // 12 * 4 + i % 12 // 2
+
+
 def _figures(made: Made, every: list[str]) -> Iterator[bytes]:
-    held = [(tin, seeded("arrangement", i // 2).choice(("RA1", "RA2")), 1) for i, tin in enumerate(every)]
+    held = [(tin, ("RA1", "RA2")[_pair(i) % 2], 1) for i, tin in enumerate(every)]
     yield from arrangements(held)
     yield from figures(_values(made, every))
 
@@ -79,8 +83,14 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
             for points, rate in cuts:
                 yield "quality_cut", f"{period}/{measure}/{points}", rate, "per cent", on
         for i, tin in enumerate(every):
-            if i // 2 % 5:  # of two in a pool both or none
-                yield "quality_score", f"{tin}/{period}", seeded("score", tin, period).choice(SCORES), "per cent", on
+            if i // 2 % 9:  # of two in a pool both or none
+                yield (
+                    "quality_score",
+                    f"{tin}/{period}",
+                    SCORES[(_pair(i) // 6 + i % 2 * 4 + period) % len(SCORES)],
+                    "per cent",
+                    on,
+                )
             else:
                 for measure in ("EOM-4a", "EOM-5", "EOM-6"):
                     yield "quality_points", f"{tin}/{period}/{measure}", str((i + period) % 7), "points", on
@@ -102,7 +112,7 @@ def _baselines(accounts: list[Account], every: list[str], period: int) -> Iterat
             least, most = (half_up(Fraction(CASES[name]) * 100) for name in ("winsor_low", "winsor_high"))
             cost += min(max(account.cost, least), most) if n % 3 else account.cost
             weight += Fraction(f"0.9{i % 10}") * account.factors * Fraction(f"1.0{n}{period}")
-        ratio = seeded("ratio", tin, period).choice(RATIOS)
+        ratio = RATIOS[(_pair(i) // 2 + period) % len(RATIOS)]
         price = half_up(cost / weight / ratio) if weight else 1_000_000
         for cancer in cancers:
             key = f"{tin}/{cancer}"
