@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import over_http, x12
+from bench import files, over_http, x12
 
 Say = Callable[[str], None]
 
@@ -62,5 +62,40 @@ def claims(scale: float, say: Say) -> Figure:
     return Figure("X12 837, syntax checked", "claims", ours.per_second, "pyx12's loops", theirs.per_second)
 
 
-FIGURES: dict[str, Callable[[float, Say], Figure]] = {"http": http, "x12": claims}
+def cclf(scale: float, say: Say) -> Figure:
+    """A CCLF submission, its files linked."""
+    say("reading CCLF")
+    members = _members(scale)
+    ours, plain = files.read_cclf(members), files.slice_cclf(members)
+    note = f"{ours.records:,} lines of all files linked into {ours.facts:,} facts; CCLF5 alone, unlinked"
+    return Figure("CCLF, a whole submission", "lines", ours.per_second, "slices and pydantic", plain.per_second, note)
+
+
+def fhir(scale: float, say: Say) -> Figure:
+    """ExplanationOfBenefit in bulk."""
+    say("reading FHIR")
+    members = _members(scale)
+    ours, theirs = files.read_fhir(members), files.validate_fhir(members)
+    return Figure("FHIR R4 ExplanationOfBenefit", "resources", ours.per_second, "fhir.resources", theirs.per_second)
+
+
+def tuva(scale: float, say: Say) -> Figure:
+    """Medical claims as CSV."""
+    say("reading CSV")
+    members = _members(scale)
+    ours, plain = files.read_csv(members), files.validate_csv(members)
+    return Figure("CSV, Tuva's medical claims", "rows", ours.per_second, "csv and pydantic, unlinked", plain.per_second)
+
+
+def _members(scale: float) -> int:
+    return max(40, round(1_000 * scale))
+
+
+FIGURES: dict[str, Callable[[float, Say], Figure]] = {
+    "http": http,
+    "x12": claims,
+    "cclf": cclf,
+    "fhir": fhir,
+    "csv": tuva,
+}
 """Each by its name; `scale` is how much is measured, 1 being the usual."""

@@ -6,7 +6,7 @@ See `formats.cclf` for what is taken from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -80,8 +80,8 @@ def _action(kind: str) -> str:
 
 def claims(lines: list[Line]) -> Iterator[Read]:
     """The claims of one claim id: a facility's, a physician's, a supplier's; and what belongs to none of them."""
-    kinds = {line.kind for line in lines}
-    if len(kinds) == 1 and (kind := kinds.pop()) in "56":  # as most are
+    first = lines[0].kind
+    if first in "56" and (len(lines) == 1 or all(line.kind == first for line in lines)):  # as most are
         for group in _professional_groups(lines):
             yield _professional(group, [])
         return
@@ -193,15 +193,14 @@ def _diagnoses(sent: tuple[str, ...], version: str) -> dict[str, Any]:
     return {"diagnoses": sent}
 
 
-def _professional_groups(lines: list[Line]) -> Iterator[list[Line]]:
+def _professional_groups(lines: list[Line]) -> Iterable[list[Line]]:
     """Lines of one version of one claim."""
     if len(lines) == 1:
-        yield lines
-        return
+        return (lines,)
     groups: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
         groups.setdefault(line.version(), []).append(line)
-    yield from groups.values()
+    return groups.values()
 
 
 def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
@@ -226,24 +225,28 @@ def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
             payer = payer or at.cells()[_PAYER]
         at = head
         family = control or claim
-        event = _billed(
-            {
-                "person": head.person(mbi),
-                "claim_id": claim,
-                "family": family,
-                "action": action,
-                "effective_on": effective,
-                "denied": denial not in _PAID_BY_CARRIER,
-                "primary_payer": _primary(payer),
-                "supplier": "physician" if physician else "dmepos",
-                "from_on": start,
-                "through_on": through,
-                "billing_tin": tin or None,
-                "billing_npi": npi if _ALNUM.fullmatch(npi) else None,
-                "lines": tuple(made),
-                **_diagnoses(tuple(dict.fromkeys(codes)), version),
-            }
-        )
+        said: dict[str, Any] = {
+            "person": head.person(mbi),
+            "claim_id": claim,
+            "family": family,
+            "action": action,
+            "effective_on": effective,
+            "from_on": start,
+            "through_on": through,
+            "lines": tuple(made),
+            **_diagnoses(tuple(dict.fromkeys(codes)), version),
+        }
+        if denial not in _PAID_BY_CARRIER:
+            said["denied"] = True
+        if payer:
+            said["primary_payer"] = _primary(payer)
+        if not physician:
+            said["supplier"] = "dmepos"
+        if tin:
+            said["billing_tin"] = tin
+        if _ALNUM.fullmatch(npi):
+            said["billing_npi"] = npi
+        event = _billed(said)
     except BadCell as error:
         return refused(at, error, [*lines, *enhancements])
     except ValidationError as error:
@@ -261,10 +264,12 @@ def _physician_line(line: Line, start: date) -> dict[str, Any]:
         made.pop("code_mapping", None)
     if modifiers:
         made["modifiers"] = line.pieces("HCPCS_MDFR_CD", 2)
-    if _ALNUM.fullmatch(npi):
+    if npi and _ALNUM.fullmatch(npi):
         made["rendering_npi"] = npi
-    made["units"] = number(units, "CLM_LINE_SRVC_UNIT_QTY")
-    made["rendering_tin"] = tin or None
+    if units:
+        made["units"] = number(units, "CLM_LINE_SRVC_UNIT_QTY")
+    if tin:
+        made["rendering_tin"] = tin
     return made
 
 
@@ -276,12 +281,16 @@ def _supplier_line(line: Line, start: date) -> dict[str, Any]:
 def _paid_line(
     number_: str, on: str, start: date, code: str, paid: str, allowed: str, place: str, indicator: str
 ) -> dict[str, Any]:
-    return {
-        "line": int(number(number_, "CLM_LINE_NUM") or 0),
+    made: dict[str, Any] = {
+        "line": int(number_) if number_.isdecimal() else int(number(number_, "CLM_LINE_NUM") or 0),
         "service_on": day(on, "CLM_LINE_FROM_DT") or start,
-        "code": code or None,
         "allowed_cents": cents(allowed, "CLM_LINE_ALOWD_CHRG_AMT"),
         "paid_cents": cents(paid, "CLM_LINE_CVRD_PD_AMT"),
-        "place_of_service": place if _TWO.fullmatch(place) else None,
-        "denied": indicator not in _PAID_LINE,
     }
+    if code:
+        made["code"] = code
+    if _TWO.fullmatch(place):
+        made["place_of_service"] = place
+    if indicator not in _PAID_LINE:
+        made["denied"] = True
+    return made

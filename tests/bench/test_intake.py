@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from bench import over_http
+from bench import files, over_http
 from bench.command import app
 from bench.intake import FIGURES, Figure
 
@@ -28,3 +28,15 @@ async def test_events_over_http_are_all_accepted_by_both_servers() -> None:
     ours, plain = await over_http.run(4_000, 100)
     assert ours.events == plain.events >= 3_900
     assert ours.per_core > 0 and ours.per_second > 0
+
+
+def test_files_are_read_whole_by_our_readers_and_by_plain_ones() -> None:
+    for ours, plain in (
+        (files.read_cclf, files.slice_cclf),
+        (files.read_fhir, files.validate_fhir),
+        (files.read_csv, files.validate_csv),
+    ):
+        one, other = ours(40), plain(40)
+        assert one.records >= other.records > 0
+        assert one.facts > 0
+        assert one.per_second > 0
