@@ -1,4 +1,4 @@
-"""A population published in each format to real Kafka and PostgreSQL: the rows are those its facts come to in memory."""
+"""A population published in each format to real Kafka and PostgreSQL: the rows are those its facts come to."""
 
 from __future__ import annotations
 
