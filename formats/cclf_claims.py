@@ -15,16 +15,11 @@ from pydantic import ValidationError
 from contracts.events import InstitutionalClaimReceived, PharmacyClaimReceived, ProfessionalClaimReceived
 from formats.cclf_layout import Line, bad, cents, day, fact, needed_day, number, refused
 from formats.cells import BadCell
+from formats.cms_codes import PAID_BY_CARRIER, PAID_LINE, SETTINGS
 from formats.icd9 import MAPPING, translated
 from formats.reading import Read, Reject
 
 _ACTIONS = {"0": "original", "1": "void", "2": "adjustment"}
-_SETTINGS = {
-    "10": "home_health", "20": "skilled_nursing", "30": "skilled_nursing", "40": "outpatient", "50": "hospice",
-    "60": "inpatient", "61": "inpatient",
-}  # fmt: skip
-_PAID_BY_CARRIER = frozenset(("", *"123456789AB"))
-_PAID_LINE = frozenset(("", *"AORS"))
 _ALNUM = re.compile(r"[A-Za-z0-9]{1,15}")
 _FOUR = re.compile(r"[0-9]{4}")
 _DRG = re.compile(r"[0-9]{3,4}")
@@ -142,7 +137,7 @@ def _facility(head: Line, more: list[Line], by_kind: dict[str, list[Line]]) -> R
                 "effective_on": effective,
                 "denied": bool(denied),
                 "primary_payer": _primary(payer),
-                "setting": _SETTINGS.get(kind, "other"),
+                "setting": SETTINGS.get(kind, "other"),
                 "type_of_bill": bill if _BILL.fullmatch(bill) else None,
                 "facility": provider if _ALNUM.fullmatch(provider) else None,
                 "billing_npi": npi if _ALNUM.fullmatch(npi) else None,
@@ -236,7 +231,7 @@ def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
             "lines": tuple(made),
             **_diagnoses(tuple(dict.fromkeys(codes)), version),
         }
-        if denial not in _PAID_BY_CARRIER:
+        if denial not in PAID_BY_CARRIER:
             said["denied"] = True
         if payer:
             said["primary_payer"] = _primary(payer)
@@ -291,6 +286,6 @@ def _paid_line(
         made["code"] = code
     if _TWO.fullmatch(place):
         made["place_of_service"] = place
-    if indicator not in _PAID_LINE:
+    if indicator not in PAID_LINE:
         made["denied"] = True
     return made

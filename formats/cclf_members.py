@@ -16,14 +16,13 @@ from pydantic import ValidationError
 from contracts.events import EnrollmentChanged, MemberDescribed, Person
 from formats.cclf_layout import Line, day, fact, known, name, refused
 from formats.cells import BadCell
+from formats.cms_codes import ESRD, SEX
 from formats.reading import Read
 from formats.spill import Kept
 from formats.states import LETTERS
 
 _MONTH = re.compile(r"\.D([0-9]{2})([0-9]{2})[0-9]{2}\.")
 _TWO = re.compile(r"[0-9]{2}")
-_SEX = {"1": "male", "2": "female", "0": "unknown"}
-_ESRD = frozenset(("11", "21", "31"))
 _described, _enrolled = (model.__pydantic_validator__.validate_python for model in (MemberDescribed, EnrollmentChanged))
 
 
@@ -70,7 +69,7 @@ def beneficiary(line: Line) -> Iterator[Read]:
         {
             "person": person,
             "birth_year": born.year if born else None,
-            "sex": _SEX.get(sex),
+            "sex": SEX.get(sex),
             "state": state if state in LETTERS else None,
             "died_on": day(died, "BENE_DEATH_DT"),
         }
@@ -99,5 +98,5 @@ def _of_month(line: Line, status: str, dual: str) -> Iterator[tuple[str, str, da
         start, through = date(year, number, 1), date(year, number, monthrange(year, number)[1])
         if _TWO.fullmatch(dual) and dual not in ("00", "99"):
             yield "dual", dual, start, through
-        if status in _ESRD:
+        if status in ESRD:
             yield "esrd", "", start, through

@@ -38,6 +38,7 @@ from contracts.events import (
 )
 from contracts.events.base import Identifier
 from formats.cells import BadCell, Row, cents, number, text, whole
+from formats.cms_codes import ESRD, PAID_BY_CARRIER, PAID_LINE, SETTINGS, SEX
 from formats.icd9 import MAPPING, translated
 from formats.reading import Place, Read, ReadFact, Reject
 from formats.spill import Kept, spill
@@ -59,15 +60,8 @@ _NEEDED = {
 }
 """The columns by which a file is known, and without which none of it could be read."""
 _MARKS = {kind: frozenset(names.split()) for kind, names in _NEEDED.items()}
-_SETTINGS = {
-    "10": "home_health", "20": "skilled_nursing", "30": "skilled_nursing", "40": "outpatient", "50": "hospice",
-    "60": "inpatient", "61": "inpatient",
-}  # fmt: skip
 _ADVANTAGE = frozenset(("62", "63", "64"))
 _DML = frozenset(("INSERT", "UPDATE", "DELETE"))
-_PAID_BY_CARRIER = frozenset(("", *"123456789AB"))
-_PAID_LINE = frozenset(("", *"AORS"))
-_SEX = {"1": "male", "2": "female", "0": "unknown"}
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEPT", "OCT", "NOV", "DEC")
 _MONTH_OF = {name[:3]: i for i, name in enumerate(_MONTHS, 1)}
 _DAY = re.compile(r"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
@@ -248,7 +242,7 @@ def _beneficiary(row: Row, place: Place) -> Iterator[Read]:
         {
             "person": person,
             "birth_year": born.year if born else None,
-            "sex": _SEX.get(row["BENE_SEX_IDENT_CD"].strip()),
+            "sex": SEX.get(row["BENE_SEX_IDENT_CD"].strip()),
             "state": state if state in LETTERS else BY_SSA.get(state.zfill(2)),
             "died_on": died,
         }
@@ -314,7 +308,7 @@ def _dual(row: Row, month: int) -> _Sign:
 
 def _esrd(row: Row, month: int) -> _Sign:
     sent = row.get(f"MDCR_STUS_{_MONTHS[month - 1]}_CD", "").strip()
-    return ("", sent in ("11", "21", "31")) if re.fullmatch(r"[0-9]{2}", sent) else None
+    return ("", sent in ESRD) if re.fullmatch(r"[0-9]{2}", sent) else None
 
 
 _SIGNS: tuple[tuple[str, Callable[[Row, int], _Sign]], ...] = (
@@ -410,7 +404,7 @@ def _key(common: dict[str, Any], kind: str, row: Row) -> tuple[str, ...]:
 def _professional(rows: list[Row], place: Place) -> ReadFact:
     head = rows[0]
     common = _claim(head)
-    denied = head["CARR_CLM_PMT_DNL_CD"].strip() not in _PAID_BY_CARRIER
+    denied = head["CARR_CLM_PMT_DNL_CD"].strip() not in PAID_BY_CARRIER
     dme = head["NCH_CLM_TYPE_CD"].strip() in ("81", "82")
     event = ProfessionalClaimReceived.model_validate(
         common
@@ -445,7 +439,7 @@ def _service_line(row: Row, start: date) -> ClaimLine:
         place_of_service=_code(row, "LINE_PLACE_OF_SRVC_CD", "two"),
         rendering_npi=_code(row, "PRF_PHYSN_NPI", "alnum"),
         rendering_tin=text(row, "TAX_NUM"),
-        denied=row["LINE_PRCSG_IND_CD"].strip() not in _PAID_LINE,
+        denied=row["LINE_PRCSG_IND_CD"].strip() not in PAID_LINE,
     )
 
 
@@ -462,7 +456,7 @@ def _facility(rows: list[Row], place: Place) -> ReadFact:
         | {
             "denied": common.get("denied", False) or bool(head["CLM_MDCR_NON_PMT_RSN_CD"].strip()),
             "primary_payer": _code(head, "NCH_PRMRY_PYR_CD", "letter"),
-            "setting": _SETTINGS.get(head["NCH_CLM_TYPE_CD"].strip(), "other"),
+            "setting": SETTINGS.get(head["NCH_CLM_TYPE_CD"].strip(), "other"),
             "type_of_bill": bill if _FORM["bill"].fullmatch(bill) else None,
             "facility": _code(head, "PRVDR_NUM", "alnum"),
             "billing_npi": _code(head, "ORG_NPI_NUM", "alnum"),

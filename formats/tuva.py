@@ -25,6 +25,7 @@ from contracts.events import (
 )
 from contracts.events.base import Identifier
 from formats.cells import BadCell, Row, cents, day, many, needed_day, number, text, whole
+from formats.cms_codes import ESRD, setting_of_bill
 from formats.grouping import gathered, read_groups
 from formats.icd9 import MAPPING, translated
 from formats.reading import Place, Read, ReadFact
@@ -36,14 +37,6 @@ _NEEDED = {
     "eligibility": {"patient_id", "enrollment_start_date", "enrollment_end_date", "payer_type"},
     "medical_claim": {"claim_id", "claim_line_number", "claim_type", "patient_id", "bill_type_code", "paid_amount"},
     "pharmacy_claim": {"claim_id", "claim_line_number", "patient_id", "ndc_code", "dispensing_date", "paid_amount"},
-}
-_SETTINGS = {"11": "inpatient", "12": "inpatient", "18": "skilled_nursing", "81": "hospice", "82": "hospice"}
-_SETTINGS_BY_FACILITY = {
-    "1": "outpatient",
-    "2": "skilled_nursing",
-    "3": "home_health",
-    "7": "outpatient",
-    "8": "outpatient",
 }
 
 
@@ -102,7 +95,7 @@ class _Eligibility:
         kinds = [(name, "") for name in (("part_a", "part_b") if row["payer_type"] == "medicare" else ("plan",))]
         if (code := row["dual_status_code"].strip()) not in ("", "00", "0", "NA"):
             kinds.append(("dual", code.zfill(2)))
-        if row["medicare_status_code"].strip() in ("11", "21", "31"):
+        if row["medicare_status_code"].strip() in ESRD:
             kinds.append(("esrd", ""))
         for i, (coverage, code) in enumerate(kinds):
             event = EnrollmentChanged.model_validate(
@@ -183,7 +176,7 @@ def _institution(group: list[Row], start: date) -> dict[str, Any]:
         )
     bill = head["bill_type_code"].strip()
     return {
-        "setting": _SETTINGS.get(bill[:2]) or _SETTINGS_BY_FACILITY.get(bill[:1], "other"),
+        "setting": setting_of_bill(bill),
         "type_of_bill": bill or None,
         "facility": text(head, "facility_npi"),
         "admitted_on": day(head, "admission_date"),

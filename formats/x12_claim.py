@@ -13,14 +13,13 @@ from pydantic import ValidationError
 
 from contracts.events import Event, InstitutionalClaimReceived, ProfessionalClaimReceived
 from formats.cells import BadCell
+from formats.cms_codes import setting_of_bill
 from formats.icd9 import MAPPING, translated
 from formats.reading import Place, ReadFact
 from formats.x12_levels import Context
 from formats.x12_members import cents, day, number
 from formats.x12_set import SOURCE, Elements, Transaction
 
-_SETTINGS = {"11": "inpatient", "12": "inpatient", "18": "skilled_nursing", "81": "hospice", "82": "hospice"}
-_BY_FACILITY = {"1": "outpatient", "2": "skilled_nursing", "3": "home_health", "7": "outpatient", "8": "outpatient"}
 _ACTIONS = {"7": "replacement", "8": "void"}
 _OTHER_FIRST = {"12": "A", "13": "B", "43": "G"}
 """SBR05 of a secondary claim: working aged, ESRD, working disabled."""
@@ -298,7 +297,7 @@ class ClaimRow:
             self.at = 0
         whole = bill + frequency
         return {
-            "setting": _SETTINGS.get(bill) or _BY_FACILITY.get(bill[:1], "other"),
+            "setting": setting_of_bill(bill),
             "type_of_bill": whole if _BILL.fullmatch(whole) else None,
             "facility": _npi(self._context.provider_npi),
             "admitted_on": admitted,
