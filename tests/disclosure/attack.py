@@ -268,8 +268,8 @@ def placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at: int, n
     return low, high
 
 
-def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[Report]:
-    """Cohorts of other deaths, exits and censored people that may show the same per cents of return to work."""
+def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[tuple[int, Report]]:
+    """Cohorts that may show the same per cents of return to work, each with the kind of its making."""
     given = report.figures[at]
     assert isinstance(given, Returns) and given.own_waiting is not None
     people = len(given.observations)
@@ -277,7 +277,7 @@ def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[Report]
     room = [most - 11 for most in given.own_waiting]
     exits = tuple((week, 3 if cause == 2 else cause) for week, cause in given.observations)
     deaths = tuple((week, 2 if cause in (0, 3) and week > 40 else cause) for week, cause in given.observations)
-    cohorts = [exits, deaths]
+    cohorts = [(-2, exits), (-1, deaths)]
     for censored in (0, *range(5, 11)):
         followed = people - censored
         makes = [
@@ -291,11 +291,11 @@ def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[Report]
             if min(back) >= 11 and out >= 0:
                 seen = [(0, 0)] * censored + [(12, 2)] * gone + [(25, 2)] * later + [(104, 0)] * out
                 seen += [(week, 1) for week, count in zip((10, 20, 40), back, strict=True) for _ in range(count)]
-                cohorts.append(tuple(seen))
-    for cohort in cohorts:
+                cohorts.append((censored, tuple(seen)))
+    for kind, cohort in cohorts:
         other = _with(report, {at: replace(given, observations=cohort)})
         if other is not None:
-            yield other
+            yield kind, other
 
 
 def returns_placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at: int, by: Gate) -> dict[int, Interval]:
@@ -307,10 +307,12 @@ def returns_placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at
         return {cause: sum(1 for week, of in cohort.observations if of == cause and week <= 52) for cause in (0, 2, 3)}
 
     placed_at = {cause: (count, count) for cause, count in lost(report).items()}
-    for other in returns_twins(report, at, seen):
+    done: set[int] = set()
+    for kind, other in returns_twins(report, at, seen):
         if all(high - low >= WIDTH for low, high in placed_at.values()):
             break
-        if by(other, earlier).outcome == seen:
+        if kind not in done and by(other, earlier).outcome == seen:
+            done.add(kind)  # one of each kind is enough
             for cause, count in lost(other).items():
                 placed_at[cause] = min(placed_at[cause][0], count), max(placed_at[cause][1], count)
     return placed_at
