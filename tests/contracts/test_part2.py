@@ -130,7 +130,7 @@ NOT_CLINICAL = {
     "claim_id", "family", "replaces", "modifiers", "type_of_bill", "code_system", "instrument_version", "response_id",
     "record_id", "element", "value", "request_id", "reason", "survey", "leave_id", "close_reason", "restrictions",
     "worksite", "other", "survivor", "name", "primary_payer", "state", "payment_id", "filing",
-    "trace", "submission", "status", "frequency",
+    "trace", "submission", "status", "frequency", "authorization_id", "recipient", "purpose", "text_version",
 }  # fmt: skip
 """Fields of codes that say nothing of a treatment: numbers of records, versions, reasons, words of a list."""
 
