@@ -268,34 +268,43 @@ def placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at: int, n
     return low, high
 
 
-def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[tuple[int, Report]]:
-    """Cohorts that may show the same per cents of return to work, each with the kind of its making."""
+def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[Iterator[Report]]:
+    """Cohorts that may show the same per cents of return to work, by kinds of which one each is enough."""
     given = report.figures[at]
-    assert isinstance(given, Returns) and given.own_waiting is not None
-    people = len(given.observations)
-    percents = [outcome.shown(f"{given.name}/{week}") for week in (13, 26, 52)]
-    room = [most - 11 for most in given.own_waiting]
+    assert isinstance(given, Returns)
     exits = tuple((week, 3 if cause == 2 else cause) for week, cause in given.observations)
     deaths = tuple((week, 2 if cause in (0, 3) and week > 40 else cause) for week, cause in given.observations)
-    cohorts = [(-2, exits), (-1, deaths)]
+    yield _with_cohorts(report, at, [exits])
+    yield _with_cohorts(report, at, [deaths])
+    percents = [outcome.shown(f"{given.name}/{week}") for week in (13, 26, 52)]
     for censored in (0, *range(5, 11)):
-        followed = people - censored
-        makes = [
-            [n for n in range(followed + 1) if round(Fraction(100 * n, followed)) == percent] for percent in percents
-        ]
-        for first, second, third in product(*makes):
-            back = first, second - first, third - second
-            gone = max(0, followed - first - (room[1] + back[1]))
-            later = max(0, followed - second - gone - (room[2] + back[2]))
-            out = followed - third - gone - later
-            if min(back) >= 11 and out >= 0:
-                seen = [(0, 0)] * censored + [(12, 2)] * gone + [(25, 2)] * later + [(104, 0)] * out
-                seen += [(week, 1) for week, count in zip((10, 20, 40), back, strict=True) for _ in range(count)]
-                cohorts.append((censored, tuple(seen)))
-    for kind, cohort in cohorts:
+        yield _with_cohorts(report, at, _cohorts(given, percents, censored))
+
+
+def _with_cohorts(report: Report, at: int, cohorts: Iterable[tuple[tuple[int, int], ...]]) -> Iterator[Report]:
+    for cohort in cohorts:
+        given = report.figures[at]
+        assert isinstance(given, Returns)
         other = _with(report, {at: replace(given, observations=cohort)})
         if other is not None:
-            yield kind, other
+            yield other
+
+
+def _cohorts(given: Returns, percents: Sequence[int | None], censored: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Cohorts in which so many are censored at once, and as many die as the leave file's own numbers make necessary."""
+    assert given.own_waiting is not None
+    room = [most - 11 for most in given.own_waiting]
+    followed = len(given.observations) - censored
+    makes = [[n for n in range(followed + 1) if round(Fraction(100 * n, followed)) == percent] for percent in percents]
+    for first, second, third in product(*makes):
+        back = first, second - first, third - second
+        gone = max(0, followed - first - (room[1] + back[1]))
+        later = max(0, followed - second - gone - (room[2] + back[2]))
+        out = followed - third - gone - later
+        if min(back) >= 11 and out >= 0:
+            seen = [(0, 0)] * censored + [(12, 2)] * gone + [(25, 2)] * later + [(104, 0)] * out
+            seen += [(week, 1) for week, count in zip((10, 20, 40), back, strict=True) for _ in range(count)]
+            yield tuple(seen)
 
 
 def returns_placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at: int, by: Gate) -> dict[int, Interval]:
@@ -307,14 +316,12 @@ def returns_placed(report: Report, earlier: Sequence[Outcome], seen: Outcome, at
         return {cause: sum(1 for week, of in cohort.observations if of == cause and week <= 52) for cause in (0, 2, 3)}
 
     placed_at = {cause: (count, count) for cause, count in lost(report).items()}
-    done: set[int] = set()
-    for kind, other in returns_twins(report, at, seen):
+    for kind in returns_twins(report, at, seen):
         if all(high - low >= WIDTH for low, high in placed_at.values()):
             break
-        if kind not in done and by(other, earlier).outcome == seen:
-            done.add(kind)  # one of each kind is enough
-            for cause, count in lost(other).items():
-                placed_at[cause] = min(placed_at[cause][0], count), max(placed_at[cause][1], count)
+        other = next((one for one in kind if by(one, earlier).outcome == seen), None)
+        for cause, count in lost(other).items() if other is not None else ():
+            placed_at[cause] = min(placed_at[cause][0], count), max(placed_at[cause][1], count)
     return placed_at
 
 
