@@ -279,6 +279,12 @@ def returns_twins(report: Report, at: int, outcome: Outcome) -> Iterator[Iterato
     percents = [outcome.shown(f"{given.name}/{week}") for week in (13, 26, 52)]
     for censored in (0, *range(5, 11)):
         yield _with_cohorts(report, at, _cohorts(given, percents, censored))
+    for cause in (2, 3):  # after the last return, who is out may as well have died or left
+        late = (
+            tuple((51, cause) if week == 104 else (week, of) for week, of in cohort)
+            for cohort in _cohorts(given, percents, 0)
+        )
+        yield _with_cohorts(report, at, late)
 
 
 def _with_cohorts(report: Report, at: int, cohorts: Iterable[tuple[tuple[int, int], ...]]) -> Iterator[Report]:
