@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -45,9 +46,9 @@ class Restarting(Service):  # type: ignore[misc]
                     log.warning("store_away", service=self.label, error=type(error).__name__)
                 await self.sleep(BACK_OFF_SECONDS[min(tries, len(BACK_OFF_SECONDS)) - 1])
 
+    @abstractmethod
     async def run(self, stopped: Callable[[], bool]) -> None:
         """The work, until `stopped()`."""
-        raise NotImplementedError
 
     def _asked_to_stop(self) -> bool:
         return bool(self.should_stop)
