@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -247,8 +248,9 @@ class Bench:
         self.written = sum((await ends(self.settings, LOG)).values())
 
 
-async def run(options: Options, say: Say = lambda _: None) -> Result:
-    """The whole benchmark. Everything it started has stopped when this returns."""
+@asynccontextmanager
+async def fresh(options: Options, say: Say) -> AsyncIterator[Bench]:
+    """A bench on a home of its own. Everything it started has stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="carepact-bench-") as name:
         folder = Path(name)
         say("starting Kafka and PostgreSQL")
@@ -257,10 +259,16 @@ async def run(options: Options, say: Say = lambda _: None) -> Result:
             database = await asyncpg.connect(connection(platform.settings).postgres)
             bench = Bench(options, folder, platform, database, say)
             try:
-                return await _run(bench)
+                yield bench
             finally:
                 await bench.stop_workers()
                 await database.close()
+
+
+async def run(options: Options, say: Say = lambda _: None) -> Result:
+    """The whole benchmark."""
+    async with fresh(options, say) as bench:
+        return await _run(bench)
 
 
 async def _run(bench: Bench) -> Result:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
-
-import asyncpg
 
 from bench import population
 from bench.machine import Machine, this_machine
-from bench.pipeline import Bench, NoFigure, Options
+from bench.pipeline import Bench, NoFigure, Options, Say, fresh
 from bench.population import PAYER
 from carepact.generate.bench import bench_events
-from carepact.local.platform import LocalPlatform
-from carepact.settings import Settings, connection
+from carepact.settings import connection
 from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, applied
@@ -50,20 +44,10 @@ class Figures:
         return {"benchmark": "replay", "ratios": ratios, **figures, "machine": self.machine.as_json()}
 
 
-async def run(options: Options, say: Callable[[str], None] = lambda _: None) -> Figures:
-    """Apply a population on a fresh home, then verify it. Everything it started has stopped when this returns."""
-    with tempfile.TemporaryDirectory(prefix="carepact-bench-") as name:
-        folder = Path(name)
-        settings = Settings(home=folder / "home", partitions=options.partitions, keys=None, kafka=None, postgres=None)
-        say("starting Kafka and PostgreSQL")
-        async with LocalPlatform(settings=settings) as platform:
-            database = await asyncpg.connect(connection(platform.settings).postgres)
-            bench = Bench(options, folder, platform, database, say)
-            try:
-                return await _run(bench)
-            finally:
-                await bench.stop_workers()
-                await database.close()
+async def run(options: Options, say: Say = lambda _: None) -> Figures:
+    """Apply a population on a fresh home, then verify it."""
+    async with fresh(options, say) as bench:
+        return await _run(bench)
 
 
 async def _run(bench: Bench) -> Figures:
