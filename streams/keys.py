@@ -10,6 +10,7 @@ is rotated. Destroying a member's key leaves a tombstone: no later call, and no 
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import os
@@ -491,8 +492,9 @@ class SqliteKeyStore(WrappedKeyStore):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(path)
         super().__init__(path.name, wrapping or WrappingKeys.beside(path))
-        self._db = _connect(path)
-        self._lay_out()
+        with _alone_in(path.parent):
+            self._db = _connect(path)
+            self._lay_out()
 
     def close(self) -> None:
         """See `WrappedKeyStore.close`."""
@@ -574,6 +576,17 @@ def _make_private(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time: to turn a new file to write-ahead log, SQLite waits for nobody and says `locked`."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

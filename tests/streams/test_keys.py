@@ -319,8 +319,8 @@ def _race(path: Path, start: Any, answers: Any) -> None:
 
 def test_processes_that_begin_together_make_one_key(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    start, answers = context.Barrier(4), context.Queue()
-    racers = [context.Process(target=_race, args=(tmp_path / "keys", start, answers)) for _ in range(4)]
+    start, answers = context.Barrier(8), context.Queue()
+    racers = [context.Process(target=_race, args=(tmp_path / "keys", start, answers)) for _ in range(8)]
     for racer in racers:
         racer.start()
     found = [answers.get(timeout=60) for _ in racers]
