@@ -69,7 +69,7 @@ class Recent:
 
 
 class Doors:
-    """What the gateway reaches: Kafka by one writer, PostgreSQL by a small pool that reads, the key store."""
+    """What the gateway reaches: Kafka by one writer, PostgreSQL by small pools, the key store."""
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Doors:
         self._keys: WrappedKeyStore | None = None
         self._writer: LogWriter | None = None
         self._pool: Any = None
+        self._writing_pool: Any = None
         self._doors: OrderedDict[tuple[str, str, int], WayIn] = OrderedDict()
         self._opening = asyncio.Lock()
         self._recent: dict[str, Recent] = {}
@@ -93,9 +94,10 @@ class Doors:
         """Let go of everything; what is being written is written."""
         if self._writer is not None:
             await self._writer.stop()
-        if self._pool is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._pool.close(), COMMAND_SECONDS)
+        for pool in (self._pool, self._writing_pool):
+            if pool is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(pool.close(), COMMAND_SECONDS)
         if self._keys is not None:
             self._keys.close()
 
@@ -112,14 +114,27 @@ class Doors:
         """Connections that read."""
         async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self.connections.postgres,
-                    min_size=0,
-                    max_size=CONNECTIONS,
-                    timeout=COMMAND_SECONDS,
-                    command_timeout=COMMAND_SECONDS,
-                )
+                self._pool = await self._new_pool()
             return self._pool
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Any]:
+        """A connection that may write the little that is the gateway's own."""
+        async with self._opening:
+            if self._writing_pool is None:
+                self._writing_pool = await self._new_pool(default_transaction_read_only="off")
+        async with self._writing_pool.acquire(timeout=COMMAND_SECONDS) as connection:
+            yield connection
+
+    async def _new_pool(self, **settings: str) -> Any:
+        return await asyncpg.create_pool(
+            self.connections.postgres,
+            min_size=0,
+            max_size=CONNECTIONS,
+            timeout=COMMAND_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=settings,
+        )
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Any]:

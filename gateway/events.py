@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -90,15 +89,15 @@ async def send_events(
         raise Problem(415, "unsupported_media_type", f"send {', '.join(sorted(_JSON | _LINES))}")
     with parts.bytes_held.held() as take:
         body = await body_of(request, parts.limits, take)
-        digest = hashlib.sha256(media_type.encode() + b"\0" + body).digest() if idempotency_key else b""
-        async with parts.idempotency.once(str(caller), idempotency_key, digest) as once:
+        asked = (b"POST /v1/events", media_type.encode(), body)
+        async with parts.idempotency.once(str(caller), idempotency_key, asked) as once:
             if once.answer is not None:
                 return Replayed(once.answer)
             events = _lines(body) if media_type in _LINES else _elements(body)
             if len(events) > parts.limits.items:
                 raise Problem(413, "too_large", f"more than {parts.limits.items} events; send them in parts")
             once.answer = await _sent(parts, payer, plan, events)
-            return Response(once.answer, 202, media_type="application/json")
+        return Response(once.answer, 202, media_type="application/json")
 
 
 async def _sent(parts: Parts, payer: str, plan: str, events: list[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from fastapi import Request
 from gateway.acknowledgements import Acknowledgements
 from gateway.credentials import PURPOSE, Credentials, looks_like_key
 from gateway.doors import Doors
+from gateway.idempotency import PURPOSE as IDEMPOTENCY
 from gateway.idempotency import Idempotency
 from gateway.limits import Budget, Limits, Rate
 from gateway.metrics import Metrics
@@ -84,7 +85,7 @@ class Parts:
         self.limits = config.limits
         self.doors = Doors(config.roster, config.connections, config.declared, config.open_keys)
         self.callers = Callers(self.doors, config.issuers, config.limits)
-        self.idempotency = Idempotency()
+        self.idempotency = Idempotency(self.doors.writing, lambda: self.doors.keys().platform_key(IDEMPOTENCY))
         self.metrics = Metrics()
         self.bytes_held = Budget(config.limits.in_flight_bytes)
         self.files_held = Budget(config.limits.files_at_once)

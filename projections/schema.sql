@@ -450,3 +450,14 @@ CREATE TABLE employer_outcome (
     made_by    xid8  NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (plan, ordinal, number)
 );
+
+-- Answers of the gateway to requests that had an Idempotency-Key, for a day. Of no log: who asks again without one is
+-- answered anew, and told of duplicates.
+CREATE TABLE idempotency (
+    key_digest     bytea       PRIMARY KEY,        -- of caller and key, under a key of the key store
+    request_digest bytea       NOT NULL,           -- of what was asked, likewise
+    answer         bytea       STORAGE EXTERNAL,   -- packed; null: at work, or broken off
+    claimed_until  timestamptz NOT NULL,
+    expires_at     timestamptz NOT NULL
+);
+CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);

@@ -74,8 +74,10 @@ async def test_events_come_alone_in_an_array_and_by_lines(gateway: Served, clien
     assert [log.count(each) for each in ids] == [1] * 5
 
 
-async def test_what_the_table_knows_is_a_duplicate_after_a_restart(gateway: Served, client: httpx.AsyncClient) -> None:
+async def test_what_the_tables_know_is_known_after_a_restart(gateway: Served, client: httpx.AsyncClient) -> None:
     assert results(await client.post("/v1/events", content=event("B1"), headers=JSON)) == ["accepted"]
+    keyed: Any = {"content": event("B2"), "headers": JSON | {"Idempotency-Key": "before-the-restart"}}
+    first = await client.post("/v1/events", **keyed)
     await gateway.world.settled()
     starts = gateway.kept.starts
     gateway.world.platform.kill(gateway.kept)
@@ -83,6 +85,8 @@ async def test_what_the_table_knows_is_a_duplicate_after_a_restart(gateway: Serv
     before = len(await facts(gateway))
     async with gateway.client(client.headers["authorization"].removeprefix("Bearer ")) as again:
         assert results(await again.post("/v1/events", content=event("B1"), headers=JSON)) == ["duplicate"]
+        second = await again.post("/v1/events", **keyed)
+        assert (results(second), second.content) == (["accepted"], first.content)
     assert len(await facts(gateway)) == before
 
 
