@@ -16,7 +16,7 @@ from carepact.settings import connection
 from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, applied
-from streams.replay import Job, replayed
+from streams.replaying import Job, replayed
 from streams.topics import OPERATOR
 from streams.verifying import verify
 

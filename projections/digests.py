@@ -85,7 +85,7 @@ COMPARED = (
     Compared("payment", PAYMENT, ("payment_id",), "log_offset"),
     Compared("ledger_line", LEDGER_LINE, ("payment_id", "line"), "log_offset"),
 )
-LOG_BATCHES = COMPARED[0].table
+LOG_BATCHES, FACTS = COMPARED[0].table, COMPARED[2].table
 TABLES = {one.table: one for one in COMPARED}
 
 
@@ -106,6 +106,14 @@ class Sums:
             sums[at] = get(at, 0) + sign * number(blake2b(encode(row), digest_size=16).digest(), "big")
             count += sign
         self.rows[table.table] += count
+
+    def merge(self, other: Sums) -> None:
+        """Count in what another counted."""
+        for table, sums in other.sums.items():
+            mine = self.sums[table]
+            for at, value in sums.items():
+                mine[at] = mine.get(at, 0) + value
+            self.rows[table] += other.rows[table]
 
     def differing(self, other: Sums) -> dict[str, Bucket]:
         """Where two differ first: tables, each with the bucket in which its first differing row is.

@@ -6,6 +6,7 @@ against those, a changed, missing, added or exchanged record is named by its off
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -16,7 +17,7 @@ from aiokafka.errors import KafkaError
 from projections.batches import COLUMNS
 from projections.digests import Difference
 from projections.rows import Row
-from streams.chain import MARK_BYTES
+from streams.chain import MARK_BYTES, Reached, leaf, stretch
 from streams.codec import UnknownType, Unreadable, decode_record
 from streams.connections import Connections
 from streams.output import groupless
@@ -123,13 +124,13 @@ async def read(
         try:
             got = await consumer.getmany(part, timeout_ms=1_000, max_records=at_once)
         except KafkaError as error:
-            raise await _unreadable(consumer, part, position, cut) from error
+            raise await unreadable(consumer, part, position, cut) from error
         if records := [record for record in got.get(part, ()) if record.offset < cut]:
             yield records
         position = await consumer.position(part)
 
 
-async def _unreadable(consumer: Any, part: TopicPartition, position: int, cut: int) -> Exception:
+async def unreadable(consumer: Any, part: TopicPartition, position: int, cut: int) -> Exception:
     """The damaged range that begins at or behind a position: how far one must go on to read again.
 
     A batch is read whole, so that all its offsets fail alike; the first readable one is found by halving.
@@ -162,3 +163,36 @@ async def _unreadable(consumer: Any, part: TopicPartition, position: int, cut: i
         else:
             high = middle
     return UnreadableLog(part.topic, part.partition, first, low)
+
+
+class Batches:
+    """The rows of `log_batch` that a log must have, given where live batches ended.
+
+    `boundaries`: the first offset that they tell of, then each batch's next offset.
+    """
+
+    def __init__(self, topic: str, partition: int, boundaries: Sequence[int]) -> None:
+        self._topic, self._partition = topic, partition
+        self._reached = Reached(boundaries[0] if boundaries else 0)
+        self._ends = deque(boundaries[1:])
+        self._held: list[tuple[int, int, bytes]] = []
+
+    def take(self, records: Sequence[Any]) -> list[Row]:
+        """The rows that these records complete."""
+        rows: list[Row] = []
+        for record in records:
+            if record.offset < self._reached.next_offset:
+                continue
+            while self._ends and record.offset >= self._ends[0]:
+                rows += self._close()
+            self._held.append((record.offset, record.timestamp, leaf(record)))
+            if self._ends and record.offset + 1 == self._ends[0]:
+                rows += self._close()
+        return rows
+
+    def _close(self) -> list[Row]:
+        end, held = self._ends.popleft(), self._held
+        self._held = []
+        made = stretch(self._reached, self._partition, held)
+        self._reached = Reached(end, made.chain, made.known_at)
+        return [(self._topic, *made.row[:2], end, *made.row[3:])]

@@ -18,13 +18,13 @@ from projections.batches import COLUMNS, rows_of
 from projections.digests import COMPARED, LOG_BATCHES, TABLES, UUIDS, Difference, Sums, live_rows
 from projections.rows import Row
 from projections.store import Position
-from streams.replay import PartitionReplay, _Batches
+from streams.replay import PartitionReplay
 from streams.roster import Roster
 from streams.topics import log_topic
 from streams.transport import check_logs
-from streams.verifying_log import UnreadableLog, boundaries, changed_record, records_of
+from streams.verifying_log import Batches, UnreadableLog, boundaries, changed_record, records_of
 from tests.streams.logs import Log, Record, population
-from tests.streams.replayed import World, world_of
+from tests.streams.replayed import World, chained, world_of
 from tests.streams.test_folding import agent_on, give
 
 PARTITION = 0
@@ -56,9 +56,10 @@ async def kept(platform: LocalPlatform) -> AsyncIterator[Kept]:
     made.rows = [(LOG, PARTITION, *row) for row in await rows_of(connection, LOG, PARTITION)]
     made.boundaries, wrong = await boundaries(connection, LOG, PARTITION, len(made.records))
     assert wrong is None and len(made.boundaries) > 10
-    replay = PartitionReplay(MEDICARE, PARTITION, boundaries=made.boundaries)
+    replay = PartitionReplay(MEDICARE, PARTITION)
     await replay.feed(made.records)
     made.sums = replay.finish()
+    made.sums.merge(chained(LOG, PARTITION, made.boundaries, made.records))
     yield made
     await connection.close()
     await platform.drop_database("tampers")
@@ -66,7 +67,7 @@ async def kept(platform: LocalPlatform) -> AsyncIterator[Kept]:
 
 async def named(kept: Kept, records: Sequence[Record]) -> Difference | None:
     """What verification says of a partition that holds these records now."""
-    now = _Batches(LOG, PARTITION, kept.boundaries).take(records)
+    now = Batches(LOG, PARTITION, kept.boundaries).take(records)
     at = COLUMNS.index("chain")
     wrong = [n for n, row in enumerate(kept.rows) if n >= len(now) or row[at] != now[n][at]]
     if not wrong:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from carepact.local.platform import LocalPlatform
+from projections.digests import LOG_BATCHES, TABLES, Sums
 from streams.connections import Connections
 from streams.log_writer import LogWriter
 from streams.reconciling import log_ends
@@ -18,6 +19,7 @@ from streams.replay import log_records
 from streams.roster import Payer, Roster
 from streams.topics import log_topic, payments_topic
 from streams.verifying import Report, verify
+from streams.verifying_log import Batches
 from tests.streams.logs import Log, population
 from tests.streams.test_folding import agent_on, give
 
@@ -29,6 +31,13 @@ class Sent:
     partition: int
     key: bytes
     value: bytes
+
+
+def chained(log: str, partition: int, boundaries: Sequence[int], records: Sequence[Any]) -> Sums:
+    """The sums of a log's chain, given where its batches ended."""
+    sums = Sums()
+    sums.add(TABLES[LOG_BATCHES], Batches(log, partition, boundaries).take(records))
+    return sums
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ from carepact.local.platform import LocalPlatform
 from carepact.replay_commands import app
 from contracts.decision import ContractFold
 from contracts.eom import EomClauses
+from contracts.fold import NotAdopted
 from contracts.parts import Adoption
 from contracts.roster import fold_for
 from projections.digests import live_sums
-from streams.replay import PartitionReplay, replayed, replayed_beside
+from streams import slices as slicing
+from streams.connections import Connections
+from streams.log_writer import LogWriter
+from streams.replay import PartitionReplay
+from streams.replaying import Job, Processes, Replayed, folded, maker, replayed
 from streams.roster import Payer, Roster
+from streams.slices import Spool
 from streams.topics import log_topic, payments_topic
 from streams.verifying import verify
 from streams.verifying_log import boundaries
-from tests.streams.logs import Log, population
-from tests.streams.replayed import World, world_of
+from tests.streams.logs import Log, claim, population
+from tests.streams.replayed import Sent, World, chained, world_of
 from tests.streams.test_folding import agent_on, give
 
 pytestmark = pytest.mark.platform
@@ -178,7 +185,8 @@ async def test_the_command_exits_6_and_names_what_differs(
 async def test_partitions_folded_in_processes_of_their_own_give_the_same(world: World) -> None:
     payers = world.roster.payers[:1]
     here = await verify(world.connections, payers)
-    beside = await verify(world.connections, payers, replayed_beside)
+    async with Processes(2) as processes:
+        beside = await verify(world.connections, payers, processes.replay)
     here.seconds = beside.seconds = 0.0
     assert here.as_json() == beside.as_json()
 
@@ -217,6 +225,76 @@ async def test_replay_parks_whom_the_live_fold_parks(fresh_database: str) -> Non
     await assert_replay_is_live(fresh_database, log, 100, make_folds)
 
 
+class Unwell:
+    """A fold that stops a partition at a member's second claim, as one without terms for it would."""
+
+    def __init__(self, payer: Payer, adoption: Adoption, member: str) -> None:
+        self._fold = fold_for(payer.contract, payer.name, adoption)
+        self._member, self._claims = member, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fold, name)
+
+    def apply(self, member: Any, fact: Any) -> Any:
+        if member.token == self._member and "Claim" in fact.type:
+            self._claims += 1
+            if self._claims > 1:
+                raise NotAdopted("no terms for it")
+        return self._fold.apply(member, fact)
+
+
+@pytest.mark.parametrize("slices", [2, 5, 40])
+@pytest.mark.parametrize("sick", ["", "parked", "stopped"])
+async def test_slices_come_to_what_the_whole_partition_comes_to(slices: int, sick: str) -> None:
+    log = population(Log(partitions=1), 9, 20)
+    log.raw(0, b"no event", b"no member")
+    log.raw(0, b"no event")
+    chosen, fold = log.token("m3"), {"parked": Poison, "stopped": Unwell}.get(sick)
+
+    def make_folds(payer: Payer) -> Any:
+        return lambda adoption: (
+            fold(payer, adoption, chosen) if fold else fold_for(payer.contract, payer.name, adoption)
+        )
+
+    made = []
+    for count in (1, slices):
+        with Spool(count) as spool:
+            for some in cut(log.records[0], 100):
+                spool.add(some)
+            job = Job(Connections("", ""), MEDICARE, 0, len(log.records[0]))
+            made.append(await folded(spool, maker(job, make_folds)))
+    whole, sliced = made
+    assert sliced.sums.differing(whole.sums) == {}
+    assert (sliced.sums.rows, sliced.payments, sliced.events) == (whole.sums.rows, whole.payments, whole.events)
+    assert sliced.stopped == whole.stopped
+    assert (sliced.stopped is not None) == (sick == "stopped")
+    assert sliced.sums.rows["parked_member"] == (sick == "parked")
+    assert sliced.sums.rows["reject"] > 1 or sick == "stopped"
+
+
+async def test_an_id_that_is_told_of_two_members_counts_once_in_slices_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slicing, "SLICE_RECORDS", 7)
+    payer = world.roster.payers[0]
+    log = Log(payer.name, payer.contract)
+    members = [name for name in map("n{}".format, range(40)) if log.partition(name) == 3]
+    told = [orjson.loads(log.tell(name, claim(date(2024, 3, 1))).value) for name in members]
+    sent = [Sent(3, one["subject"].encode(), orjson.dumps(one | {"id": told[0]["id"]})) for one in told]
+    assert len(sent) > 3
+    async with LogWriter(world.connections) as writer:
+        await writer.write(log_topic(payer.name), sent)
+    await world.apply(payer)
+    whole: list[bool] = []
+
+    async def noted(job: Job) -> Replayed:
+        whole.append(job.whole)
+        return await replayed(job)
+
+    assert (await verify(world.connections, [payer], noted)).difference is None
+    assert True in whole
+
+
 class Poison:
     """A fold that cannot bear one member's claims."""
 
@@ -242,10 +320,10 @@ async def assert_replay_is_live(dsn: str, log: Log, size: int, make_folds: Any =
             log_name = log_topic(MEDICARE.name)
             batches, wrong = await boundaries(connection, log_name, partition, len(records))
             assert wrong is None
-            replay = PartitionReplay(MEDICARE, partition, boundaries=batches, **more)
+            replay = PartitionReplay(MEDICARE, partition, **more)
             for part in cut(records, size):
                 await replay.feed(part)
-            replay.finish()
+            replay.finish().merge(chained(log_name, partition, batches, records))
             async with connection.transaction():
                 live = await live_sums(connection, MEDICARE.name, partition, log_topic(MEDICARE.name))
             assert replay.sums.differing(live) == {}

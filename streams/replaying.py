@@ -1,0 +1,228 @@
+"""Partitions folded again, each in a process of its own, a slice of its members after another.
+
+One pass reads a partition's log, recomputes its chain and lays the records into slices (`streams.slices`); then each
+slice is folded and forgotten. So a process holds the parts of some hundred members at a time, however long the log is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import pickle
+import resource
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Any, Self
+
+import asyncpg
+
+from projections.digests import LOG_BATCHES, TABLES, Bucket, Sums, live_sums
+from projections.rows import Row
+from streams.connections import Connections
+from streams.replay import NO_END, Capture, Halt, MakeFolds, PartitionReplay, folds, log_records
+from streams.roster import Payer
+from streams.slices import Spool, slices_of
+from streams.topics import log_topic
+from streams.verifying_log import Batches, UnreadableLog
+
+FOLDED_AT_ONCE = 8_000
+"""Records of a slice: parts are packed once for all of them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A partition to be folded up to `cut`; with `capture`, the tables and buckets whose rows are wanted.
+
+    `boundaries` are those of live batches, whose chain is computed as well. A process of its own sums the live rows
+    too, as of an exported `snapshot`. A `whole` partition is folded at once, in the memory that it takes.
+    """
+
+    connections: Connections
+    payer: Payer
+    partition: int
+    cut: int
+    capture: Mapping[str, Bucket] | None = None
+    boundaries: Sequence[int] = ()
+    snapshot: str = ""
+    whole: bool = False
+
+
+@dataclass
+class Replayed:
+    """What a replay found out: sums of rows, rows of the captured buckets, digests of the events to be emitted."""
+
+    sums: Sums
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    payments: dict[bytes, bytes] = field(default_factory=dict)
+    events: int = 0
+    stopped: Halt | None = None
+    unreadable: tuple[int, int] | None = None
+    live: Sums | None = None
+    peak_bytes: int = 0
+
+
+async def replayed(job: Job, make_folds: MakeFolds = folds) -> Replayed:
+    """Do a job in this process."""
+    log = log_topic(job.payer.name)
+    with Spool(1 if job.whole else slices_of(job.cut)) as spool:
+        records = log_records(job.connections, log, job.partition, job.cut)
+        chained = await _spooled(job, records, spool)
+        if chained.unreadable is not None:
+            return chained
+        made = await folded(spool, maker(job, make_folds))
+    made.sums.merge(chained.sums)
+    made.rows |= chained.rows
+    return made
+
+
+async def _spooled(job: Job, records: AsyncIterator[Sequence[Any]], spool: Spool) -> Replayed:
+    """Lay the records into slices; answers the rows of the chain."""
+    made, table = Replayed(Sums()), TABLES[LOG_BATCHES]
+    capture = Capture(job.capture or {})
+    batches = Batches(log_topic(job.payer.name), job.partition, job.boundaries)
+    try:
+        async for some in records:
+            rows = batches.take(some)
+            capture.take(table, rows)
+            made.sums.add(table, rows)
+            spool.add(some)
+    except UnreadableLog as damaged:
+        made.unreadable = damaged.first, damaged.last
+    made.rows = dict(capture.rows)
+    return made
+
+
+MakeReplay = Callable[[bool, int], tuple[PartitionReplay, Capture | None]]
+"""Of whether it is the first slice, and where the partition ends."""
+
+
+def maker(job: Job, make_folds: MakeFolds = folds) -> MakeReplay:
+    """Makes the replay of a job's slice."""
+
+    def make(first: bool, end: int) -> tuple[PartitionReplay, Capture | None]:
+        capture = Capture(job.capture) if job.capture else None
+        return PartitionReplay(job.payer, job.partition, make_folds, capture, first=first, end=end), capture
+
+    return make
+
+
+async def folded(spool: Spool, make: MakeReplay) -> Replayed:
+    """Fold every slice. Where one cannot be folded on, none of the others counts beyond that."""
+    end, halt = NO_END, None
+    while True:
+        made = Replayed(Sums(), stopped=halt)
+        for place in range(spool.slices):
+            replay, capture = make(place == 0, end)
+            for records in spool.records(place, FOLDED_AT_ONCE):
+                await replay.feed(records)
+            if replay.stopped is not None and replay.stopped.offset < end:
+                end, halt = replay.stopped.offset, replay.halt
+            made.sums.merge(replay.finish())
+            made.payments |= replay.payments
+            made.events += replay.events
+            for name, rows in capture.rows.items() if capture else ():
+                made.rows.setdefault(name, []).extend(rows)
+            if not gc.isenabled():
+                gc.collect()
+        if halt is made.stopped or spool.slices == 1:
+            made.stopped = halt
+            return made
+
+
+CHILD = "from streams.replaying import main; main()"
+LENGTH = Struct("<q")
+
+
+class Processes:
+    """Processes that do jobs, each one at a time, so that partitions are folded on several cores at once.
+
+    They start when there is something to do, and end with this.
+    """
+
+    def __init__(self, at_most: int) -> None:
+        self._room = asyncio.Semaphore(at_most)
+        self._idle: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for child in self._idle:
+            await _end(child)
+
+    async def replay(self, job: Job) -> Replayed:
+        """Do a job in one of them."""
+        async with self._room:
+            child = self._idle.pop() if self._idle else await _start()
+            try:
+                made = await _ask(child, job)
+            except BaseException:
+                await _end(child)
+                raise
+            self._idle.append(child)
+            return made
+
+
+async def _start() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def _ask(child: asyncio.subprocess.Process, job: Job) -> Replayed:
+    assert child.stdin is not None and child.stdout is not None
+    asked = pickle.dumps(job)
+    try:
+        child.stdin.write(LENGTH.pack(len(asked)) + asked)
+        await child.stdin.drain()
+        (length,) = LENGTH.unpack(await child.stdout.readexactly(LENGTH.size))
+        made: Replayed = pickle.loads(await child.stdout.readexactly(length))  # noqa: S301 - from our own child
+    except (asyncio.IncompleteReadError, ConnectionError):
+        place = f"{log_topic(job.payer.name)}[{job.partition}]"
+        raise ReplayFailed(f"the replay of {place} ended with {await child.wait()}") from None
+    return made
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.kill()
+    await child.wait()
+
+
+class ReplayFailed(Exception):
+    """A replaying process did not come to its end; what it said is on standard error."""
+
+
+def main() -> None:
+    """Jobs from standard input, one after another, each result to standard output."""
+    asked, answer = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # done after each slice: what a slice leaves is garbage, what it uses is not
+    while head := asked.read(LENGTH.size):
+        job: Job = pickle.loads(asked.read(*LENGTH.unpack(head)))  # noqa: S301 - from our own parent
+        made = pickle.dumps(asyncio.run(_both(job)))
+        answer.write(LENGTH.pack(len(made)) + made)
+        answer.flush()
+
+
+async def _both(job: Job) -> Replayed:
+    """The job, and the sums of the live rows as of the snapshot of who gave it."""
+    made = await replayed(job)
+    if not job.snapshot or made.stopped or made.unreadable:
+        return made
+    live = await asyncpg.connect(job.connections.postgres)
+    try:
+        await live.execute("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0")
+        async with live.transaction(isolation="repeatable_read", readonly=True):
+            await live.execute(f"SET TRANSACTION SNAPSHOT '{job.snapshot}'")
+            made.live = await live_sums(live, job.payer.name, job.partition, log_topic(job.payer.name))
+    finally:
+        await live.close()
+    unit = 1 if sys.platform == "darwin" else 1024
+    made.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return made
