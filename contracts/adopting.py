@@ -19,6 +19,9 @@ from contracts.parts import Adoption, Ref, Sheet, Span, ref_to
 from contracts.terms import TermSheet, digest_of
 from contracts.units import last_day
 
+OF_PRACTICES = frozenset(
+    f"carepact.{name}.v1" for name in ("RedesignActivityEvidenced", "CarePartnerArranged", "BenefitEnhancementElected")
+)
 EPISODE_MONTHS, LOOKBACK_DAYS = 6, 59
 """The most that a sheet may ask for: what the fold loads."""
 
@@ -103,6 +106,8 @@ class Adopted:
                 adoption.references.setdefault(f"{data.name}|{data.key}", []).append(value)
             case "carepact.EnrollmentFileReceived.v1" | "carepact.RemittanceReceived.v1":
                 pass  # kept for those who ask; no clause rests on them
+            case kind if kind in OF_PRACTICES:
+                pass  # as above (contracts/practice_facts.py)
             case _:
                 raise AssertionError(f"no rule for the broadcast {fact.type}")
         return sweep

@@ -27,11 +27,13 @@ from contracts.events.health import (
     PriorAuthorizationRequested,
     ProgramContactRecorded,
     RosterAttested,
+    SociodemographicsRecorded,
 )
 from contracts.events.operations import (
     ContractAdoptionRequested,
     CredentialCreated,
     CredentialRevoked,
+    DataSubmissionBuilt,
     FileRunRecorded,
     MemberLinkRequested,
     MemberReleased,
@@ -52,6 +54,7 @@ from contracts.events.practice import (
     RiskArrangementSet,
     TermsAdopted,
 )
+from contracts.events.redesign import BenefitEnhancementElected, CarePartnerArranged, RedesignActivityEvidenced
 from contracts.events.rejects import RejectRecorded
 from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased
 from contracts.events.remittance import ClaimRemitted, PremiumPaid, RemittanceReceived
@@ -93,6 +96,7 @@ MEMBER_FACTS: tuple[type[MemberFact], ...] = (
     PremiumPaid,
     AuthorizationGiven,
     AuthorizationRevoked,
+    SociodemographicsRecorded,
 )
 BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     PracticeParticipationChanged,
@@ -105,6 +109,9 @@ BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     LogOpened,
     EnrollmentFileReceived,
     RemittanceReceived,
+    RedesignActivityEvidenced,
+    CarePartnerArranged,
+    BenefitEnhancementElected,
 )
 REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
 EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered, EmployerOutcomeReported)
@@ -120,6 +127,7 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     CredentialCreated,
     CredentialRevoked,
     OutcomesReleased,
+    DataSubmissionBuilt,
 )
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
@@ -138,7 +146,9 @@ __all__ = [
     "REQUESTS",
     "AuthorizationGiven",
     "AuthorizationRevoked",
+    "BenefitEnhancementElected",
     "BroadcastFact",
+    "CarePartnerArranged",
     "ClaimLine",
     "ClaimRemitted",
     "ClinicalFactRecorded",
@@ -146,6 +156,7 @@ __all__ = [
     "ContractAdoptionRequested",
     "CredentialCreated",
     "CredentialRevoked",
+    "DataSubmissionBuilt",
     "DayClosed",
     "DisabilityClaimChanged",
     "EmployerOutcomeReported",
@@ -183,6 +194,7 @@ __all__ = [
     "ProfessionalClaimReceived",
     "ProgramContactRecorded",
     "ReconciliationRequested",
+    "RedesignActivityEvidenced",
     "ReferenceValueSet",
     "RejectDropped",
     "RejectRecorded",
@@ -192,6 +204,7 @@ __all__ = [
     "RiskArrangementSet",
     "RosterAttested",
     "SettlementAnswered",
+    "SociodemographicsRecorded",
     "SubjectErased",
     "TermsAdopted",
     "WorkScheduleSet",

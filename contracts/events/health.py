@@ -54,14 +54,40 @@ class EproResponseReceived(MemberFact):
 
 
 class ClinicalFactRecorded(MemberFact):
-    """Stage, spread or marker of a cancer, as recorded by the practice."""
+    """Stage, spread or marker of a cancer, as recorded by the practice.
+
+    `initial_diagnosis` is known by its day, `observed_on`; its value is that of the cancer's code.
+    """
 
     record_id: RecordId
     observed_on: Day
-    element: Literal["stage", "ever_metastatic", "er", "pr", "her2", "histology", "status_trend", "recurrence"]
+    element: Literal[
+        "stage", "ever_metastatic", "er", "pr", "her2", "histology", "status_trend", "recurrence",
+        "initial_diagnosis", "tnm_t", "tnm_n", "tnm_m",
+    ]  # fmt: skip
     value: Code
     diagnosis: Icd10 | None = None
     status: Literal["final", "amended", "entered_in_error"] = "final"
+
+
+class Sociodemographics(Model):
+    """What a patient says of themself; an element not asked is absent, one not answered is `declined`."""
+
+    race: tuple[Code, ...] = ()
+    ethnicity: Code | None = None
+    language: Code | None = None
+    gender_identity: Code | None = None
+    sexual_orientation: Code | None = None
+
+
+class SociodemographicsRecorded(MemberFact):
+    """A practice asked a patient for sociodemographic data. The answers are sealed; that they are there is not."""
+
+    record_id: RecordId
+    recorded_on: Day
+    practice: Practice | None = None
+    status: Literal["final", "amended", "entered_in_error"] = "final"
+    answers: Annotated[Sociodemographics | None, Field(json_schema_extra=SEALED)] = None
 
 
 class ProgramContactRecorded(MemberFact):
@@ -73,6 +99,7 @@ class ProgramContactRecorded(MemberFact):
     contact: Literal["offered", "reached", "declined", "closed"]
     party: Literal["member", "caregiver"] = "member"
     practice: Practice | None = None
+    components: Annotated[tuple[Code, ...], Field(max_length=40, description="of a care plan: what it contains")] = ()
     note: Annotated[Text | None, Field(json_schema_extra=SEALED)] = None
 
 

@@ -109,11 +109,32 @@ class RejectDropped(OperatorAct):
 class PersonalDataRead(OperatorAct):
     """Someone asked to see what is sealed. Written before it is opened."""
 
-    what: Annotated[Code, Field(description="reject: the bytes of a rejected record; acknowledgement: a 277CA")]
+    what: Annotated[
+        Code,
+        Field(
+            description="reject: the bytes of a rejected record; acknowledgement: a 277CA; submission: who a patient "
+            "is, for the payer's model"
+        ),
+    ]
     subject: Annotated[
         str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$", description="the id of the reject or run, or the member's token")
     ]
     purpose: Words
+
+
+class DataSubmissionBuilt(OperatorAct):
+    """A practice's data of a period were put together for the payer's model. Of the document only its digest is kept.
+
+    Whose sealed part was opened for it stands before it, each as a `PersonalDataRead` of its own.
+    """
+
+    practice: Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9-]+$")]
+    period: Annotated[int, Field(ge=1, le=99)]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the document's bytes")]
+    subjects: Annotated[Count, Field(description="patients in it")]
+    withheld: Annotated[Count, Field(description="patients who could not be named, for one reason or another")] = 0
+    incomplete: Annotated[Count, Field(description="patients of whom an element asked for is missing")] = 0
+    terms: Annotated[str, Field(max_length=64, description="the version of the terms that name the elements")]
 
 
 class MemberReleased(OperatorAct):

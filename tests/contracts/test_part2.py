@@ -131,6 +131,7 @@ NOT_CLINICAL = {
     "record_id", "element", "value", "request_id", "reason", "survey", "leave_id", "close_reason", "restrictions",
     "worksite", "other", "survivor", "name", "primary_payer", "state", "payment_id", "filing",
     "trace", "submission", "status", "frequency", "authorization_id", "recipient", "purpose", "text_version",
+    "components", "race", "ethnicity", "language", "gender_identity", "sexual_orientation",
 }  # fmt: skip
 """Fields of codes that say nothing of a treatment: numbers of records, versions, reasons, words of a list."""
 
