@@ -166,7 +166,7 @@ class EomClauses:
         def explain() -> Explained:
             facts = [(service.ref, f"{service.code} furnished on {service.day} by practice {service.practice}")]
             facts += self._episode_facts(member, window)
-            lines = [self._line("MEOS", base, "")]
+            lines = [self._line("MEOS", base, "", self.sheet.on("meos_mips", service.day))]
             if dual is not None and adds:
                 codes = self.sheet.on("dual_codes", service.day)
                 lines.append(self._line("MEOS.dual", addition, f", dual status {dual.code}", codes))

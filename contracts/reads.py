@@ -25,10 +25,14 @@ STATEMENTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 STATED = frozenset(name for names, _ in STATEMENTS.values() for name in names)
 NOTED = {
+    "medicare-eom": frozenset(
+        {"redesign_activities", "month_needs", "care_plan_components", "sociodemographic_elements"}
+    ),
     "ocm": frozenset({"episode_months", "meos_code"}),
     "employer": frozenset({"release_period_months", "release_delay_months"}),
 }
-"""Terms that say what clauses take for granted, or when a contract's figures leave (contracts/releases.py)."""
+"""Terms that say what clauses take for granted, what practices show and report (contracts/readiness.py and
+contracts/submission.py), or when a contract's figures leave (contracts/releases.py)."""
 
 
 def terms_needed(contract: str) -> frozenset[str]:
