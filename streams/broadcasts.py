@@ -88,7 +88,7 @@ async def _newest(connections: Connections, payer: str, database: Any | None) ->
             consumer.seek(topic, start)
         while start < end:
             for record in (await consumer.getmany(topic, timeout_ms=500, max_records=5_000)).get(topic, []):
-                if not record.key and b"Adopted.v1" in record.value:
+                if not record.key and b"Adopted.v1" in (record.value or b""):
                     _note(newest, record)
             start = await consumer.position(topic)
     return newest

@@ -41,7 +41,8 @@ async def findings(connections: Connections, payer: str, member: str | None = No
             consumer.seek(where, (await consumer.beginning_offsets([where]))[where])
             while await consumer.position(where) < end:
                 for record in (await consumer.getmany(where, timeout_ms=_WAIT_MS, max_records=5_000)).get(where, []):
-                    if record.offset < end and _MARK in record.value and (told := _told(record, payer, member)):
+                    marked = record.offset < end and record.value is not None and _MARK in record.value
+                    if marked and (told := _told(record, payer, member)):
                         yield told
 
 

@@ -118,9 +118,17 @@ async def _facts_of(
     while await consumer.position(where) < end:
         for record in (await consumer.getmany(where, timeout_ms=500, max_records=5_000)).get(where, []):
             if record.key == key and record.offset < end:
-                event = orjson.loads(record.value)
-                if event["type"] not in OWN:
+                event = _event_of(record.value)
+                if event.get("type", "") and event["type"] not in OWN:
                     yield event, record.value
+
+
+def _event_of(value: bytes | None) -> dict[str, Any]:
+    try:
+        event = orjson.loads(value or b"")
+    except ValueError:
+        return {}  # rejected as unreadable where it was applied
+    return event if isinstance(event, dict) else {}
 
 
 def _content(event: dict[str, Any], value: bytes) -> bytes:

@@ -48,6 +48,14 @@ class _Named(msgspec.Struct):
 _named = msgspec.json.Decoder(_Named)
 
 
+def id_of(value: bytes | None) -> UUID | None:
+    """The id of an emitted event; None of what is none: a null value, or bytes that somebody else wrote."""
+    try:
+        return _named.decode(value or b"").id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 @lru_cache(maxsize=1 << 16)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key, as every Kafka client's default partitioner chooses it."""
@@ -149,7 +157,8 @@ async def read_ids(
             consumer.seek(tp, starts[tp])
         while todo:
             got = await consumer.getmany(*todo, timeout_ms=500, max_records=chunk)
-            ids = [_named.decode(record.value).id for part in got.values() for record in part]
+            found = (id_of(record.value) for part in got.values() for record in part)
+            ids = [name for name in found if name is not None]
             reached = {tp: await consumer.position(tp) for tp in todo}
             yield ids, {(tp.topic, tp.partition): position for tp, position in reached.items()}
             todo -= {tp for tp, position in reached.items() if position >= ends[tp]}

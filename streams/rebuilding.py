@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from aiokafka import TopicPartition
 
 from contracts.roster import contract_digest
@@ -24,7 +23,7 @@ from projections.rebuilt import ONE_AT_A_TIME, SCHEMA
 from streams.agents import CONSUMER, Batch, ContractAgent
 from streams.app import folder_of
 from streams.connections import Connections
-from streams.output import groupless, partitions_of
+from streams.output import groupless, id_of, partitions_of
 from streams.reconciling import log_ends
 from streams.replay import brief
 from streams.roster import Payer
@@ -139,13 +138,6 @@ async def _apply(agent: ContractAgent, epochs: dict[int, int], partition: int, r
         raise CannotRebuild(f"{agent.topic}[{stopped.partition}] offset {stopped.offset}: {stopped.reason}")
 
 
-class _Named(msgspec.Struct):
-    id: UUID
-
-
-_named = msgspec.json.Decoder(_Named).decode
-
-
 async def published(connections: Connections, topic: str) -> dict[UUID, str]:
     """The events of an output topic by id, each as a digest of its bytes."""
     async with groupless(connections) as consumer:
@@ -155,7 +147,8 @@ async def published(connections: Connections, topic: str) -> dict[UUID, str]:
     for part in parts:
         if ends[part]:
             async for record in records_of(connections, topic, part.partition, 0, ends[part]):
-                found[_named(record.value).id] = brief(record.value).hex()
+                if (name := id_of(record.value)) is not None:
+                    found[name] = brief(record.value).hex()
     return found
 
 

@@ -105,6 +105,8 @@ async def releases(connections: Connections, roster: Roster, plan: str) -> list[
     wanted = OutcomesReleased.type_name()
     async for records in log_records(connections, topic, 0, end):
         for record in records:
+            if wanted.encode() not in (record.value or b""):
+                continue
             envelope = orjson.loads(record.value)
             if envelope.get("type") == wanted and envelope.get("plan") == plan:
                 found.append(OutcomesReleased.model_validate_json(orjson.dumps(envelope["data"])))

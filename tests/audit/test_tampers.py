@@ -8,19 +8,23 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
+import orjson
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 
 from carepact.local.platform import LocalPlatform
 from projections.batches import COLUMNS, rows_of
 from projections.digests import COMPARED, LOG_BATCHES, TABLES, UUIDS, Difference, Sums, live_rows
 from projections.rows import Row
 from projections.store import Position
+from streams import verifying_outputs
 from streams.replay import PartitionReplay
 from streams.roster import Roster
-from streams.topics import log_topic
+from streams.topics import log_topic, payments_topic
 from streams.transport import check_logs
 from streams.verifying_log import Batches, UnreadableLog, boundaries, changed_record, records_of
 from tests.streams.logs import Log, Record, population
@@ -210,7 +214,7 @@ async def test_every_change_of_a_compared_column_is_found_and_named(kept: Kept, 
 
 @pytest_asyncio.fixture(scope="module")
 async def world(platform: LocalPlatform) -> AsyncIterator[World]:
-    async with world_of(platform, "broken", payers=2) as made:
+    async with world_of(platform, "broken", payers=3) as made:
         yield made
 
 
@@ -246,6 +250,108 @@ def _batches(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         delta = int.from_bytes(data[at + 23 : at + 27], "big")
         yield at, base, base + delta, 12 + length
         at += 12 + length
+
+
+HEADER = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+
+
+async def test_records_that_are_no_events_are_rejected_in_the_log_and_named_on_what_is_sent(world: World) -> None:
+    payer = world.roster.payers[2]
+    log, sent = log_topic(payer.name), payments_topic(payer.name)
+    odd: list[tuple[bytes | None, bytes | None, list[tuple[str, Any]]]] = [
+        (b"x", None, []),
+        (b"", b"", [("none", None)]),
+        (b"k" * 26, None, HEADER),
+        (None, b"{}", HEADER * 3),
+        (b"\xff\xfe", b"\xff\xfe", [("", b"")]),
+    ]
+    async with AIOKafkaProducer(**world.connections.aiokafka(), acks="all") as producer:
+        for key, value, headers in odd:
+            await producer.send_and_wait(log, value, key, partition=1, headers=headers)
+        await world.apply(payer)
+        await world.relay(payer)
+        report = await world.verify(payer.name)
+        assert report.difference is None
+        assert report.tables["reject"][0] >= len(odd)
+        place = await producer.send_and_wait(sent, None, b"x", partition=2)
+        await world.relay(payer)
+    difference = (await world.verify(payer.name)).difference
+    assert difference is not None
+    assert (difference.table, difference.field, difference.found) == (sent, "value", "nothing: the value is null")
+    assert difference.position == {"topic": sent, "partition": 2, "offset": place.offset}
+
+
+@pytest.mark.parametrize(
+    "what", ["value", "no event", "key", "no key", "headers", "partition", "bytes", "twice", "more"]
+)
+async def test_whatever_is_wrong_with_a_sent_record_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    payer = world.roster.payers[0]
+    real = verifying_outputs.committed
+    topic = payments_topic(payer.name)
+    seen: list[Any] = []
+
+    def changed(record: Any) -> list[Any]:
+        match what:
+            case "value":
+                return [replace(record, value=None)]
+            case "no event":
+                return [replace(record, value=b"\xff{")]
+            case "key":
+                return [replace(record, key=b"x" + record.key[1:])]
+            case "no key":
+                return [replace(record, key=None)]
+            case "headers":
+                return [replace(record, headers=(*record.headers, ("more", None)))]
+            case "partition":
+                return [replace(record, partition=record.partition + 1)]
+            case "bytes":
+                return [replace(record, value=record.value.replace(b'"amount_cents":', b'"amount_cents":1', 1))]
+            case "twice":
+                return [record, record]
+            case _:
+                old, new = orjson.loads(record.value)["id"].encode(), str(UUID(int=7)).encode()
+                return [record, replace(record, value=record.value.replace(old, new))]
+
+    async def planted(connections: Any, asked: str) -> AsyncIterator[tuple[Any, int]]:
+        async for record, count in real(connections, asked):
+            seen.append(record)
+            for one in changed(record) if asked == topic and len(seen) == 5 else [record]:
+                yield one, count
+
+    monkeypatch.setattr(verifying_outputs, "committed", planted)
+    difference = (await world.verify(payer.name)).difference
+    assert difference is not None and difference.table == topic
+    name = orjson.loads(seen[4].value)["id"]
+    match what:
+        case "value" | "no event":
+            assert (difference.field, difference.position) == ("value", verifying_outputs.place(seen[4]))
+        case "key" | "no key" | "headers" | "partition":
+            assert (difference.field, difference.event_id) == (what.rsplit(maxsplit=1)[-1], name)
+        case "bytes" | "more":
+            assert difference.field == "event"
+        case _:
+            assert (difference.field, difference.expected, difference.found) == ("times", 1, 2)
+
+
+async def test_what_waits_in_the_outbox_is_as_it_was_decided(world: World) -> None:
+    payer = world.roster.payers[1]
+    (row,) = await world.connection.fetch(
+        "SELECT * FROM outbox WHERE payer = $1 ORDER BY outbox_id LIMIT 1", payer.name
+    )
+    where = f"WHERE outbox_id = {row['outbox_id']}"
+    for change, back, field in (
+        ("key = 'x'::bytea", f"key = decode('{row['key'].hex()}', 'hex')", "key"),
+        ("value = 'x'::bytea", "value = NULL", "value"),
+        ("log_offset = log_offset + 1", "log_offset = log_offset - 1", "log_offset"),
+        (f"event_id = '{UUID(int=9)}'", f"event_id = '{row['event_id']}'", None),
+    ):
+        async with world.changed(f"UPDATE outbox SET {change} {where}", f"UPDATE outbox SET {back} {where}"):
+            difference = (await world.verify(payer.name)).difference
+        assert difference is not None
+        assert (difference.table, difference.field) == ("outbox", field)
+    assert (await world.verify(payer.name)).difference is None
 
 
 async def test_another_a_shorter_and_a_changed_log_are_told_apart_when_claimed(world: World) -> None:
