@@ -47,14 +47,19 @@ async def read_feed(
     try:
         place = None if after is None else opened(key, tenant, after)
         async with (await parts.doors.pool()).acquire() as connection:
-            events, at, caught_up = await emitted_after(connection, tenant, place, limit)
-    except BadCursor:
-        raise Problem(400, "cursor_invalid", "give `next` of a page that this credential's holder was given") from None
-    except OtherHistory:
-        told = "the tables were made anew; read from the beginning, events keep their ids"
-        raise Problem(410, "cursor_expired", told) from None
-    rest = orjson.dumps({"next": sealed(key, tenant, at), "caught_up": caught_up})
-    return Response(b'{"events":[' + b",".join(events) + b"]," + rest[1:], media_type="application/json")
+            page = await emitted_after(connection, tenant, place, limit)
+    except (BadCursor, OtherHistory) as error:
+        raise refused(error) from None
+    rest = orjson.dumps({"next": sealed(key, tenant, page.at), "caught_up": page.caught_up})
+    events = b",".join(each.event for each in page.events)
+    return Response(b'{"events":[' + events + b"]," + rest[1:], media_type="application/json")
+
+
+def refused(error: BadCursor | OtherHistory) -> Problem:
+    """What a reader is told of a cursor that leads nowhere."""
+    if isinstance(error, BadCursor):
+        return Problem(400, "cursor_invalid", "give `next` of a page that this credential's holder was given")
+    return Problem(410, "cursor_expired", "the tables were made anew; read from the beginning, events keep their ids")
 
 
 def tenant_of(caller: Principal) -> Tenant:

@@ -3,43 +3,68 @@
 Rows are ordered by the transaction that made them, and only those of transactions below the snapshot's horizon are
 told: all that is older has ended by then. A long transaction delays a feed and loses nothing. Transaction ids belong
 to one history of one database: after a rebuild was switched in, or a database was restored, a feed begins anew.
+
+A page is found from each table's own index, so that its cost does not grow with what lies behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections.tenancy import Tenant, seen_by
 
-_HISTORY = """
+_STANDING = """
     SELECT hashtextextended(concat_ws('|', (SELECT system_identifier FROM pg_control_system()),
                                            (SELECT timeline_id FROM pg_control_checkpoint()),
-                                           'payment'::regclass::oid), 0)
+                                           'payment'::regclass::oid), 0) AS history,
+           pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon
 """
-_PAYMENTS = "SELECT made_by, member AS subject, sequence, payment_id AS event_id, event, payer FROM payment"
-_SETTLED = """
-    SELECT made_by, practice AS subject, 0 AS sequence, settlement_id AS event_id, event, payer FROM settlement
-    UNION ALL
-    SELECT made_by, practice, ordinal::bigint + 1, payment_id, event, payer FROM settlement_payment
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A table with emitted events: the columns that name an event's subject, its place in the subject, and its id."""
+
+    table: str
+    subject: str
+    sequence: str
+    event_id: str
+
+
+_TO_OTHERS = (
+    _Told("payment", "member", "sequence", "payment_id"),
+    _Told("settlement", "practice", "0::bigint", "settlement_id"),
+    _Told("settlement_payment", "practice", "ordinal::bigint + 1", "payment_id"),
+)
+_TO_EMPLOYERS = (_Told("employer_outcome", "plan", "ordinal * 1000000::bigint + number", "event_id"),)
+_ROW = """
+    SELECT {table}.made_by::text::bigint AS made_by, {subject} AS subject, {sequence} AS sequence,
+           {event_id} AS event_id, event
+      FROM {table} WHERE {table}.payer = $1
 """
-_OUTCOMES = """
-    SELECT made_by, plan AS subject, ordinal * 1000000::bigint + number AS sequence, event_id, event, payer
-      FROM employer_outcome
-"""
-_PAGE = """
-    SELECT made_by::text::bigint AS made_by, subject, sequence, event_id, event FROM ({rows}) AS emitted
-     WHERE payer = $1 AND made_by < pg_snapshot_xmin(pg_current_snapshot()) AND made_by >= $2::text::xid8
-       AND (made_by, subject COLLATE "C", sequence, event_id)
+_BEHIND = """
+       AND {table}.made_by < pg_snapshot_xmin(pg_current_snapshot()) AND {table}.made_by >= $2::text::xid8
+       AND ({table}.made_by, {subject} COLLATE "C", {sequence}, {event_id})
          > ($2::text::xid8, $3::text COLLATE "C", $4::bigint, $5::uuid)
-     ORDER BY made_by, subject COLLATE "C", sequence, event_id LIMIT $6
+     ORDER BY {table}.made_by, {subject} COLLATE "C", {sequence}, {event_id} LIMIT {most}
+"""
+_PAGE = 'SELECT * FROM ({rows}) AS emitted ORDER BY 1, subject COLLATE "C", sequence, event_id LIMIT {most}'
+_NEWS = """
+    SELECT DISTINCT payer, plan, practice, outcome FROM (
+        SELECT payer, plan, practice, false AS outcome, made_by FROM payment WHERE payer = ANY($1)
+        UNION ALL SELECT payer, plan, practice, false, made_by FROM settlement WHERE payer = ANY($1)
+        UNION ALL SELECT payer, plan, practice, false, made_by FROM settlement_payment WHERE payer = ANY($1)
+        UNION ALL SELECT payer, plan, '', true, made_by FROM employer_outcome WHERE payer = ANY($1)
+    ) AS emitted
+     WHERE made_by >= $2::text::xid8 AND made_by < $3::text::xid8
 """
 FIRST = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Behind which event a reader stands. `history` is of the database whose transactions `made_by` counts."""
 
@@ -50,31 +75,78 @@ class Place:
     event_id: UUID = FIRST
 
 
+class Emitted(NamedTuple):
+    """One event, and the place behind it."""
+
+    place: Place
+    event: bytes
+
+
+class Page(NamedTuple):
+    """Events behind a place, where they lead, and whether nothing more is there now."""
+
+    events: Sequence[Emitted]
+    at: Place
+    caught_up: bool
+
+
 class OtherHistory(Exception):
     """The place is one of another database, or of tables that others took the place of."""
 
 
-async def emitted_after(
-    connection: Any, tenant: Tenant, after: Place | None, most: int
-) -> tuple[Sequence[bytes], Place, bool]:
-    """The events behind a place, byte for byte; where that leads; and whether nothing more is there now."""
-    rows = _OUTCOMES if tenant.role == "employer" else f"{_PAYMENTS} UNION ALL {_SETTLED}"
+async def emitted_after(connection: Any, tenant: Tenant, after: Place | None, most: int) -> Page:
+    """The events behind a place, byte for byte. None is the place before the first."""
+    rows = " UNION ALL ".join(f"({_ROW}{_BEHIND})".format(**told, most=most + 1) for told in _told(tenant))
+    page = _PAGE.format(rows=rows, most=most + 1)
     async with seen_by(connection, tenant):
-        history = await connection.fetchval(_HISTORY)
-        if after is not None and after.history != history:
-            raise OtherHistory
-        at = after or Place(history)
-        found = await connection.fetch(
-            _PAGE.format(rows=rows),
-            tenant.payer,
-            str(at.made_by),
-            at.subject,
-            at.sequence,
-            at.event_id,
-            most + 1,
-        )
-    page = found[:most]
-    if page:
-        last = page[-1]
-        at = Place(history, last["made_by"], last["subject"], last["sequence"], last["event_id"])
-    return [row["event"] for row in page], at, len(found) <= most
+        history, horizon = await connection.fetchrow(_STANDING)
+        at = _in(history, after)
+        place = str(at.made_by), at.subject, at.sequence, at.event_id
+        found = await connection.fetch(page, tenant.payer, *place)
+    events = [_emitted(history, row) for row in found[:most]]
+    if events:
+        at = events[-1].place
+    caught_up = len(found) <= most
+    # All below the horizon was read, so a reader to whom nothing is told need not look there again.
+    return Page(events, max(at, Place(history, horizon)) if caught_up else at, caught_up)
+
+
+async def emitted_of(connection: Any, tenant: Tenant, ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
+    """Those of the ids that are told to the tenant now, byte for byte."""
+    rows = " UNION ALL ".join(f"({_ROW} AND {{event_id}} = ANY($2))".format(**told) for told in _told(tenant))
+    async with seen_by(connection, tenant):
+        found = await connection.fetch(rows, tenant.payer, list(ids))
+    return {row["event_id"]: row["event"] for row in found}
+
+
+async def standing(connection: Any) -> Place:
+    """Behind all that is told now, to whomever."""
+    history, horizon = await connection.fetchrow(_STANDING)
+    return Place(history, horizon)
+
+
+async def told_between(connection: Any, payers: Sequence[str], since: Place, until: Place) -> set[Tenant]:
+    """To whom something was emitted between two standings: a look for all of a platform's subscribers at once."""
+    found: set[Tenant] = set()
+    for payer, plan, practice, outcome in await connection.fetch(
+        _NEWS, list(payers), str(since.made_by), str(until.made_by)
+    ):
+        found.add(Tenant("employer" if outcome else "payer", payer, plan))
+        if practice:
+            found.add(Tenant("practice", payer, practice=practice))
+    return found
+
+
+def _in(history: int, place: Place | None) -> Place:
+    if place is not None and place.history != history:
+        raise OtherHistory
+    return place or Place(history)
+
+
+def _told(tenant: Tenant) -> Sequence[dict[str, str]]:
+    told = _TO_EMPLOYERS if tenant.role == "employer" else _TO_OTHERS
+    return [{name: str(getattr(one, name)) for name in _Told.__slots__} for one in told]
+
+
+def _emitted(history: int, row: Any) -> Emitted:
+    return Emitted(Place(history, *row[:4]), row["event"])
