@@ -24,7 +24,7 @@ class RedesignActivityEvidenced(BroadcastFact):
     record_id: RecordId
     practice: Practice
     activity: Activity | None = None
-    standard: Annotated[Code | None, Field(description="of NCQA, as oncology-medical-home/access")] = None
+    standard: Annotated[Code | None, Field(description="of NCQA, as omh/access")] = None
     evidence: Literal["attestation", "policy", "report", "survey", "recognition", "certification"]
     from_on: Day
     through_on: Day | None = None
