@@ -22,16 +22,19 @@ from projections.migrate import make_partitions, migrate
 from projections.rebuilt import ONE_AT_A_TIME, SCHEMA
 from streams.agents import CONSUMER, Batch, ContractAgent
 from streams.app import folder_of
+from streams.beside import Processes
 from streams.connections import Connections
 from streams.output import groupless, id_of, partitions_of
 from streams.reconciling import log_ends
-from streams.replay import brief
+from streams.replay import SHORT_RECORDS, brief
 from streams.roster import Payer
 from streams.topics import log_topic, payments_topic
 from streams.verifying_log import read, records_of
 
 BATCH_RECORDS = 2_000
 OWNER = "rebuild"
+NICENESS = 10
+TELL_SECONDS = 1.0
 Say = Callable[[str], None]
 
 
@@ -92,10 +95,69 @@ async def rebuild(
         partitions = max(len(end) for end in ends.values())
         await migrate(connections.postgres, partitions=partitions, schema=SCHEMA)
         await rebuilt.note(connection, {"state": "building", "clauses": clauses})
-    return {
-        payer.name: await catch_up(connections, payer, {int(p): end for p, end in ends[payer.name].items()}, say)
-        for payer in payers
-    }
+    wanted = {payer.name: {int(p): end for p, end in ends[payer.name].items()} for payer in payers}
+    beside = await rebuilt.positions(connection, SCHEMA)
+    left = sum(
+        end - beside.get((log_topic(name), partition), 0)
+        for name, own in wanted.items()
+        for partition, end in own.items()
+    )
+    if left < SHORT_RECORDS:
+        return {payer.name: await catch_up(connections, payer, wanted[payer.name], say) for payer in payers}
+    return await _in_processes(connections, connection, payers, wanted, say)
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """A partition of a payer's log, folded in a process of its own."""
+
+    connections: Connections
+    payer: Payer
+    partition: int
+    end: int
+
+    async def done(self) -> int:
+        """How many records were folded."""
+        return await catch_up(self.connections, self.payer, {self.partition: self.end})
+
+
+async def _in_processes(
+    connections: Connections,
+    connection: Any,
+    payers: Sequence[Payer],
+    wanted: Mapping[str, Mapping[int, int]],
+    say: Say,
+) -> dict[str, int]:
+    """Partitions beside each other, behind live work; progress is read from the tables."""
+    async with Processes(niceness=NICENESS) as processes:
+        doing = {
+            payer.name: asyncio.gather(
+                *(
+                    processes.do(_Partition(connections, payer, partition, end))
+                    for partition, end in sorted(wanted[payer.name].items())
+                )
+            )
+            for payer in payers
+        }
+        telling = asyncio.create_task(_tell(connection, wanted, say))
+        try:
+            return {name: sum(await folded) for name, folded in doing.items()}
+        finally:
+            telling.cancel()
+            for folded in doing.values():
+                folded.cancel()
+            await asyncio.gather(telling, *doing.values(), return_exceptions=True)
+
+
+async def _tell(connection: Any, wanted: Mapping[str, Mapping[int, int]], say: Say) -> None:
+    while True:
+        beside = await rebuilt.positions(connection, SCHEMA)
+        for name, ends in wanted.items():
+            done, total = sum(beside.get((log_topic(name), p), 0) for p in ends), sum(ends.values())
+            if done < total:
+                say(f"{name}: {done:,} of {total:,} records")
+                break
+        await asyncio.sleep(TELL_SECONDS)
 
 
 async def catch_up(connections: Connections, payer: Payer, ends: Mapping[int, int], say: Say = lambda _: None) -> int:

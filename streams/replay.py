@@ -37,6 +37,9 @@ EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
 REJECT_OFFSET = REJECT.index("log_offset")
 PAYMENT_ID, EVENT = PAYMENT.index("payment_id"), PAYMENT.index("event")
 NO_END = 1 << 62
+SHORT_RECORDS = 20_000
+"""A log below this is folded sooner than processes start."""
+
 
 MakeFolds = Callable[[Payer], Callable[[Adoption], Fold]]
 

@@ -6,21 +6,16 @@ slice is folded and forgotten. So a process holds the parts of some hundred memb
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
-import pickle
-import resource
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from struct import Struct
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 
 from projections.digests import LOG_BATCHES, TABLES, Bucket, Sums, live_sums
 from projections.rows import Row
+from streams.beside import no_collector, peak_bytes
 from streams.connections import Connections
 from streams.replay import NO_END, Capture, Halt, MakeFolds, PartitionReplay, folds, log_records
 from streams.roster import Payer
@@ -48,6 +43,15 @@ class Job:
     boundaries: Sequence[int] = ()
     snapshot: str = ""
     whole: bool = False
+
+    async def done(self) -> Replayed:
+        """The replay, and the sums of the live rows as of the snapshot of who gave it; in a process of its own."""
+        with no_collector():
+            made = await replayed(self)
+        if self.snapshot and not made.stopped and not made.unreadable:
+            made.live = await _live_sums(self)
+        made.peak_bytes = peak_bytes()
+        return made
 
 
 @dataclass
@@ -132,97 +136,12 @@ async def folded(spool: Spool, make: MakeReplay) -> Replayed:
             return made
 
 
-CHILD = "from streams.replaying import main; main()"
-LENGTH = Struct("<q")
-
-
-class Processes:
-    """Processes that do jobs, each one at a time, so that partitions are folded on several cores at once.
-
-    They start when there is something to do, and end with this.
-    """
-
-    def __init__(self, at_most: int) -> None:
-        self._room = asyncio.Semaphore(at_most)
-        self._idle: list[asyncio.subprocess.Process] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for child in self._idle:
-            await _end(child)
-
-    async def replay(self, job: Job) -> Replayed:
-        """Do a job in one of them."""
-        async with self._room:
-            child = self._idle.pop() if self._idle else await _start()
-            try:
-                made = await _ask(child, job)
-            except BaseException:
-                await _end(child)
-                raise
-            self._idle.append(child)
-            return made
-
-
-async def _start() -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-
-
-async def _ask(child: asyncio.subprocess.Process, job: Job) -> Replayed:
-    assert child.stdin is not None and child.stdout is not None
-    asked = pickle.dumps(job)
-    try:
-        child.stdin.write(LENGTH.pack(len(asked)) + asked)
-        await child.stdin.drain()
-        (length,) = LENGTH.unpack(await child.stdout.readexactly(LENGTH.size))
-        made: Replayed = pickle.loads(await child.stdout.readexactly(length))  # noqa: S301 - from our own child
-    except (asyncio.IncompleteReadError, ConnectionError):
-        place = f"{log_topic(job.payer.name)}[{job.partition}]"
-        raise ReplayFailed(f"the replay of {place} ended with {await child.wait()}") from None
-    return made
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.kill()
-    await child.wait()
-
-
-class ReplayFailed(Exception):
-    """A replaying process did not come to its end; what it said is on standard error."""
-
-
-def main() -> None:
-    """Jobs from standard input, one after another, each result to standard output."""
-    asked, answer = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # done after each slice: what a slice leaves is garbage, what it uses is not
-    while head := asked.read(LENGTH.size):
-        job: Job = pickle.loads(asked.read(*LENGTH.unpack(head)))  # noqa: S301 - from our own parent
-        made = pickle.dumps(asyncio.run(_both(job)))
-        answer.write(LENGTH.pack(len(made)) + made)
-        answer.flush()
-
-
-async def _both(job: Job) -> Replayed:
-    """The job, and the sums of the live rows as of the snapshot of who gave it."""
-    made = await replayed(job)
-    if not job.snapshot or made.stopped or made.unreadable:
-        return made
+async def _live_sums(job: Job) -> Sums:
     live = await asyncpg.connect(job.connections.postgres)
     try:
         await live.execute("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0")
         async with live.transaction(isolation="repeatable_read", readonly=True):
             await live.execute(f"SET TRANSACTION SNAPSHOT '{job.snapshot}'")
-            made.live = await live_sums(live, job.payer.name, job.partition, log_topic(job.payer.name))
+            return await live_sums(live, job.payer.name, job.partition, log_topic(job.payer.name))
     finally:
         await live.close()
-    unit = 1 if sys.platform == "darwin" else 1024
-    made.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return made

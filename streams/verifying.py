@@ -7,7 +7,6 @@ and no further, however far live work goes meanwhile.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -33,18 +32,15 @@ from projections.digests import (
     live_sums,
 )
 from projections.rows import Row
+from streams.beside import Processes
 from streams.connections import Connections
 from streams.output import groupless, partitions_of
-from streams.replay import Halt
-from streams.replaying import Job, Processes, Replayed, replayed
+from streams.replay import SHORT_RECORDS, Halt
+from streams.replaying import Job, Replayed, replayed
 from streams.roster import Payer
 from streams.topics import log_topic
 from streams.verifying_log import UnreadableLog, boundaries, changed_record, event_of, records_of
 from streams.verifying_outputs import Outputs
-
-PROCESSES_MAX = min(4, os.cpu_count() or 1)
-SHORT_RECORDS = 20_000
-"""A log below this is folded sooner than processes start."""
 
 Replays = Callable[[Job], Awaitable[Replayed]]
 
@@ -96,7 +92,7 @@ async def verify(
     `replays` folds one partition; if not said otherwise, partitions of a long log are folded in processes of their own.
     """
     report, began = Report(), time.monotonic()
-    async with _snapshot(connections) as live, Processes(PROCESSES_MAX) as processes:
+    async with _snapshot(connections) as live, Processes() as processes:
         for payer in payers:
             progress(f"{payer.name}: replaying")
             report.payers.append(payer.name)
@@ -186,7 +182,7 @@ class _Payer:
     async def _rows(self, jobs: Sequence[Job]) -> Difference | None:
         """Replays run beside each other; the first partition that differs is told."""
         if self._replays is None:
-            self._replays = replayed if sum(job.cut for job in jobs) < SHORT_RECORDS else self._processes.replay
+            self._replays = replayed if sum(job.cut for job in jobs) < SHORT_RECORDS else self._processes.do
         snapshot = await self._live.fetchval("SELECT pg_export_snapshot()")
         jobs = [replace(job, snapshot=snapshot) for job in jobs]
         replays = [asyncio.create_task(self._replay(job)) for job in jobs]

@@ -36,6 +36,9 @@ class UnreadableLog(Exception):
         super().__init__(f"{topic}[{partition}] cannot be read from offset {first} to {last}")
         self.topic, self.partition, self.first, self.last = topic, partition, first, last
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.topic, self.partition, self.first, self.last)
+
 
 async def boundaries(live: Any, log: str, partition: int, cut: int) -> tuple[list[int], Difference | None]:
     """Where the batches of a partition ended, and what is wrong with them if they leave some of the log out.

@@ -1,15 +1,18 @@
-"""What would have been paid: a payer's log folded as it is and as it might have been, side by side, in memory.
+"""What would have been paid: a payer's log folded as it is and as it might have been, side by side.
 
-Nothing is read from the live tables and nothing is written anywhere. Money is told by practice, episode and clause: the
-net of determinations and reversals, in cents, so that differences add up to the difference of the sums. With a period,
-its settlement is made under both as well.
+Nothing is read from the live tables and nothing is written. Money is told by practice, episode and clause: the net of
+determinations and reversals, in cents, so that differences add up to the difference of the sums. With a period, its
+settlement is made under both as well.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,9 +28,11 @@ from contracts.reference_values import References
 from contracts.settlement import settle
 from contracts.terms import TermSheet
 from projections.rows import EPISODE, PAYMENT, Rows
+from streams.beside import Processes, no_collector
 from streams.connections import Connections
-from streams.replay import PartitionReplay, log_records
+from streams.replay import SHORT_RECORDS, PartitionReplay, log_records
 from streams.roster import Payer
+from streams.slices import Spool, slices_of
 from streams.topics import log_topic
 
 FACTS_AT_ONCE = 10_000
@@ -55,12 +60,21 @@ class World:
     `pending` are reasons for which the settlement of a practice moves nothing yet.
     """
 
-    cents: Sums = field(default_factory=lambda: defaultdict(int))
+    cents: Sums = field(default_factory=partial(defaultdict, int))
     periods: dict[str, int] = field(default_factory=dict)
     pending: dict[str, list[str]] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     adoption: Adoption | None = None
+
+    def add(self, other: World) -> None:
+        """Take in what other members' facts came to."""
+        for where, cents in other.cents.items():
+            self.cents[where] += cents
+        self.periods |= other.periods
+        self.cases += other.cases
+        self.failed += other.failed
+        self.adoption = self.adoption or other.adoption
 
 
 class _Event(msgspec.Struct):
@@ -108,36 +122,55 @@ class Imagining:
 
     def __init__(self, payer: Payer, before: Change, after: Change, options: Options = Options()) -> None:
         self.payer = payer
+        self._asked = payer, before, after, options
         self.before, self.after = World(), World()
         self._changes = ((self.before, before), (self.after, after))
         self._options = options
         self._settles = options.period is not None and payer.contract == EOM
 
-    async def partition(self, partition: int, records: Iterable[Sequence[Any]]) -> None:
+    async def partition(self, partition: int, records: Iterable[Sequence[Any]], slices: int = 1) -> None:
         """Fold one partition's records under both."""
-        sifter, facts = PartitionReplay(self.payer, partition), list[Fact]()
-        for some in records:
-            facts += sifter.sift(some)[0]
-        await self._fold(partition, facts, sifter)
+        with Spool(slices) as spool:
+            for some in records:
+                spool.add(some)
+            await self._fold(partition, spool)
 
     async def read(self, connections: Connections, cut: Mapping[int, int]) -> None:
-        """Fold the log up to a cut."""
-        for partition in sorted(cut):
-            sifter, facts = PartitionReplay(self.payer, partition), list[Fact]()
-            async for records in log_records(connections, log_topic(self.payer.name), partition, cut[partition]):
-                facts += sifter.sift(records)[0]
-            await self._fold(partition, facts, sifter)
+        """Fold the log up to a cut, partitions beside each other where it is long."""
+        if sum(cut.values()) < SHORT_RECORDS:
+            for partition in sorted(cut):
+                await self.logged(connections, partition, cut[partition])
+            return
+        async with Processes() as processes:
+            parts = [_Part(self._asked, connections, partition, cut[partition]) for partition in sorted(cut)]
+            for worlds in await asyncio.gather(*map(processes.do, parts)):
+                for mine, theirs in zip((self.before, self.after), worlds, strict=True):
+                    mine.add(theirs)
 
-    async def _fold(self, partition: int, facts: Sequence[Fact], sifter: PartitionReplay) -> None:
-        self._refuse(sifter)
-        for world, change in self._changes:
-            changed = change.apply(facts)
-            replay = Imagined(self.payer, partition, world)
-            for at in range(0, len(changed), FACTS_AT_ONCE):
-                await replay.fold(changed[at : at + FACTS_AT_ONCE])
-            self._refuse(replay)
-            if self._settles:
-                _gather(self.payer, partition, changed, world)
+    async def logged(self, connections: Connections, partition: int, cut: int) -> None:
+        """Fold one partition of the log up to a cut."""
+        with Spool(slices_of(cut)) as spool:
+            async for records in log_records(connections, log_topic(self.payer.name), partition, cut):
+                spool.add(records)
+            await self._fold(partition, spool)
+
+    async def _fold(self, partition: int, spool: Spool) -> None:
+        """Fold one slice of members after another, each under both."""
+        for place in range(spool.slices):
+            sifter, facts = PartitionReplay(self.payer, partition), list[Fact]()
+            for records in spool.records(place, FACTS_AT_ONCE):
+                facts += sifter.sift(records)[0]
+            self._refuse(sifter)
+            for world, change in self._changes:
+                changed = change.apply(facts)
+                replay = Imagined(self.payer, partition, world)
+                for at in range(0, len(changed), FACTS_AT_ONCE):
+                    await replay.fold(changed[at : at + FACTS_AT_ONCE])
+                self._refuse(replay)
+                if self._settles:
+                    _gather(self.payer, partition, changed, world)
+            if not gc.isenabled():
+                gc.collect()
 
     @staticmethod
     def _refuse(replay: PartitionReplay) -> None:
@@ -164,6 +197,23 @@ class Imagining:
         ]
         pending = self.before.pending | self.after.pending
         return WhatIf(self.payer.name, rows, {name: reasons for name, reasons in sorted(pending.items()) if reasons})
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One partition, folded under both in a process of its own."""
+
+    asked: tuple[Payer, Change, Change, Options]
+    connections: Connections
+    partition: int
+    cut: int
+
+    async def done(self) -> tuple[World, World]:
+        """Both worlds as this partition makes them."""
+        imagining = Imagining(*self.asked)
+        with no_collector():
+            await imagining.logged(self.connections, self.partition, self.cut)
+        return imagining.before, imagining.after
 
 
 def _gather(payer: Payer, partition: int, facts: Sequence[Fact], world: World) -> None:

@@ -82,6 +82,18 @@ async def test_rebuilt_equals_live_byte_for_byte_and_takes_its_place(world: Worl
         await rebuild(world.connections, alone, world.roster.payers)
 
 
+async def test_partitions_rebuilt_in_processes_of_their_own_come_to_the_same(
+    world: World, alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "SHORT_RECORDS", 0)
+    told: list[str] = []
+    folded = await rebuild(world.connections, alone, world.roster.payers, told.append)
+    assert sum(folded.values()) == sum((await rebuilt.positions(alone)).values())
+    assert (await rebuilt.difference(alone))["equal"]
+    assert told and all("records" in one for one in told)
+    assert sum((await rebuild(world.connections, alone, world.roster.payers)).values()) == 0
+
+
 async def test_live_work_goes_on_after_a_switch_and_back_again(world: World, alone: Any) -> None:
     payer = world.roster.payers[1]
     await rebuild(world.connections, alone, world.roster.payers)

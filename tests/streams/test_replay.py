@@ -24,10 +24,11 @@ from contracts.parts import Adoption
 from contracts.roster import fold_for
 from projections.digests import live_sums
 from streams import slices as slicing
+from streams.beside import Processes
 from streams.connections import Connections
 from streams.log_writer import LogWriter
 from streams.replay import PartitionReplay
-from streams.replaying import Job, Processes, Replayed, folded, maker, replayed
+from streams.replaying import Job, Replayed, folded, maker, replayed
 from streams.roster import Payer, Roster
 from streams.slices import Spool
 from streams.topics import log_topic, payments_topic
@@ -186,7 +187,7 @@ async def test_partitions_folded_in_processes_of_their_own_give_the_same(world: 
     payers = world.roster.payers[:1]
     here = await verify(world.connections, payers)
     async with Processes(2) as processes:
-        beside = await verify(world.connections, payers, processes.replay)
+        beside = await verify(world.connections, payers, processes.do)
     here.seconds = beside.seconds = 0.0
     assert here.as_json() == beside.as_json()
 

@@ -73,6 +73,15 @@ def asked(log: Log, before: Change, after: Change, options: Options | None = Non
     return imagining.result()
 
 
+@pytest.mark.parametrize("options", [Options(), Options(period=2)])
+def test_slices_of_members_come_to_the_same(log: Log, options: Options) -> None:
+    change = Change(sheet=AFTER, arrangement="RA2")
+    imagining = Imagining(MEDICARE, NONE, change, options)
+    for partition, records in log.records.items():
+        asyncio.run(imagining.partition(partition, [records], slices=5))
+    assert imagining.result().as_json() == asked(log, NONE, change, options).as_json()
+
+
 def by_practice(answer: WhatIf, which: str) -> dict[str, int]:
     return {row["name"]: row[which] for row in answer.summed(lambda row: row.practice)}
 
