@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -36,12 +37,14 @@ from carepact.publish_commands import (
 from carepact.read_commands import NotFound, Refused, Usage, known_payer
 from carepact.read_commands import run as run_reading
 from carepact.settings import Settings, connection
-from contracts.events import PersonalDataRead, RejectDropped, RejectRetried
-from formats.reading import Read
+from contracts.events import OperatorAct, PersonalDataRead, RejectDropped
+from formats.reading import Read, Reject
 from projections.rejects import DROPPED, OPEN, RETRIED, rejects, rejects_named
-from streams.door import FileSubmission, SingleRecords, Submission
+from streams.door import Submission
+from streams.keys import KeyStore
 from streams.publishing import Published, settle
-from streams.retrying import NotKept, kept_of, opened, read_again, told, values_at
+from streams.resending import MixedShifts, Resent, Way, as_they_were, at, corrected
+from streams.retrying import NotKept, opened, told, values_at
 from streams.topics import OPERATOR
 
 app = typer.Typer(no_args_is_help=True, help="What could not be taken in, with its place and its remedy.")
@@ -153,7 +156,7 @@ def retry_command(
         for (payer, plan), part in groupby(sorted(rows, key=_tenant), key=_tenant):
             check(settings, payer, plan, format_)
             async for sent in _retried(settings, list(part), with_, format_):
-                done += sent.ids if sent.taken else []
+                done += sent.ids if sent.taken else ()
                 if wait:
                     await waiting(settings, timeout, partial(settle, payer=payer, published=sent.published))
                 counts = {name: count + getattr(sent.published, name) for name, count in counts.items()}
@@ -162,6 +165,8 @@ def retry_command(
     with refusals():
         try:
             document = asyncio.run(retry())
+        except MixedShifts as refused:
+            raise Usage(str(refused)) from None
         except NotKept as refused:
             raise CannotPublish(str(refused)) from None
     if as_json:
@@ -202,46 +207,44 @@ def drop_command(
         typer.echo(f"{document['reject_id']} dropped")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Rejects that were sent together, and what became of them; `taken` when the door took all of it."""
+@dataclass(frozen=True)
+class _Opened:
+    """The way in of this operator (`streams.resending.Way`)."""
 
-    ids: list[str]
-    published: Published
-    taken: bool
+    way: WayIn
+
+    @property
+    def keys(self) -> KeyStore:
+        return self.way.keys
+
+    @property
+    def who(self) -> dict[str, Any]:
+        return self.way.who
+
+    async def send(self, items: Iterable[Read], submission: Submission, refused: Callable[[Reject], None]) -> Published:
+        publisher = self.way.publisher(submission)
+        publisher.refused = refused
+        return await publisher.publish(items)
+
+    async def state(self, act: OperatorAct) -> None:
+        await self.way.state(act)
 
 
-async def _retried(settings: Settings, rows: Sequence[Row], file: Path | None, format_: str) -> AsyncIterator[_Sent]:
+async def _retried(settings: Settings, rows: Sequence[Row], file: Path | None, format_: str) -> AsyncIterator[Resent]:
     """Send the rejects of one tenant again."""
-    values = await values_at(connection(settings, OPERATOR), [_at(row) for row in rows])
-    events = {row["reject_id"]: told(row["payer"], row["topic"], values[_at(row)]) for row in rows}
-    shifts = sorted({event.shift_years if event else 0 for event in events.values()})
-    if file is not None:
-        if len(shifts) > 1:
-            raise Usage("the rejects are of runs that moved days by different years; retry those of each run apart")
-        probe([file], format_)
-    for shift in shifts:
-        ours = [row for row in rows if getattr(events[row["reject_id"]], "shift_years", 0) == shift]
-        async with way_in(settings, *_tenant(rows[0]), shift) as way:
-            if file is not None:
-                yield await _send(way, ours, read_all([file], format_), FileSubmission(), corrected=True)
-                continue
-            kept = [kept_of(way.keys, row["payer"], row["topic"], values[_at(row)]) for row in ours]  # all, or none
-            together = FileSubmission()
-            for row, one in zip(ours, kept, strict=True):
-                alone = "/" in (row["file"] or "")  # from an inbox, where each record is a submission of its own
-                yield await _send(way, [row], read_again(one), SingleRecords() if alone else together, corrected=False)
 
+    @asynccontextmanager
+    async def opened(shift_years: int) -> AsyncIterator[Way]:
+        async with way_in(settings, *_tenant(rows[0]), shift_years) as way:
+            yield _Opened(way)
 
-async def _send(
-    way: WayIn, rows: Sequence[Row], items: Iterable[Read], submission: Submission, *, corrected: bool
-) -> _Sent:
-    """Through the door; then it is told that they were sent, so that a kill between leaves them open."""
-    published = await way.publisher(submission).publish(items)
-    counts: dict[str, Any] = {f"rows_{name}": getattr(published, name) for name in ("read", "accepted", "rejected")}
-    ids = [row["reject_id"] for row in rows]
-    await way.state(RejectRetried(**way.who, reject_ids=tuple(ids), corrected=corrected, **counts))
-    return _Sent(ids, published, bool(published.read) and not published.rejected)
+    reach = connection(settings, OPERATOR)
+    if file is None:
+        async for sent in as_they_were(reach, rows, opened):
+            yield sent
+        return
+    probe([file], format_)
+    yield await corrected(reach, rows, read_all([file], format_), opened)
 
 
 async def _named(settings: Settings, texts: Sequence[str]) -> list[Row]:
@@ -265,14 +268,10 @@ async def _named(settings: Settings, texts: Sequence[str]) -> list[Row]:
 
 
 async def _value(reach: Any, row: Row) -> bytes:
-    found = await values_at(reach, [_at(row)])
+    found = await values_at(reach, [at(row)])
     if not found:
         raise CannotPublish(f"{row['topic']}[{row['partition']}] has no record at {row['offset']}")
-    return found[_at(row)]
-
-
-def _at(row: Row) -> tuple[str, int, int]:
-    return row["topic"], row["partition"], row["offset"]
+    return found[at(row)]
 
 
 def _tenant(row: Row) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import events, feeds, files, health, quality, rejects, schemas
+from gateway import events, feeds, files, health, quality, rejects, resending, schemas
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
 from gateway.problems import ProblemDocument, handle_problems, response_of, told
@@ -29,6 +29,7 @@ ROUTERS: Sequence[APIRouter] = (
     feeds.router,
     quality.router,
     rejects.router,
+    resending.router,
     schemas.router,
     health.router,
 )

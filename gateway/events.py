@@ -18,7 +18,7 @@ from gateway.limits import body_of
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
 from gateway.problems import RESPONSES, Problem
-from gateway.sending import Taken, taken
+from gateway.sending import CONFLICT, Taken, taken
 from streams.door import FileSubmission
 
 PLACE = "http"
@@ -130,8 +130,8 @@ def _told(one: Taken, way: WayIn) -> bytes:
         told: dict[str, Any] = {
             "code": "conflict",
             "pointer": "/id",
-            "reason": "an event of this id is in the log, with other content",
-            "remedy": "give it an id of its own, or send a correction as the event's schema has it",
+            "reason": CONFLICT[0],
+            "remedy": CONFLICT[1],
         }
     else:
         told = {

@@ -48,6 +48,7 @@ SCOPES: dict[str, Scope] = {
     "acknowledgements:read": Scope("fetch X12 acknowledgements, which repeat patients as they were sent", TENANTS),
     "rejects:read": Scope("see what could not be taken in", (*TENANTS, OPERATOR, AUDITOR)),
     "rejects:open": Scope("see rejected records themselves, as far as its role may; noted", (*TENANTS, OPERATOR)),
+    "rejects:write": Scope("send rejected records again, corrected or not, or drop them", (*TENANTS, OPERATOR)),
     "feed:read": Scope("read what was emitted to it", (*TENANTS, PRACTICE)),
     "schemas:read": Scope("read the catalogue of events", ROLES),
     "metrics:read": Scope("read the gateway's counters", (OPERATOR,)),

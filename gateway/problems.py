@@ -43,6 +43,8 @@ TITLES = {
     "too_expanded": "Packed data that grows too much",
     "unsupported_media_type": "A media type that the gateway does not read",
     "unknown_format": "The format cannot be told",
+    "not_kept": "The record was not kept whole",
+    "done_with": "The reject is no longer open",
     "digest_mismatch": "The body is not what its digest says",
     "too_slow": "The body did not come",
     "in_progress": "The same key is at work",

@@ -121,7 +121,7 @@ class Runs:
     ) -> Run:
         """Take a file in, in a task of its own; `held` is closed when that has ended. `Problem` 422: of no format."""
         payer, plan = caller.tenant
-        await _known_format(spooled, format_)
+        await known_format(spooled, format_)
         keys = await asyncio.to_thread(lambda: self._doors.keys().payer_keys(payer))
         file = submitted_as(name, spooled.size_bytes, keys, spooled.sha256)
         at = payer, f"{plan}|{format_}|{validate}|{way.door.shift_years}", file.content_digest
@@ -223,7 +223,8 @@ class Runs:
         return None
 
 
-async def _known_format(spooled: Spooled, format_: str) -> None:
+async def known_format(spooled: Spooled, format_: str) -> None:
+    """`Problem` 422 when a file is of no format that can be told, or not of the one named."""
     try:
         await asyncio.to_thread(check_file, spooled.path, format_)
     except UnknownLayout:

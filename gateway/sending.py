@@ -23,6 +23,12 @@ from streams.publishing import Publisher
 CHUNK_ROWS = 1_000
 WRITE_SECONDS = 30
 
+CONFLICT = (
+    "an event of this id is in the log, with other content",
+    "give it an id of its own, or send a correction as the event's schema has it",
+)
+"""Reason and remedy of what the fold will refuse."""
+
 Result = Literal["accepted", "duplicate", "rejected"]
 Answer = Admitted | Reject
 

@@ -459,7 +459,10 @@ def inbound_bytes(fact: ReadFact) -> bytes:
     Its natural key stands beside, so that an id derived from it later is the same.
     """
     event: dict[str, Any] = {"specversion": "1.0", "source": fact.source, "type": fact.event.type_name()}
-    optional = {"id": fact.producer_id, "plan": fact.plan, "time": fact.time, NATURAL_KEY: fact.natural_key}
+    optional = {
+        "id": fact.producer_id, "plan": fact.plan, "payer": fact.payer, "time": fact.time,
+        NATURAL_KEY: fact.natural_key,
+    }  # fmt: skip
     event |= {name: value for name, value in optional.items() if value}
     event |= {"sensitivity": PART2} if fact.part2 else {}
     data = type(fact.event).__pydantic_serializer__.to_json(fact.event, exclude_defaults=True)

@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from contracts.envelope import NAMESPACE, schema_urn
+from contracts.envelope import MAX_FACT_BYTES, NAMESPACE, schema_urn
 from contracts.events.rejects import RejectRecorded
 from formats.reading import Reject
 from projections import store
@@ -53,10 +53,13 @@ class Kept:
     head: bytes = field(repr=False)
     raw: bytes = field(repr=False)
 
-    @property
-    def whole(self) -> bool:
-        """Whether all of the record was kept, so that it can be sent again."""
-        return bool(self.raw) and len(self.raw) == self.event.raw_bytes
+
+def is_whole(event: RejectRecorded) -> bool:
+    """Whether all of the record was kept, so that it can be sent again.
+
+    Of a record that is too large, readers themselves keep no more than a fact may have.
+    """
+    return 0 < event.raw_bytes == event.kept_bytes and event.raw_bytes != MAX_FACT_BYTES
 
 
 class RejectBook:

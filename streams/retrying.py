@@ -22,7 +22,7 @@ from streams.connections import Connections
 from streams.door import NATURAL_KEY, unseal
 from streams.keys import KeyStore
 from streams.reading import log_reader
-from streams.rejects import Kept, RejectBook
+from streams.rejects import Kept, RejectBook, is_whole
 from streams.topics import log_topic, rejects_topic
 
 At = tuple[str, int, int]
@@ -67,12 +67,18 @@ def opened(keys: KeyStore, payer: str, topic: str, value: bytes) -> bytes:
 
 def kept_of(keys: KeyStore, payer: str, topic: str, value: bytes) -> Kept:
     """What was kept of a reject, if it is whole; `NotKept` says why it cannot be sent again as it was."""
-    if topic != rejects_topic(payer):
-        raise NotKept("it stands in the log and would be refused again; send what it should have said by --with FILE")
-    kept = RejectBook(payer, keys).kept(value)
-    if not kept.whole:
-        raise NotKept("not all of it was kept; send the corrected record by --with FILE")
-    return kept
+    if why := why_not_kept(told(payer, topic, value)):
+        raise NotKept(why)
+    return RejectBook(payer, keys).kept(value)
+
+
+def why_not_kept(event: RejectRecorded | None) -> str:
+    """Why a reject, as its event tells it, cannot be sent again as it was; '' when it can."""
+    if event is None:
+        return "it stands in the log and would be refused again; send what it should have said, corrected (--with FILE)"
+    if not is_whole(event):
+        return "not all of it was kept; send the corrected record (--with FILE)"
+    return ""
 
 
 def read_again(kept: Kept) -> Iterator[Read]:

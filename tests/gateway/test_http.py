@@ -154,6 +154,63 @@ async def all_listed(client: httpx.AsyncClient, ids: Sequence[str]) -> bool:
     return set(ids) <= {each["reject_id"] for each in listed}
 
 
+async def test_rejects_are_sent_again_corrected_or_dropped_by_who_may(
+    gateway: Served, client: httpx.AsyncClient
+) -> None:
+    wrong = [event(f"J{n}").replace(b'"effective_on":"2024-03-05"', b'"effective_on":"2024-03-35"') for n in range(3)]
+    answer = await client.post("/v1/events", content=b"\n".join(wrong), headers=LINES)
+    ids = [one["reject_id"] for one in answer.json()["results"]]
+    await until(lambda: all_listed(client, ids), "the rejects are in their table")
+
+    again = await client.post("/v1/rejects/retry", json={"reject_ids": ids}, headers={"Idempotency-Key": "again"})
+    document = again.json()
+    assert (again.status_code, document["read"], document["rejected"]) == (200, 3, 3), again.text
+    assert [(each["reject_id"], each["status"]) for each in document["results"]] == [(each, "open") for each in ids]
+    (still,) = document["results"][0]["refusals"]
+    assert (still["code"], still["field"], still["reject_id"]) == ("not_a_date", "/data/effective_on", ids[0])
+    once = await client.post("/v1/rejects/retry", json={"reject_ids": ids}, headers={"Idempotency-Key": "again"})
+    assert once.content == again.content
+
+    mended = await client.post(
+        "/v1/rejects/corrections", params={"reject_id": ids[:2]}, content=b"\n".join(map(event, ("J0", "J1")))
+    )
+    assert (mended.status_code, mended.json()["accepted"]) == (200, 2), mended.text
+    dropped = await client.post(f"/v1/rejects/{ids[2]}/drop", json={"why": "a test of the sender"})
+    assert dropped.json() == {"reject_id": ids[2], "status": "dropped", "why": "a test of the sender"}
+
+    async def done_with() -> bool:
+        shown = [(await client.get(f"/v1/rejects/{each}", params={"view": "none"})).json() for each in ids]
+        return [(each["status"], each["why"]) for each in shown] == [
+            ("retried", "sent again, corrected"), ("retried", "sent again, corrected"),
+            ("dropped", "a test of the sender"),
+        ]  # fmt: skip
+
+    await until(done_with, "the table tells what became of them")
+    late = await client.post(f"/v1/rejects/{ids[0]}/drop", json={"why": "too late"})
+    assert (late.status_code, late.json()["code"]) == (409, "done_with")
+    log = [fact["data"].get("claim_id") for fact in await facts(gateway)]
+    assert [log.count(claim_id) for claim_id in ("J0", "J1", "J2")] == [1, 1, 0]
+
+
+async def test_nobody_sends_anothers_rejects_again(gateway: Served, client: httpx.AsyncClient) -> None:
+    bad = event("L1").replace(b'"effective_on":"2024-03-05"', b'"effective_on":"2024-03-35"')
+    (one,) = (await client.post("/v1/events", content=bad, headers=JSON)).json()["results"]
+    place = one["reject_id"]
+    await until(lambda: all_listed(client, [place]), "the reject is in its table")
+    other = await gateway.key("employer", "employers", "lowcountry-retail")
+    for token, status in ((other, 404), (await gateway.key("auditor"), 403)):
+        async with gateway.client(token) as theirs:
+            for answer in (
+                await theirs.post("/v1/rejects/retry", json={"reject_ids": [place]}),
+                await theirs.post("/v1/rejects/corrections", params={"reject_id": place}, content=event("L1")),
+                await theirs.post(f"/v1/rejects/{place}/drop", json={"why": "not mine"}),
+            ):
+                assert answer.status_code == status, answer.text
+    async with gateway.client(await gateway.key("operator")) as operator:
+        answer = await operator.post(f"/v1/rejects/{place}/drop", json={"why": "a test"})
+        assert answer.status_code == 200, answer.text
+
+
 async def test_one_id_with_two_contents_is_a_conflict(gateway: Served, client: httpx.AsyncClient) -> None:
     assert results(await client.post("/v1/events", content=event("D1"), headers=JSON)) == ["accepted"]
     other = ndjson(claim(MEMBER, "D2"), "id-D1")

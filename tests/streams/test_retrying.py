@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from contracts.envelope import MAX_FACT_BYTES
 from contracts.events import DisabilityClaimChanged, Person
 from contracts.events.base import Identifier
 from formats.detect import read_file
@@ -100,7 +101,7 @@ def test_an_event_refused_again_is_the_same_reject(keys: SqliteKeyStore) -> None
         assert orjson.loads(book.record(twice).value)["id"] == once
 
 
-@pytest.mark.parametrize("raw", [b"", b"x" * 3_000_000])
+@pytest.mark.parametrize("raw", [b"", b"x" * MAX_FACT_BYTES, b"x" * 3_000_000])
 def test_what_was_not_kept_whole_is_not_sent_again(keys: SqliteKeyStore, raw: bytes) -> None:
     with pytest.raises(NotKept, match="--with FILE"):
         sent_again(keys, Reject(Place("f", 1), "too_large", "why", "what", raw))
