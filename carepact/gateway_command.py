@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ PORT = 8080
 STOP_SECONDS = 10
 KEEP_ALIVE_SECONDS = 30
 CONNECTIONS_MAX = 1_000
+"""Beside the open streams of feeds."""
 
 
 def gateway(
@@ -42,10 +44,20 @@ def gateway(
     with reported():
         settings = settings_of(home)
         server = server_of(settings, create_app(config_of(settings)), port)
+        _allow_files(CONNECTIONS_MAX + settings.gateway_streams)
     gc.set_threshold(400_000, 20, 100)  # what a request makes goes with it; what is loaded stays
     gc.freeze()
     server.run()
     raise typer.Exit(0 if server.started else 1)
+
+
+def _allow_files(connections: int) -> None:
+    """Have as many files open as connections need, as far as this user may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 256
+    if soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def server_of(settings: Settings, app: FastAPI, port: int | None = None) -> uvicorn.Server:
@@ -64,7 +76,7 @@ def server_of(settings: Settings, app: FastAPI, port: int | None = None) -> uvic
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
-            limit_concurrency=CONNECTIONS_MAX,
+            limit_concurrency=CONNECTIONS_MAX + settings.gateway_streams,
         )
     )
 
@@ -85,6 +97,7 @@ def config_of(settings: Settings) -> Config:
             file_bytes=settings.gateway_file_bytes,
             requests_per_second=settings.gateway_requests_per_second,
             burst=max(1, round(2 * settings.gateway_requests_per_second)),
+            streams=settings.gateway_streams,
         ),
     )
 

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     gateway_body_bytes: Annotated[int, Field(ge=1_000)] = 32_000_000
     gateway_file_bytes: Annotated[int, Field(ge=1_000)] = 8_000_000_000
     gateway_requests_per_second: Annotated[float, Field(gt=0)] = 100  # of one caller
+    gateway_streams: Annotated[int, Field(ge=0, le=50_000)] = 2_000  # open at once
 
     @property
     def home_folder(self) -> Home:

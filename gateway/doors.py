@@ -118,6 +118,12 @@ class Doors:
             return self._pool
 
     @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Any]:
+        """A connection that reads."""
+        async with (await self.pool()).acquire(timeout=COMMAND_SECONDS) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def writing(self) -> AsyncIterator[Any]:
         """A connection that may write the little that is the gateway's own."""
         async with self._opening:

@@ -38,6 +38,7 @@ class Limits:
     burst: int = 200
     unknown_per_second: float = 2.0
     unknown_burst: int = 20
+    streams: int = 2_000
 
 
 class Rate:

@@ -18,10 +18,12 @@ from gateway.idempotency import Idempotency
 from gateway.limits import Budget, Limits, Rate
 from gateway.metrics import Metrics
 from gateway.oidc import Issuers, Tokens
+from gateway.open_streams import Streams
 from gateway.principals import Principal
 from gateway.problems import Problem
 from gateway.runs import Runs
 from gateway.spool import Spool
+from gateway.tails import Tails
 from projections.credentials import in_force
 from streams.connections import Connections
 from streams.keys import WrappedKeyStore
@@ -66,11 +68,15 @@ class Callers:
         """
         if token is None:
             self._refuse(client, "send `Authorization: Bearer` with a key or a token")
-        found = await (self._credentials if looks_like_key(token) else self._tokens).holder(token)
+        found = await self.holder(token)
         if found is None:
             self._refuse(client, "the credential is unknown, expired or revoked")
         self._rate.take(str(found))
         return found
+
+    async def holder(self, token: str) -> Principal | None:
+        """See `Authenticates.holder`."""
+        return await (self._credentials if looks_like_key(token) else self._tokens).holder(token)
 
     def _refuse(self, client: str, why: str) -> NoReturn:
         self._unknown.take(client)
@@ -92,6 +98,8 @@ class Parts:
         self.spool = Spool(config.spool)
         self.acknowledgements = Acknowledgements(config.spool)
         self.runs = Runs(self.doors, self.acknowledgements, self.metrics)
+        self.tails = Tails(self.doors.reading, [payer.name for payer in config.roster.payers])
+        self.streams = Streams(config.limits.streams)
 
     def open(self) -> None:
         """Begin with an empty spool, and without acknowledgements that are too old."""
@@ -100,6 +108,8 @@ class Parts:
 
     async def close(self) -> None:
         """Let go of everything."""
+        await self.streams.close()
+        await self.tails.close()
         await self.runs.close()
         await self.doors.close()
 

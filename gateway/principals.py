@@ -104,6 +104,9 @@ class Authenticates(Protocol):
     async def principal(self, token: str | None, client: str) -> Principal:
         """The holder of a token; `Problem` 401 when there is none, 429 when it or the client asks too often."""
 
+    async def holder(self, token: str) -> Principal | None:
+        """The holder of a token that was shown before, asked for again; None when it opens nothing any more."""
+
 
 BEARER = HTTPBearer(
     auto_error=False,

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
-from datetime import date
-from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -16,26 +13,12 @@ from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import READER
 from projections.feed import FIRST, OtherHistory, Place, emitted_after
 from projections.tenancy import Tenant
+from tests.feeds.emitting import pay
 
 pytestmark = pytest.mark.platform
 WRITERS, TRANSACTIONS = 10, 15
 TOTAL = WRITERS * TRANSACTIONS * 2
 MEDICARE = Tenant("payer", "medicare")
-
-
-async def pay(connection: Any, payer: str, member: str, sequence: int) -> bytes:
-    """One payment's row; answers its event."""
-    made = uuid4()
-    event = f'{{"id":"{made}","subject":"{member}","sequence":"{sequence:09}"}}'.encode()
-    await connection.execute(
-        """
-        INSERT INTO payment (payer, plan, contract, payment_id, kind, amount_cents, member, practice, period,
-                             effective_on, cause, sequence, partition, log_offset, event)
-        VALUES ($1, '', 'c', $2, 'k', 1, $3, 'P1', '', $4, $2, $5, 0, 0, $6)
-        """,
-        payer, made, member, date(2026, 1, 1), sequence, event,
-    )  # fmt: skip
-    return event
 
 
 async def write(dsn: str, member: str, seed: int, written: asyncio.Event) -> list[bytes]:

@@ -54,6 +54,10 @@ class Named:
             raise Problem(401, "unauthenticated", "no")
         return self._principals[token]
 
+    async def holder(self, token: str) -> Principal | None:
+        """See `gateway.principals.Authenticates`."""
+        return self._principals.get(token)
+
 
 def app_of(folder: Path, limits: Limits | None = None, **principals: Principal) -> FastAPI:
     """The app without stores: whoever needs one is told that it is away."""

@@ -1,0 +1,79 @@
+"""What is emitted, written as the fold writes it; and a gateway's app served in this process on real tables."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import uvicorn
+from fastapi import FastAPI
+
+from carepact.local.platform import LocalPlatform
+from carepact.local.postgres import READER
+from carepact.schemas import pages
+from gateway.app import create_app
+from gateway.parts import Config
+from gateway.principals import Principal, scopes_of
+from streams.connections import Connections
+from streams.keys import SqliteKeyStore
+from streams.roster import Roster
+from streams.topics import topics
+from tests.gateway.served import Named
+
+PRACTICE = Principal("practice", "medicare", practice="P1", scopes=scopes_of("practice"))
+PAYER = Principal("payer", "medicare", scopes=scopes_of("payer"))
+OTHER = Principal("payer", "bcbs-sc", scopes=scopes_of("payer"))
+
+
+async def pay(connection: Any, payer: str, member: str, sequence: int, practice: str = "P1") -> bytes:
+    """One payment's row; answers its event."""
+    made = uuid4()
+    event = orjson.dumps({"id": str(made), "subject": member, "sequence": f"{sequence:09}", "payer": payer})
+    await connection.execute(
+        """
+        INSERT INTO payment (payer, plan, contract, payment_id, kind, amount_cents, member, practice, period,
+                             effective_on, cause, sequence, partition, log_offset, event)
+        VALUES ($1, '', 'c', $2, 'k', 1, $3, $7, '', $4, $2, $5, 0, 0, $6)
+        """,
+        payer, made, member, date(2026, 1, 1), sequence, event, practice,
+    )  # fmt: skip
+    return event
+
+
+def reaching(platform: LocalPlatform, space: str, folder: Path, **principals: Principal) -> FastAPI:
+    """A gateway's app on a database of its own; Kafka is away. A token is a name given, else a role's."""
+    roster = Roster.load()
+    config = Config(
+        roster=roster,
+        connections=Connections("gateway", "127.0.0.1:9", dsn=platform.dsn(READER, space)),
+        declared=topics(roster),
+        open_keys=lambda: SqliteKeyStore(folder / "keys.sqlite3"),
+        catalogue=pages(),
+        spool=folder / "spool",
+    )
+    app = create_app(config)
+    app.state.callers = Named(**(principals or {"practice": PRACTICE, "payer": PAYER, "other": OTHER}))
+    return app
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[str]:
+    """The app behind a real server; answers its address."""
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        serving = asyncio.create_task(server.serve(sockets=[own]))
+        while not server.started and not serving.done():  # noqa: ASYNC110 - a server tells nobody when it begins
+            await asyncio.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{own.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
