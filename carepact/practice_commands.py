@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from carepact.local.home import write_whole
 from carepact.platform_commands import Home, Json
+from carepact.publish_commands import way_in
 from carepact.read_commands import Refused, known_payer, run, show
 from carepact.settings import Settings, connection
 from contracts.eom import CONTRACT
+from formats.eom_bundle import ENTITY
 from streams.practices import NothingAdopted, month_of
+from streams.submitting import Asked, Built, build
 from streams.topics import OPERATOR
 
 app = typer.Typer(no_args_is_help=True, help="What a practice shows and sends, and what it is sent back.")
 
 Payer = Annotated[str, typer.Option(help="The payer whose contract it is.")]
+DAY = "%Y-%m-%d"
+IN_PART = 5
 Practice = Annotated[str, typer.Option(help="The practice: its tax number or id.")]
 
 
@@ -50,6 +58,83 @@ def readiness_command(
         show(told, _told, as_json)
 
     run(home, read)
+
+
+@app.command("submission")
+def submission_command(
+    practice: Practice,
+    period: Annotated[int, typer.Option(min=1, max=13, help="The performance period.")],
+    entity: Annotated[str, typer.Option(help="The participant as the model names it: EOM-PGP-XXXX.")],
+    out: Annotated[Path, typer.Option(help="The file to write; only its owner may read it.")],
+    purpose: Annotated[str, typer.Option(help="Why it is opened; noted with each patient.")] = "data submission to CMS",
+    on: Annotated[
+        datetime | None, typer.Option(formats=[DAY], help="The day of the report; today.", show_default=False)
+    ] = None,
+    payer: Payer = "medicare",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Clinical, sociodemographic and quality data of a practice's period, as the FHIR Bundle that CMS takes.
+
+    It names patients: their sealed parts are opened one by one, each noted before, and only the digest is kept here.
+    Exits 5 when a patient could not be named, or the document breaks a rule of FHIR or of the model.
+
+    Example: carepact practice submission --practice 571000014 --period 4 --entity EOM-PGP-0001 --out pp4.json
+    """
+    if not ENTITY.fullmatch(entity):
+        raise typer.BadParameter("--entity is EOM-PGP- and four digits or capitals")
+
+    async def read(database: Any, settings: Settings) -> None:
+        medicare(settings, payer)
+        now = datetime.now(UTC)
+        async with way_in(settings, payer) as way:
+            asked = Asked(payer, practice, period, entity, purpose, (on or now).date(), now, way.who)
+            try:
+                built = await build(way.reach, database, way.keys, way.state, asked)
+            except NothingAdopted as refused:
+                raise Refused(str(refused)) from None
+        write_whole(out, built.document)
+        show(_submission(asked, built, out), _told_submission, as_json)
+        if built.withheld or built.findings:
+            raise typer.Exit(IN_PART)
+
+    run(home, read)
+
+
+def _submission(asked: Asked, built: Built, out: Path) -> dict[str, Any]:
+    return {
+        "payer": asked.payer,
+        "practice": asked.practice,
+        "period": asked.period,
+        "send": f"POST /fhir/Bundle/$submit?modelId=EOM&entityId={asked.entity}",
+        "out": str(out),
+        "digest": built.digest,
+        "terms": built.terms,
+        "subjects": built.subjects,
+        "withheld": dict(sorted(built.withheld.items())),
+        "incomplete": built.incomplete,
+        "lacking": dict(sorted(built.lacking.items())),
+        "measures": {
+            name: {"numerator": numerator, "denominator": denominator}
+            for name, (numerator, denominator) in built.measures.items()
+        },
+        "resources": built.resources,
+        "findings": list(built.findings),
+    }
+
+
+def _told_submission(said: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{said['subjects']} patients, {said['resources']} resources in {said['out']}"
+    yield f"  sha256:{said['digest']}"
+    for why, count in said["withheld"].items():
+        yield f"  ** {count} left out: {why} **"
+    for name, count in said["lacking"].items():
+        yield f"  {count:>6} patients without {name}"
+    for name, counted in said["measures"].items():
+        yield f"  {name}: {counted['numerator']} of {counted['denominator']}"
+    for finding in said["findings"]:
+        yield f"  ** {finding} **"
+    yield f"  {said['send']}"
 
 
 def medicare(settings: Settings, payer: str) -> None:

@@ -26,7 +26,16 @@ STATEMENTS: dict[str, tuple[tuple[str, ...], str]] = {
 STATED = frozenset(name for names, _ in STATEMENTS.values() for name in names)
 NOTED = {
     "medicare-eom": frozenset(
-        {"redesign_activities", "month_needs", "care_plan_components", "hrsn_instruments", "sociodemographic_elements"}
+        {
+            "redesign_activities",
+            "month_needs",
+            "care_plan_components",
+            "hrsn_instruments",
+            "sociodemographic_elements",
+            "quality_screening_days",
+            "quality_plan_days",
+            "quality_pain_days",
+        }
     ),
     "ocm": frozenset({"episode_months", "meos_code"}),
     "employer": frozenset({"release_period_months", "release_delay_months"}),
