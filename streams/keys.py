@@ -17,26 +17,28 @@ import os
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from contracts.events.base import Identifier
+from streams.key_errors import KeyDestroyed, KeyStoreAway, KeyStoreError, UnknownSubject
+from streams.own_keys import TABLES as OWN_TABLES
+from streams.own_keys import OwnKeys, OwnKeyTable
 from streams.rosters import ADD as ADD_LISTING
 from streams.rosters import TABLE as LISTING
 from streams.rosters import ListingTable, RosterStore
+from streams.wrapping import ID_BYTES, KEY_BYTES, WRAPPING_KEY_VARIABLE, WrappingKeys
 
-WRAPPING_KEY_VARIABLE = "CAREPACT_WRAPPING_KEY"
-LAYOUT = 2
+__all__ = [
+    "KeyDestroyed", "KeyStore", "KeyStoreAway", "KeyStoreError", "PayerKeys", "SqliteKeyStore", "Subject",
+    "UnknownSubject", "WrappedKeyStore", "WrappingKeys", "identifier_digest", "member_token",
+]  # fmt: skip
+LAYOUT = 3
 BUSY_SECONDS = 30
-KEY_BYTES = 32
-_NONCE_BYTES = 12
-_ID_BYTES = 8
+REWRAPPED_AT_ONCE = 1_000
 _LOOKUP = 500
 _PURPOSES = ("pseudonym", "content", "rejects")
 _PLATFORM = ""  # in place of a payer, of keys that are no payer's
@@ -72,29 +74,9 @@ CREATE TABLE link (                      -- tokens that turned out to be one per
     PRIMARY KEY (payer, retired)
 ) WITHOUT ROWID;
 """
-TABLES = ("payer_key", "alias", "subject_key", "link", "listing")
-
-
-class KeyStoreError(Exception):
-    """The key store cannot be used; the message says what is missing or differs."""
-
-
-class KeyStoreAway(KeyStoreError, OSError):
-    """The key store does not answer; trying again may help."""
-
-
-class KeyDestroyed(KeyStoreError):
-    """The member's key was destroyed; what it sealed cannot be read, and nothing is sealed under that token again."""
-
-    def __init__(self, payer: str, token: str) -> None:
-        super().__init__(f"{payer}: the key of member {token} was destroyed")
-
-
-class UnknownSubject(KeyStoreError):
-    """No member has this token."""
-
-    def __init__(self, payer: str, token: str) -> None:
-        super().__init__(f"{payer}: no member {token} in the key store")
+TABLES = ("payer_key", "alias", "subject_key", "link", "listing", "own_key", "suppressed")
+_STEPS = ((LISTING,), tuple(OWN_TABLES.strip().rstrip(";").split(";\n")))
+"""From each layout to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +96,7 @@ class Subject:
     key: bytes | None = field(repr=False)
 
 
-class KeyStore(RosterStore, Protocol):
+class KeyStore(RosterStore, OwnKeys, Protocol):
     """What the door and the readers of sealed parts need. Calls block, and may come from several threads."""
 
     def generation(self) -> int:
@@ -138,6 +120,9 @@ class KeyStore(RosterStore, Protocol):
     def destroyed(self, payer: str) -> tuple[str, ...]:
         """The tokens of a payer whose keys were destroyed."""
 
+    def tokens_of(self, payer: str, token: str) -> tuple[str, ...]:
+        """All tokens of the person whom a token means, the one in use first. `UnknownSubject` when there is none."""
+
     def close(self) -> None:
         """Let go of the store; it cannot be used any more."""
 
@@ -153,84 +138,7 @@ def member_token(digest: bytes) -> str:
     return base64.b32encode(digest[:16]).decode("ascii").rstrip("=").lower()
 
 
-class WrappingKeys:
-    """The keys that wrap all others, known by the first bytes of their hash.
-
-    They stand one a line in a file that only its owner may read, or in `CAREPACT_WRAPPING_KEY`, separated by commas;
-    each is the base64url of 32 bytes. The first is the one to wrap with after the next re-wrap.
-    """
-
-    def __init__(self, keys: Iterable[bytes], file: Path | None = None) -> None:
-        self.file = file
-        self._keys = list(keys)
-        if not self._keys or any(len(key) != KEY_BYTES for key in self._keys):
-            raise KeyStoreError(f"a wrapping key is the base64url of {KEY_BYTES} bytes")
-        self._ciphers = {_key_id(key): AESGCM(key) for key in self._keys}
-
-    @classmethod
-    def beside(cls, store: Path, environ: Mapping[str, str] = os.environ) -> WrappingKeys:
-        """Those of the environment; else those in the file beside the store, which is made when there is none."""
-        return cls.found(store.with_name(store.name + ".wrapping"), environ)
-
-    @classmethod
-    def found(cls, file: Path, environ: Mapping[str, str] = os.environ, *, make: bool = True) -> WrappingKeys:
-        """Those of the environment; else those in the file, which is made when there is none, if it may be."""
-        if given := environ.get(WRAPPING_KEY_VARIABLE):
-            return cls(_decode(given.split(",")))
-        if not file.exists():
-            if not make:
-                raise KeyStoreError(f"there is no wrapping key: neither {WRAPPING_KEY_VARIABLE} nor {file}")
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_once(file, [os.urandom(KEY_BYTES)])
-        return cls(_decode(file.read_text(encoding="ascii").split()), file)
-
-    @property
-    def newest(self) -> bytes:
-        """The id of the first key."""
-        return _key_id(self._keys[0])
-
-    def __contains__(self, key_id: bytes) -> bool:
-        return key_id in self._ciphers
-
-    def wrap(self, key_id: bytes, key: bytes, purpose: str) -> bytes:
-        """Wrap `key` so that it opens for the same purpose only."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return key_id + nonce + self._ciphers[key_id].encrypt(nonce, key, purpose.encode())
-
-    def unwrap(self, wrapped: bytes, purpose: str) -> bytes:
-        """The key in `wrapped`; `KeyStoreError` when it was wrapped for another purpose, or by a key we have not."""
-        cipher = self._ciphers.get(wrapped[:_ID_BYTES])
-        if cipher is None:
-            raise KeyStoreError(f"no wrapping key {wrapped[:_ID_BYTES].hex()}: the store was wrapped by another one")
-        nonce, sealed = wrapped[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], wrapped[_ID_BYTES + _NONCE_BYTES :]
-        try:
-            return cipher.decrypt(nonce, sealed, purpose.encode())
-        except InvalidTag:
-            raise KeyStoreError(f"a key of the store does not open as {purpose}") from None
-
-    def renewed(self) -> WrappingKeys:
-        """With a new first key; the file has it too before this returns."""
-        return self._replaced([os.urandom(KEY_BYTES), *self._keys])
-
-    def without_old(self) -> WrappingKeys:
-        """With the first key only."""
-        return self._replaced(self._keys[:1])
-
-    def reread(self) -> WrappingKeys:
-        """As the file has them now."""
-        return WrappingKeys(_decode(self.file.read_text(encoding="ascii").split()), self.file) if self.file else self
-
-    def _replaced(self, keys: list[bytes]) -> WrappingKeys:
-        if self.file is None:
-            raise KeyStoreError(f"the wrapping keys come by {WRAPPING_KEY_VARIABLE}: put the new one first there")
-        beside = self.file.with_name(f"{self.file.name}.{os.getpid()}")
-        _write_private(beside, _encode(keys))
-        beside.replace(self.file)
-        _sync_folder(self.file.parent)
-        return WrappingKeys(keys, self.file)
-
-
-class WrappedKeyStore(ListingTable, ABC):
+class WrappedKeyStore(ListingTable, OwnKeyTable, ABC):
     """What every key store does with its tables, whatever keeps them. Statements number their values: `$1`, `$2`."""
 
     _GENERATION: ClassVar[str]
@@ -269,6 +177,12 @@ class WrappedKeyStore(ListingTable, ABC):
 
     def _alone(self) -> AbstractContextManager[Any]:
         return self._lock
+
+    def _moved(self) -> None:
+        self._run(self._NEXT_GENERATION)
+
+    def _wrap(self, wrap_with: bytes, key: bytes, purpose: str) -> bytes:
+        return self._wrapping.wrap(wrap_with, key, purpose)
 
     def generation(self) -> int:
         """See `KeyStore.generation`."""
@@ -338,12 +252,25 @@ class WrappedKeyStore(ListingTable, ABC):
             self._run("UPDATE alias SET token = $1 WHERE payer = $2 AND token = $3", survivor, payer, retired)
             self._run(self._NEXT_GENERATION)
 
+    def tokens_of(self, payer: str, token: str) -> tuple[str, ...]:
+        """See `KeyStore.tokens_of`."""
+        with self._lock:
+            if not self._rows("SELECT 1 FROM subject_key WHERE payer = $1 AND token = $2", payer, token):
+                raise UnknownSubject(payer, token)
+            return self._linked(payer, token)
+
+    def _linked(self, payer: str, token: str) -> tuple[str, ...]:
+        """A token and those of the same person, whichever of them is given; the one in use first."""
+        survivor = self._rows("SELECT survivor FROM link WHERE payer = $1 AND retired = $2", payer, token)
+        used = survivor[0][0] if survivor else token
+        linked = self._rows("SELECT retired FROM link WHERE payer = $1 AND survivor = $2", payer, used)
+        return (used, *sorted(row[0] for row in linked))
+
     def destroy(self, payer: str, token: str) -> tuple[str, ...]:
         """See `KeyStore.destroy`. A token not yet known gets its tombstone too: a backup may bring its key later."""
         with self._lock:
             with self._writing():
-                linked = self._rows("SELECT retired FROM link WHERE payer = $1 AND survivor = $2", payer, token)
-                tokens = (token, *sorted(row[0] for row in linked))
+                tokens = self._linked(payer, token)
                 self._run_many(
                     "INSERT INTO subject_key VALUES ($1, $2, NULL) "
                     "ON CONFLICT (payer, token) DO UPDATE SET wrapped = NULL",
@@ -362,21 +289,33 @@ class WrappedKeyStore(ListingTable, ABC):
             rows = self._rows("SELECT token FROM subject_key WHERE payer = $1 AND wrapped IS NULL", payer)
             return tuple(sorted(row[0] for row in rows))
 
-    def rotate_wrapping_key(self) -> None:
-        """Wrap every key anew. Killed at any point, the store still opens; call it again to finish.
+    def rotate_wrapping_key(self, told: Callable[[int], None] = lambda keys: None) -> int:
+        """Wrap every key anew, some at a time, while others read and write; answers how many.
 
-        With keys by environment: put the new one first and the old one after it, call this, then drop the old one.
+        Both keys open meanwhile. Killed at any point, the store still opens; call it again to finish. The old key is
+        dropped from the file at the end. With keys by environment: put the new one first and the old one after it,
+        call this, then drop the old one. `told` hears of the keys wrapped so far.
         """
-        with self._lock:
-            if self._wrapping.file is not None:
-                self._wrapping = self._wrapping.reread().renewed()
-            with self._writing():
+        with self._wrapping.rotating():
+            with self._lock:
+                if self._wrapping.file is not None:
+                    self._wrapping = self._wrapping.reread().renewed()
                 newest = self._wrapping.newest
-                for table, name in (("payer_key", "purpose"), ("subject_key", "token")):
-                    self._rewrap(table, name, newest)
-                self._run("UPDATE meta SET value = $1 WHERE name = 'wrapping'", newest)
-            if self._wrapping.file is not None:
-                self._wrapping = self._wrapping.without_old()
+                with self._writing():
+                    self._run("UPDATE meta SET value = $1 WHERE name = 'wrapping'", newest)
+            count = 0
+            for table, names in _WRAPPED.items():
+                place: tuple[str, ...] | None = ("", *("" for _ in names))
+                while place is not None:
+                    with self._lock, self._writing():
+                        done, place = self._rewrap(table, names, newest, place)
+                    count += done
+                    told(count)
+            with self._lock:
+                if self._wrapping.file is not None:
+                    self._wrapping = self._wrapping.without_old()
+            self._forget_bytes()
+            return count
 
     def restore(self, source: Path) -> None:
         """Take in what a backup has and this store has not. A tombstone in either stays one.
@@ -398,8 +337,19 @@ class WrappedKeyStore(ListingTable, ABC):
                 for table, columns in (("alias", "payer, identifier, token"), ("link", "payer, retired, survivor")):
                     rows = other.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - names of our own tables
                     self._run_many(f"INSERT INTO {table} VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", rows)  # noqa: S608
-                if other.execute("PRAGMA user_version").fetchone()[0] > 1:
+                layout = other.execute("PRAGMA user_version").fetchone()[0]
+                if layout > 1:
                     self._run_many(ADD_LISTING, other.execute("SELECT * FROM listing"))
+                if layout > 2:
+                    self._run_many(
+                        "INSERT INTO own_key VALUES ($1, $2, $3, $4) ON CONFLICT (payer, kind, name) "
+                        "DO UPDATE SET wrapped = NULL WHERE excluded.wrapped IS NULL",
+                        other.execute("SELECT payer, kind, name, wrapped FROM own_key"),
+                    )
+                    self._run_many(
+                        "INSERT INTO suppressed VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                        other.execute("SELECT payer, word FROM suppressed"),
+                    )
                 self._run(
                     "UPDATE alias SET token = link.survivor FROM link "
                     "WHERE link.payer = alias.payer AND link.retired = alias.token"
@@ -409,14 +359,28 @@ class WrappedKeyStore(ListingTable, ABC):
             other.close()
         self._payers.clear()
 
-    def _rewrap(self, table: str, name: str, newest: bytes) -> None:
-        select = f"SELECT payer, {name}, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608 - our own tables
-        update = f"UPDATE {table} SET wrapped = $1 WHERE payer = $2 AND {name} = $3"  # noqa: S608
-        rows = []
-        for payer, of, wrapped in self._rows(select):
-            key = self._unwrap(wrapped, f"{payer}|{of}")
-            rows.append((self._wrapping.wrap(newest, key, f"{payer}|{of}"), payer, of))
-        self._run_many(update, rows)
+    def _rewrap(
+        self, table: str, names: tuple[str, ...], newest: bytes, after: tuple[str, ...]
+    ) -> tuple[int, tuple[str, ...] | None]:
+        """Wrap the next keys of a table behind a place; how many that were, and the place reached, None at the end."""
+        key, n = ", ".join(("payer", *names)), len(names) + 1
+        places = ", ".join(f"${number}" for number in range(1, n + 1))
+        rows = self._rows(
+            f"SELECT {key}, wrapped FROM {table} WHERE ({key}) > ({places}) "  # noqa: S608 - our own tables
+            f"ORDER BY {key} LIMIT {REWRAPPED_AT_ONCE}",
+            *after,
+        )
+        old = [row for row in rows if row[n] is not None and bytes(row[n][:ID_BYTES]) != newest]
+        purposes = {row[:n]: "|".join(row[:n]) for row in old}
+        which = " AND ".join(f"{name} = ${number}" for number, name in enumerate(("payer", *names), 2))
+        self._run_many(
+            f"UPDATE {table} SET wrapped = $1 WHERE {which}",  # noqa: S608
+            [
+                (self._wrapping.wrap(newest, self._unwrap(row[n], purpose), purpose), *row[:n])
+                for row, purpose in zip(old, purposes.values(), strict=True)
+            ],
+        )
+        return len(old), tuple(rows[-1][:n]) if len(rows) == REWRAPPED_AT_ONCE else None
 
     def _same_key(self, payer: str, purpose: str, wrapped: bytes) -> None:
         rows = self._rows("SELECT wrapped FROM payer_key WHERE payer = $1 AND purpose = $2", payer, purpose)
@@ -436,7 +400,7 @@ class WrappedKeyStore(ListingTable, ABC):
         return in_use
 
     def _unwrap(self, wrapped: bytes, purpose: str) -> bytes:
-        if wrapped[:_ID_BYTES] not in self._wrapping:
+        if wrapped[:ID_BYTES] not in self._wrapping:
             self._wrapping = self._wrapping.reread()
         return self._wrapping.unwrap(wrapped, purpose)
 
@@ -475,6 +439,8 @@ class WrappedKeyStore(ListingTable, ABC):
         )
 
 
+_WRAPPED = {"payer_key": ("purpose",), "subject_key": ("token",), "own_key": ("kind", "name")}
+"""Tables of wrapped keys, and what names a row beside the payer: all of it, joined, is what a key is wrapped for."""
 _INSERT_PAYER_KEY = "INSERT INTO payer_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 
 
@@ -511,7 +477,10 @@ class SqliteKeyStore(WrappedKeyStore):
             copy.close()
 
     def _forget_bytes(self) -> None:
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """Empty the write-ahead log. `KeyStoreAway` when readers do not let go of it in time: call again."""
+        with self._lock:
+            if self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
+                raise KeyStoreAway(f"{self.path.name}: its write-ahead log is in use and still has what was destroyed")
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._db.execute(sql.replace("$", "?"), values).fetchall()
@@ -540,8 +509,9 @@ class SqliteKeyStore(WrappedKeyStore):
                 layout = self._db.execute("PRAGMA user_version").fetchone()[0]
                 if layout == 0:
                     make_tables(self._db, generation=1, wrapping=self._wrapping.newest)
-                elif layout == 1:
-                    self._db.execute(LISTING)
+                elif layout < LAYOUT:
+                    for statement in (each for step in _STEPS[layout - 1 :] for each in step):
+                        self._db.execute(statement)
                     self._db.execute(f"PRAGMA user_version = {LAYOUT}")
                 elif layout != LAYOUT:
                     raise KeyStoreError(f"{self.path.name}: layout {layout}, this version reads layout {LAYOUT}")
@@ -555,7 +525,7 @@ class SqliteKeyStore(WrappedKeyStore):
 
 def make_tables(db: sqlite3.Connection, generation: int, wrapping: bytes) -> None:
     """The tables of a store that has nothing yet."""
-    for statement in (*_TABLES.split(";\n"), LISTING):
+    for statement in (*_TABLES.split(";\n"), *(each for step in _STEPS for each in step)):
         db.execute(statement)
     db.execute("INSERT INTO meta VALUES ('generation', ?)", (generation,))
     db.execute("INSERT INTO meta VALUES ('wrapping', ?)", (wrapping,))
@@ -594,47 +564,3 @@ def _connect(path: Path) -> sqlite3.Connection:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 200"):
         db.execute(f"PRAGMA {pragma}").fetchall()
     return db
-
-
-def _key_id(key: bytes) -> bytes:
-    return hashlib.sha256(b"carepact wrapping key|" + key).digest()[:_ID_BYTES]
-
-
-def _encode(keys: Iterable[bytes]) -> bytes:
-    return b"".join(base64.urlsafe_b64encode(key) + b"\n" for key in keys)
-
-
-def _decode(texts: Iterable[str]) -> list[bytes]:
-    try:
-        return [base64.b64decode(text.strip(), altchars=b"-_", validate=True) for text in texts if text.strip()]
-    except ValueError:
-        raise KeyStoreError(f"a wrapping key is the base64url of {KEY_BYTES} bytes") from None
-
-
-def _write_once(file: Path, keys: list[bytes]) -> None:
-    """Make the file whole or not at all; when another process was first, its file stays."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
-    _write_private(beside, _encode(keys))
-    try:
-        with suppress(FileExistsError):
-            os.link(beside, file)
-    finally:
-        beside.unlink()
-    _sync_folder(file.parent)
-
-
-def _write_private(file: Path, content: bytes) -> None:
-    handle = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    try:
-        os.write(handle, content)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

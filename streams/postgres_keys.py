@@ -20,6 +20,7 @@ import asyncpg
 
 from projections.migrate import MigrationRefused, migrate, steps
 from streams.keys import TABLES, KeyStoreAway, KeyStoreError, WrappedKeyStore, WrappingKeys, make_tables, new_backup
+from streams.kms import Kms
 
 SCHEMA = "carepact_keys"
 MIGRATIONS = Path(__file__).with_name("key_migrations")
@@ -43,7 +44,7 @@ class PostgresKeyStore(WrappedKeyStore):
     _GENERATION = "SELECT number FROM generation"
     _NEXT_GENERATION = "UPDATE generation SET number = number + 1"
 
-    def __init__(self, dsn: str, wrapping_file: Path) -> None:
+    def __init__(self, dsn: str, wrapping_file: Path, kms: Kms | None = None) -> None:
         """Open the store, made and migrated as far as it is missing.
 
         The wrapping key comes by `CAREPACT_WRAPPING_KEY`, or lies in the file, which is made for a new store only.
@@ -56,7 +57,7 @@ class PostgresKeyStore(WrappedKeyStore):
         try:
             self._migrate()
             there = self._rows("SELECT value FROM meta WHERE name = 'wrapping'")
-            super().__init__("the key store", WrappingKeys.found(wrapping_file, make=not there))
+            super().__init__("the key store", WrappingKeys.found(wrapping_file, make=not there, kms=kms))
             if not there:
                 self._run("INSERT INTO meta VALUES ('wrapping', $1) ON CONFLICT DO NOTHING", self._wrapping.newest)
             self._wrapping_in_use()

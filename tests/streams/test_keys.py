@@ -177,17 +177,22 @@ def test_what_full_files_list_is_remembered_and_backed_up(either: WrappedKeyStor
     assert either.file_read(PAYER, "", "r", "2024-07-01") == []
 
 
-def test_a_store_of_the_layout_before_is_brought_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("layout", "later"), [(1, ("listing", "own_key", "suppressed")), (2, ("own_key", "suppressed"))]
+)
+def test_a_store_of_a_layout_before_is_brought_up(tmp_path: Path, layout: int, later: tuple[str, ...]) -> None:
     store = SqliteKeyStore(tmp_path / "keys.sqlite3")
     token = store.subjects(PAYER, [JANE])[JANE].token
     store.close()
     with sqlite3.connect(tmp_path / "keys.sqlite3") as old:
-        old.execute("DROP TABLE listing")
-        old.execute("PRAGMA user_version = 1")
+        for table in later:
+            old.execute(f"DROP TABLE {table}")
+        old.execute(f"PRAGMA user_version = {layout}")
     old.close()
     again = SqliteKeyStore(tmp_path / "keys.sqlite3")
     assert again.subjects(PAYER, [JANE])[JANE].token == token
     assert again.file_read(PAYER, "", "r", "2024-03-01") == []
+    assert again.own_keys(PAYER, "reject", ["r1"])["r1"] == again.own_key(PAYER, "reject", "r1")
 
 
 def test_the_backup_of_another_store_is_refused(either: WrappedKeyStore, tmp_path: Path) -> None:
@@ -218,6 +223,116 @@ def test_erasing_a_person_destroys_the_keys_of_all_their_tokens(either: WrappedK
     assert set(either.destroy(PAYER, made[JANE].token)) == {made[JANE].token, made[JOHN].token}
     with pytest.raises(KeyDestroyed):
         either.data_key(PAYER, made[JOHN].token)
+
+
+def test_whichever_token_of_a_person_is_named_all_are_meant(either: WrappedKeyStore) -> None:
+    made = either.subjects(PAYER, [JANE, JOHN, ANN])
+    jane, john, ann = (made[each].token for each in (JANE, JOHN, ANN))
+    either.link(PAYER, survivor=jane, retired=john)
+    assert either.tokens_of(PAYER, john) == either.tokens_of(PAYER, jane) == (jane, john)
+    assert either.tokens_of(PAYER, ann) == (ann,)
+    with pytest.raises(UnknownSubject):
+        either.tokens_of(PAYER, "nobody")
+    assert either.destroy(PAYER, john) == (jane, john)
+    assert either.destroyed(PAYER) == tuple(sorted((jane, john)))
+
+
+def test_one_things_key_is_destroyed_and_no_other(again: Open, tmp_path: Path) -> None:
+    store = again()
+    kept = store.own_keys(PAYER, "reject", ["r1", "r2"])
+    assert len(set(kept.values())) == 2
+    assert again().own_keys(PAYER, "reject", ["r2", "r1"]) == kept
+    store.backup(tmp_path / "backup")
+    store.destroy_own(PAYER, "reject", ["r1", "r3"])
+    store.restore(tmp_path / "backup")
+    assert store.own_keys(PAYER, "reject", ["r1", "r2", "r3"]) == {"r1": None, "r2": kept["r2"], "r3": None}
+    with pytest.raises(KeyDestroyed, match="key of reject r1 was destroyed"):
+        store.own_key(PAYER, "reject", "r1")
+    assert store.own_keys("bcbs-sc", "reject", ["r1"])["r1"] is not None
+    store.rotate_wrapping_key()
+    assert again().own_key(PAYER, "reject", "r2") == kept["r2"]
+
+
+def test_words_that_are_not_to_be_kept_are_remembered(again: Open, tmp_path: Path) -> None:
+    store, before = again(), again().generation()
+    store.suppress(PAYER, [b"one", b"two"])
+    store.suppress(PAYER, [b"two"])
+    assert again().suppressed(PAYER) == {b"one", b"two"}
+    assert store.generation() > before
+    assert store.suppressed("bcbs-sc") == frozenset()
+    store.backup(tmp_path / "backup")
+    other = SqliteKeyStore(tmp_path / "other.sqlite3", store._wrapping)
+    other.restore(tmp_path / "backup")
+    assert other.suppressed(PAYER) == {b"one", b"two"}
+
+
+def test_work_goes_on_while_all_is_wrapped_anew(again: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.keys.REWRAPPED_AT_ONCE", 5)
+    store, writer, reader = again(), again(), again()
+    people = [bytes([n]) * 32 for n in range(40)]
+    kept = store.subjects(PAYER, people[:20])
+    made: dict[bytes, Any] = {}
+
+    def others(_: int) -> None:
+        """Two other processes, between any two steps of the rotation."""
+        new = people[20 + len(made) % 20]
+        made[new] = writer.subjects(PAYER, [new])[new]
+        assert reader.subjects(PAYER, people[:20]) == kept
+        assert reader.data_key(PAYER, made[new].token) == made[new].key
+
+    writer.destroy(PAYER, kept[people[0]].token)
+    kept = store.subjects(PAYER, people[:20])
+    store.rotate_wrapping_key(told=others)
+    store.rotate_wrapping_key(told=others)
+    assert len(made) > 5
+    for each in (store, writer, reader, again()):
+        assert each.subjects(PAYER, people[:20]) == kept
+        assert each.subjects(PAYER, list(made)) == made
+    assert kept[people[0]].key is None
+
+
+def _write_on(path: Path, start: Any, stop: Any, answers: Any) -> None:
+    store, made = SqliteKeyStore(path), dict[bytes, Any]()
+    start.wait()
+    while not stop.is_set():
+        digest = os.urandom(32)
+        made |= store.subjects(PAYER, [digest])
+    answers.put(made)
+
+
+def test_processes_write_on_while_the_wrapping_key_is_rotated_under_them(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    start, stop, answers = context.Barrier(3), context.Event(), context.Queue()
+    writers = [context.Process(target=_write_on, args=(tmp_path / "keys", start, stop, answers)) for _ in range(2)]
+    for each in writers:
+        each.start()
+    start.wait(60)
+    store = SqliteKeyStore(tmp_path / "keys")
+    kept = store.subjects(PAYER, [bytes([n]) * 32 for n in range(200)])
+    for _ in range(3):
+        store.rotate_wrapping_key()
+    stop.set()
+    for made in [answers.get(timeout=60) for _ in writers]:
+        assert store.subjects(PAYER, list(made)) == made
+    for each in writers:
+        each.join()
+    assert len((tmp_path / "keys.wrapping").read_text().split()) == 1
+    assert SqliteKeyStore(tmp_path / "keys").subjects(PAYER, list(kept)) == kept
+
+
+def test_two_rotations_at_once_lose_no_key(again: Open) -> None:
+    kept = again().subjects(PAYER, [JANE, JOHN, ANN])
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda store: store.rotate_wrapping_key(), (again(), again())))
+    assert again().subjects(PAYER, [JANE, JOHN, ANN]) == kept
+
+
+def test_a_backup_from_before_a_rotation_opens_nothing(store: SqliteKeyStore, tmp_path: Path) -> None:
+    store.payer_keys(PAYER)
+    store.backup(tmp_path / "backup")
+    store.rotate_wrapping_key()
+    with pytest.raises(KeyStoreError, match="no wrapping key"):
+        store.restore(tmp_path / "backup")
 
 
 def test_rotation_wraps_anew_and_changes_no_key(again: Open, tmp_path: Path) -> None:
