@@ -16,6 +16,7 @@ from contracts.events import PersonalDataRead
 from contracts.events.operations import QualityCard
 from formats.detect import READERS
 from formats.x12_acknowledge import Kind
+from gateway.forms import MEDIA_TYPE, file_with_mapping
 from gateway.limits import chunks_of
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
@@ -71,8 +72,21 @@ class FileRuns(BaseModel):
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "The bytes of one file, packed by gzip or zip or not; its format is told by its content.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The bytes of one file, packed by gzip or zip or not; its format is told by its content. Or a "
+        "form: a mapping, and the table that it reads.",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["mapping", "file"],
+                    "properties": {
+                        "mapping": {"type": "string", "description": "TOML or JSON; it stands first"},
+                        "file": {"type": "string", "format": "binary"},
+                    },
+                }
+            },
+        },
     }
 }
 
@@ -107,16 +121,23 @@ async def send_file(
     Answers when every row is in the log and counted exactly, or after `Prefer: wait=N` seconds (20).
     """
     payer, plan = caller.tenant
-    if format_ != "auto" and format_ not in READERS:
-        raise Problem(422, "unknown_format", f"format is auto, {', '.join(READERS)}")
+    content_type = request.headers.get("content-type", "")
+    is_form = content_type.partition(";")[0].strip().lower() == MEDIA_TYPE
+    if format_ != "auto" and (is_form or format_ not in READERS):
+        raise Problem(422, "unknown_format", f"format is auto, {', '.join(READERS)}; with a mapping leave it out")
+    if is_form and content_digest:
+        raise Problem(422, "bad_request", "Content-Digest is of a file that is sent by itself")
     with ExitStack() as stack:
         stack.enter_context(parts.files_held.held())(1)
         way = await parts.doors.way_in(payer, plan, shift_years)
         path = stack.enter_context(parts.spool.place(file_name or ""))
-        spooled = await received(chunks_of(request, parts.limits.file_bytes), path, content_digest)
+        chunks, by = chunks_of(request, parts.limits.file_bytes), None
+        if is_form:
+            by, chunks = await file_with_mapping(chunks, content_type)
+        spooled = await received(chunks, path, content_digest)
         held = stack.pop_all()  # the run lets go of it
         try:
-            run = await parts.runs.begin(caller, way, spooled, file_name or "", format_, validate, held)
+            run = await parts.runs.begin(caller, way, spooled, file_name or "", format_, validate, held, by)
         except BaseException:
             held.close()
             raise

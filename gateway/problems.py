@@ -43,6 +43,7 @@ TITLES = {
     "too_expanded": "Packed data that grows too much",
     "unsupported_media_type": "A media type that the gateway does not read",
     "unknown_format": "The format cannot be told",
+    "bad_mapping": "The mapping cannot be used",
     "not_kept": "The record was not kept whole",
     "done_with": "The reject is no longer open",
     "digest_mismatch": "The body is not what its digest says",

@@ -9,6 +9,7 @@ being taken in join that run.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ from aiokafka.errors import KafkaError
 
 from contracts.events import FileRunRecorded
 from contracts.events.operations import SubmittedFile
+from formats import mapping
 from formats.detect import check_file, read_files
+from formats.mapping import FORMAT
+from formats.mapping_file import Mapping
 from formats.table import UnknownLayout
 from formats.x12 import Validate
 from formats.x12_acknowledge import Hearing
@@ -118,12 +122,17 @@ class Runs:
         format_: str,
         validate: Validate,
         held: ExitStack,
+        by: Mapping | None = None,
     ) -> Run:
-        """Take a file in, in a task of its own; `held` is closed when that has ended. `Problem` 422: of no format."""
+        """Take a file in, in a task of its own; `held` is closed when that has ended. `Problem` 422: of no format.
+
+        With a mapping (`by`) it is a table that the mapping reads.
+        """
         payer, plan = caller.tenant
-        await known_format(spooled, format_)
+        await known_format(spooled, format_, by)
+        format_, sha256 = (format_, spooled.sha256) if by is None else (FORMAT, _mapped(by, spooled.sha256))
         keys = await asyncio.to_thread(lambda: self._doors.keys().payer_keys(payer))
-        file = submitted_as(name, spooled.size_bytes, keys, spooled.sha256)
+        file = submitted_as(name, spooled.size_bytes, keys, sha256)
         at = payer, f"{plan}|{format_}|{validate}|{way.door.shift_years}", file.content_digest
         if (same := self._at_work.get(at)) is not None:
             held.close()
@@ -147,7 +156,7 @@ class Runs:
             with held:
                 try:
                     await self._tell(run, complete=False)
-                    items = read_files([spooled.path], format_, validate=validate, readers=hearing.readers)
+                    items = read_files([spooled.path], format_, validate=validate, by=by, readers=hearing.readers)
                     async for _ in taken(self._doors, way, publisher, items):
                         pass
                     answers = ((kind, text) for _, _, kind, text in hearing.answers(datetime.now(UTC)))
@@ -223,11 +232,18 @@ class Runs:
         return None
 
 
-async def known_format(spooled: Spooled, format_: str) -> None:
-    """`Problem` 422 when a file is of no format that can be told, or not of the one named."""
+def _mapped(by: Mapping, sha256: bytes) -> bytes:
+    """What tells a file apart that is read by a mapping: the same bytes by another one are another file."""
+    return hashlib.sha256(mapping.head_of(by) + sha256).digest()
+
+
+async def known_format(spooled: Spooled, format_: str, by: Mapping | None = None) -> None:
+    """`Problem` 422 when a file is of no format that can be told, or not of the one named, or not the mapping's."""
     try:
-        await asyncio.to_thread(check_file, spooled.path, format_)
-    except UnknownLayout:
+        await asyncio.to_thread(check_file, spooled.path, format_, by)
+    except UnknownLayout as unknown:
+        if by is not None:
+            raise Problem(422, "bad_mapping", str(unknown)) from None
         detail = "the file is of no format that can be told by its content, or not of the one named"
         raise Problem(422, "unknown_format", detail) from None
 

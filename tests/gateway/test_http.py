@@ -15,6 +15,7 @@ import pytest_asyncio
 from carepact.local.platform import LocalPlatform
 from streams.topics import log_topic, operations_topic, rejects_topic
 from tests.end_to_end.harness import population, until, world_of
+from tests.formats.test_mapping import CLAIMS, EXAMPLES
 from tests.formats.x12_samples import PROFESSIONAL, made
 from tests.gateway.served import Served, served
 from tests.streams.ways_in import CANARIES, claim, ndjson, records_of
@@ -277,6 +278,24 @@ async def test_a_file_is_a_run_with_a_result_and_all_duplicates_the_second_time(
         assert (await other.get("/v1/files")).json() == {"runs": []}
     async with gateway.client(await gateway.key("operator")) as operator:
         assert (await operator.get(first.headers["location"])).json()["run_id"] == run["run_id"]
+
+
+async def test_a_table_comes_with_its_mapping(gateway: Served, client: httpx.AsyncClient) -> None:
+    by, wait = (EXAMPLES / "claims.toml").read_bytes(), {"Prefer": "wait=60"}
+    table = CLAIMS.replace("03/09/2025", "03/39/2025").encode("cp1252")
+    answer = await client.post("/v1/files", files=[("mapping", by), ("file", table)], headers=wait)
+    assert answer.status_code == 202, answer.text
+    run = answer.json()
+    assert [run[name] for name in ("format", "status", "exact", "read", "accepted", "rejected")] == [
+        "mapped", "complete", True, 3, 2, 1,
+    ]  # fmt: skip
+    mended = await client.post("/v1/files", files=[("mapping", by), ("file", CLAIMS.encode("cp1252"))], headers=wait)
+    assert [mended.json()[name] for name in ("read", "accepted", "duplicate")] == [3, 1, 2]
+    lacking = await client.post("/v1/files", files=[("mapping", by), ("file", b"CLAIM,VERSION\r\n1,2\r\n")])
+    assert (lacking.status_code, lacking.json()["code"]) == (422, "bad_mapping")
+    assert "lacks columns" in lacking.json()["detail"]
+    named = await client.post("/v1/files?format=tuva", files=[("mapping", by), ("file", table)])
+    assert (named.status_code, named.json()["code"]) == (422, "unknown_format")
 
 
 async def test_a_month_of_files_has_a_card(gateway: Served, client: httpx.AsyncClient) -> None:
