@@ -60,6 +60,7 @@ def replay_command(
     events: Annotated[int, typer.Option(min=1_000, help="Facts of the population.")] = 300_000,
     members: Annotated[int, typer.Option(min=10, help="People it is about.")] = 5_000,
     partitions: Annotated[int, typer.Option(min=1, max=64, help="Of the log.")] = 4,
+    live: Annotated[bool, typer.Option("--live", help="Measure live work beside a rebuild, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """A log verified: read, decoded, folded, decided and compared, on a fresh home; and what an as-of read costs.
@@ -70,7 +71,7 @@ def replay_command(
     console = Console(stderr=True, highlight=False, markup=False)
     with reported():
         try:
-            figures = asyncio.run(replay.run(Options(events, members, partitions), console.print))
+            figures = asyncio.run(replay.run(Options(events, members, partitions), console.print, live))
         except (NoFigure, NoOracle, Refused) as refused:
             console.print(f"carepact: no figure: {refused}")
             raise typer.Exit(1) from None

@@ -1,23 +1,31 @@
-"""How fast a log is verified: read, decoded, folded, decided and compared with what is live; what an as-of costs."""
+"""How fast a log is verified: read, decoded, folded, decided and compared with what is live; what an as-of costs.
+
+And, if asked, what live work feels of a rebuild beside it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import asyncpg
 
 from bench import population
 from bench.machine import Machine, this_machine
-from bench.pipeline import Bench, NoFigure, Options, Say, fresh
+from bench.pipeline import Bench, NoFigure, Options, Say, fresh, latency
 from bench.population import PAYER
 from carepact.generate.bench import bench_events
 from carepact.settings import connection
+from projections import rebuilt
 from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, applied
-from streams.replaying import Job, replayed
-from streams.topics import OPERATOR
+from streams.beside import CORES
+from streams.rebuilding import opened, rebuild
+from streams.replaying import Job, Replayed
+from streams.topics import OPERATOR, PLATFORM
 from streams.verifying import verify
 
 ASKED = 60
@@ -33,21 +41,88 @@ class Figures:
     verify_per_second: int
     one_process_events: int
     one_process_per_second: int
+    processes: int
     peak_bytes_of_a_process: int
     as_of_to_current: float
     as_of_time_to_current: float
+    live: Live | None = None
 
     def as_json(self) -> dict[str, Any]:
         """With stable keys."""
-        ratios = {"as_of_to_current": self.as_of_to_current, "as_of_time_to_current": self.as_of_time_to_current}
-        figures = {name: value for name, value in asdict(self).items() if name not in {"machine", *ratios}}
-        return {"benchmark": "replay", "ratios": ratios, **figures, "machine": self.machine.as_json()}
+        ratios: dict[str, float | None] = {
+            "as_of_to_current": self.as_of_to_current,
+            "as_of_time_to_current": self.as_of_time_to_current,
+            "live_p99_beside_a_rebuild": self.live.ratio if self.live else None,
+        }
+        figures = {name: value for name, value in asdict(self).items() if name not in {"machine", "live", *ratios}}
+        live = {"live": asdict(self.live) if self.live else None}
+        return {"benchmark": "replay", "ratios": ratios, **figures, **live, "machine": self.machine.as_json()}
 
 
-async def run(options: Options, say: Say = lambda _: None) -> Figures:
-    """Apply a population on a fresh home, then verify it."""
+@dataclass(frozen=True)
+class Live:
+    """From a fact sent to its payment seen, at a steady rate: by itself, and while all is rebuilt."""
+
+    events_per_second: float
+    alone_p50: float
+    alone_p99: float
+    beside_p50: float
+    beside_p99: float
+    rebuilt_per_second: int
+
+    @property
+    def ratio(self) -> float:
+        """What a rebuild makes of the slowest hundredth."""
+        return round(self.beside_p99 / self.alone_p99, 2)
+
+
+async def run(options: Options, say: Say = lambda _: None, live: bool = False) -> Figures:
+    """Apply a population on a fresh home, then verify it; with `live`, measure live work beside a rebuild as well."""
     async with fresh(options, say) as bench:
-        return await _run(bench)
+        figures = await _run(bench)
+        return replace(figures, live=await _live(bench)) if live else figures
+
+
+async def _live(bench: Bench) -> Live:
+    """Latency at a steady rate, first by itself, then while every log is rebuilt, again and again if need be."""
+    bench.say("measuring live work by itself")
+    await bench.start_workers()
+    alone = await latency(bench)
+    bench.say("measuring live work beside a rebuild")
+    reach, payers = connection(bench.platform.settings, PLATFORM), [bench.settings.load_roster().payer(PAYER)]
+    done = [0]
+
+    async def again() -> None:
+        while True:
+            async with opened(reach) as owner:
+                await rebuilt.drop(owner)
+                done[0] += sum((await rebuild(reach, owner, payers)).values())
+
+    rebuilding, began = asyncio.create_task(again()), time.perf_counter()
+    bench.options = replace(bench.options, seed=bench.options.seed + 1)  # other events than those sent before
+    try:
+        beside = await latency(bench)
+        if rebuilding.done():
+            rebuilding.result()
+        took = time.perf_counter() - began
+        done[0] += await _come(reach.postgres)
+    finally:
+        rebuilding.cancel()
+        await asyncio.gather(rebuilding, return_exceptions=True)
+    rate = round(done[0] / took)
+    return Live(alone["events_per_second"], alone["p50"], alone["p99"], beside["p50"], beside["p99"], rate)
+
+
+async def _come(dsn: str) -> int:
+    """How many records the rebuild that goes on has folded."""
+    owner = await asyncpg.connect(dsn)
+    try:
+        async with owner.transaction():
+            if await owner.fetchval("SELECT to_regclass($1)", f"{rebuilt.SCHEMA}.consumer_offset") is None:
+                return 0
+            return sum((await rebuilt.positions(owner, rebuilt.SCHEMA)).values())
+    finally:
+        await owner.close()
 
 
 async def _run(bench: Bench) -> Figures:
@@ -71,11 +146,9 @@ async def _run(bench: Bench) -> Figures:
     if report.difference is not None:
         raise NoFigure(f"the replay differs: {report.difference.as_json()}")
 
-    say("folding one partition in this process")
+    say("folding and comparing one partition in one process")
     cut = (await applied(bench.database, PAYER))[PAYER, 0]
-    began = time.process_time()
-    made = await replayed(Job(reach, payer, 0, cut))
-    spent = time.process_time() - began
+    made, spent = await _one(bench, Job(reach, payer, 0, cut))
     return Figures(
         this_machine(),
         report.events,
@@ -83,10 +156,20 @@ async def _run(bench: Bench) -> Figures:
         round(report.events / report.seconds),
         made.events,
         round(made.events / spent),
+        min(CORES, options.partitions),
         report.peak_bytes,
         round(then, 2),
         round(by_time, 2),
     )
+
+
+async def _one(bench: Bench, job: Job) -> tuple[Replayed, float]:
+    """A partition verified in this process, by its own processor time."""
+    async with bench.database.transaction(isolation="repeatable_read", readonly=True):
+        snapshot = await bench.database.fetchval("SELECT pg_export_snapshot()")
+        began = time.process_time()
+        made = await replace(job, snapshot=snapshot).done()
+        return made, time.process_time() - began
 
 
 async def _as_of(database: Any) -> tuple[float, float]:
@@ -116,6 +199,16 @@ def told(figures: Figures) -> list[str]:
         f"{figures.as_of_time_to_current:>10.2f}  and as of a time",
         f"{figures.verify_per_second:>10,}  events a second verified, {figures.events:,} in {figures.verify_seconds} s",
         f"{figures.one_process_per_second:>10,}  a second of one process's own time: read, decode, fold, decide, sum",
-        f"{figures.peak_bytes_of_a_process / 1e6:>10,.0f}  MB at most in a process",
+        f"{figures.peak_bytes_of_a_process / 1e6:>10,.0f}  MB at most in each of {figures.processes} processes",
+        *(_live_told(figures.live) if figures.live else ()),
         str(figures.machine),
+    ]
+
+
+def _live_told(live: Live) -> list[str]:
+    return [
+        f"{live.ratio:>10.2f}  p99 of live work beside a rebuild, to that without",
+        f"{live.beside_p99:>10,.1f}  ms p99 at {live.events_per_second:,.0f} events a second, {live.alone_p99} without",
+        f"{live.beside_p50:>10,.1f}  ms p50, {live.alone_p50} without",
+        f"{live.rebuilt_per_second:>10,}  events a second rebuilt beside it",
     ]
