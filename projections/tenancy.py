@@ -37,14 +37,23 @@ FOR_AUDITORS = (
     "operation", "file_run", "reject", "request", "settlement", "settlement_payment",
     "settlement_ledger_line", "payment", "ledger_line", "employer_release", "employer_outcome",
 )  # fmt: skip
+_HOOKS = ("webhook_endpoint", "webhook_delivery", "webhook_attempt")
+OWN_HOOKS: dict[Role, dict[str, str]] = {
+    "payer": dict.fromkeys(_HOOKS, f"{OF_PLAN} AND role = 'payer'"),
+    "employer": dict.fromkeys(_HOOKS, f"{OF_EMPLOYER} AND role = 'employer'"),
+    "practice": dict.fromkeys(_HOOKS, f"{OF_PRACTICE} AND role = 'practice'"),
+}
+"""Where a subscriber has its feed sent, which it writes too; of each role that has a feed."""
+
 SEES: dict[Role, dict[str, str]] = {
     "payer": {
         **dict.fromkeys(("fact", "episode", "payment", "reject", "settlement", "settlement_payment"), OF_PLAN),
         "file_run": OF_PLAN,
         **dict.fromkeys(("episode_spend", "ledger_line", "request", "settlement_ledger_line"), OF_WHOLE_PAYER),
+        **OWN_HOOKS["payer"],
     },
-    "employer": dict.fromkeys(("employer_release", "employer_outcome"), OF_EMPLOYER),
-    "practice": dict.fromkeys(("payment", "settlement", "settlement_payment"), OF_PRACTICE),
+    "employer": dict.fromkeys(("employer_release", "employer_outcome"), OF_EMPLOYER) | OWN_HOOKS["employer"],
+    "practice": dict.fromkeys(("payment", "settlement", "settlement_payment"), OF_PRACTICE) | OWN_HOOKS["practice"],
     "auditor": dict.fromkeys(FOR_AUDITORS, OF_PAYER),
     "break_glass": dict.fromkeys(
         ("fact", "episode", "return_to_work", "episode_spend", "payment", "ledger_line", "reject", "operation"),
@@ -71,9 +80,22 @@ class Tenant:
 @contextlib.asynccontextmanager
 async def seen_by(connection: Any, tenant: Tenant) -> AsyncIterator[Any]:
     """A read-only transaction in which the connection sees what the tenant may see, and no more."""
+    async with _as(connection, tenant, readonly=True):
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def written_by(connection: Any, tenant: Tenant) -> AsyncIterator[Any]:
+    """A transaction in which the connection may write what the tenant may write."""
+    async with _as(connection, tenant, readonly=False):
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def _as(connection: Any, tenant: Tenant, *, readonly: bool) -> AsyncIterator[None]:
     if tenant.role == "break_glass" and not tenant.reason.strip():
         raise ValueError("breaking the glass needs a reason")
-    async with connection.transaction(readonly=True):
+    async with connection.transaction(readonly=readonly):
         await connection.execute(
             """
             SELECT set_config('carepact.payer', $1, true), set_config('carepact.plan', $2, true),
@@ -85,7 +107,7 @@ async def seen_by(connection: Any, tenant: Tenant) -> AsyncIterator[Any]:
             tenant.reason,
         )
         await connection.execute(f"SET LOCAL ROLE {PREFIX}{tenant.role}")
-        yield connection
+        yield
 
 
 async def tenant_tables(connection: Any, parts: bool = False) -> list[str]:
@@ -144,6 +166,11 @@ def _words(tables: Sequence[str], parts: Sequence[str], schema: str, forced: boo
         for table, rows in sees.items():
             yield f"GRANT SELECT ON {table} TO {name}"
             yield f"CREATE POLICY {role}_reads ON {table} FOR SELECT TO {name} USING ({rows})"
+        for table, rows in OWN_HOOKS.get(role, {}).items():
+            yield f"GRANT INSERT, UPDATE, DELETE ON {table} TO {name}"
+            yield f"CREATE POLICY {role}_adds ON {table} FOR INSERT TO {name} WITH CHECK ({rows})"
+            yield f"CREATE POLICY {role}_changes ON {table} FOR UPDATE TO {name} USING ({rows}) WITH CHECK ({rows})"
+            yield f"CREATE POLICY {role}_deletes ON {table} FOR DELETE TO {name} USING ({rows})"
     if "idempotency" in tables:
         yield f"GRANT INSERT, UPDATE, DELETE ON idempotency TO {STAFF}"  # the gateway is a reader but for this
     makes = "FUNCTION make_fact_partitions(int)"  # it runs with the owner's rights

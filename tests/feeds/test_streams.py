@@ -108,7 +108,7 @@ async def test_curl_follows(platform: LocalPlatform, space: str, fresh_database:
             "curl", "-sN", f"{url}/v1/feed/stream", "-H", "Authorization: Bearer payer", stdout=asyncio.subprocess.PIPE
         )
         assert curl.stdout is not None
-        seen = []
+        seen: list[bytes] = []
         async with asyncio.timeout(120):
             while len(seen) < 2:
                 line = await curl.stdout.readline()

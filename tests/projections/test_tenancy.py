@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import READER
-from projections.tenancy import SEES, Role, Tenant, secure, seen_by, tenant_tables
+from projections.tenancy import OWN_HOOKS, SEES, Role, Tenant, secure, seen_by, tenant_tables, written_by
 
 pytestmark = pytest.mark.platform
 PGRLS = Path(__file__).with_name("pgrls.toml")
@@ -31,16 +31,18 @@ async def reader(platform: LocalPlatform, space: str, fresh_database: str) -> As
     for table in await tenant_tables(owner):
         for payer, plan in PAYERS:
             for practice in PRACTICES:
-                await fill(owner, table, payer, plan, practice)
+                for role in OWN_HOOKS if table in OWN_HOOKS["payer"] else ("payer",):
+                    await fill(owner, table, payer, plan, practice, role)
     await owner.close()
     connection = await asyncpg.connect(platform.dsn(READER, space))
     yield connection
     await connection.close()
 
 
-async def fill(owner: Any, table: str, payer: str, plan: str, practice: str) -> None:
+async def fill(owner: Any, table: str, payer: str, plan: str, practice: str, role: str) -> None:
     """One row of a table, made up from the types of its columns."""
-    known = {"payer": payer, "plan": plan, "practice": practice, "partition": 0, "status": "answered", "run": "initial"}
+    known: dict[str, Any] = {"payer": payer, "plan": plan, "practice": practice, "role": role}
+    known |= {"partition": 0, "status": "answered", "run": "initial"}
     made: dict[str, Any] = {
         "text": uuid4().hex, "uuid": uuid4(), "integer": uuid4().int % 2**31, "bigint": uuid4().int % 2**40,
         "date": date(2026, 1, 1), "timestamp with time zone": datetime(2026, 1, 1, tzinfo=UTC), "boolean": True,
@@ -93,6 +95,8 @@ async def test_each_role_sees_rows_of_its_own_in_its_tables_and_has_no_right_to_
                 assert {row["plan"] for row in rows} == {"acme"}, table
             if role == "practice":
                 assert {row["practice"] for row in rows} == {"P1"}, table
+            if table in OWN_HOOKS.get(role, {}):
+                assert {row["role"] for row in rows} == {role}, table
 
 
 async def test_who_names_no_tenant_sees_no_row_and_a_tenant_ends_with_its_transaction(reader: Any) -> None:
@@ -112,6 +116,22 @@ async def test_who_names_no_tenant_sees_no_row_and_a_tenant_ends_with_its_transa
             pass
 
 
+async def test_a_subscriber_writes_endpoints_of_its_own_and_nothing_else(reader: Any) -> None:
+    await reader.execute("SET default_transaction_read_only = off")
+    for role in OWN_HOOKS:
+        tenant = WHO[role]
+        async with written_by(reader, tenant):
+            changed = await reader.fetch("UPDATE webhook_endpoint SET why = 'mine' RETURNING *")
+        assert {(row["role"], row["payer"]) for row in changed} == {(role, tenant.payer)}
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with written_by(reader, tenant):
+                await reader.execute("UPDATE webhook_endpoint SET payer = 'bcbs-sc'")
+        for table in set(SEES[role]) - set(OWN_HOOKS[role]):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with written_by(reader, tenant):
+                    await reader.execute(f"DELETE FROM {table}")
+
+
 async def test_every_table_of_a_tenant_is_secured_and_policies_are_made_once(fresh_database: str) -> None:
     owner = await asyncpg.connect(fresh_database)
     rows = await owner.fetch(
@@ -120,7 +140,8 @@ async def test_every_table_of_a_tenant_is_secured_and_policies_are_made_once(fre
     )
     assert {row[0]: (row[1], row[2]) for row in rows} == dict.fromkeys(tables, (True, True))
     assert {table for sees in SEES.values() for table in sees} <= set(tables)
-    assert set(SEES["employer"]) == {"employer_release", "employer_outcome"}  # released figures, and nothing else
+    released = {"employer_release", "employer_outcome"}
+    assert set(SEES["employer"]) == released | set(OWN_HOOKS["employer"])  # and where they are sent, and nothing else
     assert await secure(owner) is False
     await owner.close()
 
