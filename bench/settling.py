@@ -22,6 +22,7 @@ from contracts.determining import Asked
 from contracts.envelope import Fact
 from contracts.events import ReferenceValueSet, RiskArrangementSet
 from contracts.gathering import Gatherer
+from contracts.methods import METHODS
 from contracts.reference_values import References
 from contracts.roster import contract_digest
 from contracts.settlement import settle
@@ -71,7 +72,7 @@ def run(episodes: int, members: int = 1_500) -> SettlingFigures:
     held = gatherer.adoption.sheets[""]
     sheet = TermSheet(held.content)
     begun = time.process_time()
-    settlement = settle(sheet, gatherer.adoption, references, 1, "initial", wanted)
+    settlement = settle(METHODS[CONTRACT], sheet, gatherer.adoption, references, 1, "initial", wanted)
     settle_seconds = time.process_time() - begun
     asked = Asked(PAYER, CONTRACT, contract_digest(CONTRACT), "request", "requests", 0, TOPIC, 0, held.ref)
     begun = time.process_time()

@@ -21,7 +21,7 @@ from carepact.settings import Settings, connection
 from carepact.telling import dollars, in_words
 from contracts.drafts import Change, frozen
 from contracts.errors import BadSheet, ContractError
-from contracts.roster import SHEETS, bundled_sheet
+from contracts.roster import PLAN_SHEETS, SHEETS, bundled_sheet
 from contracts.terms import TermSheet, content_of
 from streams.reconciling import log_ends
 from streams.topics import OPERATOR
@@ -122,7 +122,8 @@ def what_if_command(
 ) -> None:
     """The same history under other terms, or with a fact changed: what would have been paid. Nothing is written.
 
-    Sums by practice and clause, and every episode whose money differs.
+    Sums by practice and clause, and every episode whose money differs. --terms ocm/eom-years tells Medicare's history
+    under EOM's predecessor.
 
     Example: carepact replay what-if --payer medicare --terms medicare-eom@2025-01-01 --period 3
     """
@@ -142,9 +143,10 @@ def what_if_command(
 
 def sheet_of(named: str) -> dict[str, Any]:
     """The terms that a user names: a file, a contract of this build, or either as of a day after '@'."""
-    name, _, day = (named, "", "") if Path(named).is_file() or named in SHEETS else named.rpartition("@")
+    shipped = SHEETS.keys() | PLAN_SHEETS
+    name, _, day = (named, "", "") if Path(named).is_file() or named in shipped else named.rpartition("@")
     try:
-        content = bundled_sheet(name)[2] if name in SHEETS else content_of(Path(name).read_text(encoding="utf-8"))
+        content = bundled_sheet(name)[2] if name in shipped else content_of(Path(name).read_text(encoding="utf-8"))
         TermSheet(content)
         return frozen(content, date.fromisoformat(day).isoformat()) if day else content
     except OSError:
@@ -159,8 +161,8 @@ async def imagined(settings: Settings, payer: str, before: Change, after: Change
     if payer not in roster.names:
         raise NoSuchPayer(f"there is no payer {payer}; there are {', '.join(roster.names)}")
     reach = connection(settings, OPERATOR)
-    imagining = Imagining(roster.payer(payer), before, after, options)
     try:
+        imagining = Imagining(roster.payer(payer), before, after, options)
         cut = await log_ends(reach, payer)
         await imagining.read(reach, {int(partition): end for partition, end in cut.items()})
         return imagining.result()

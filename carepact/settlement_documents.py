@@ -9,7 +9,12 @@ from typing import Any
 
 import orjson
 
-PAGES = {"medicare-eom": "gateway.settlement_pages", "employer": "gateway.employer_pages"}
+PAGES = {
+    "medicare-eom": "gateway.settlement_pages",
+    "ocm": "gateway.settlement_pages",
+    "bcbs-sc": "gateway.settlement_pages",
+    "employer": "gateway.employer_pages",
+}
 """By contract, the module that makes its pages."""
 
 

@@ -20,7 +20,10 @@ from contracts.units import ZERO, cents
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A period's result in exact dollars: negative savings are a loss; a line below nought is owed by the practice."""
+    """A period's result in exact dollars: negative savings are a loss; a line below nought is owed by the practice.
+
+    `reached` says that saving or loss reached its least rate.
+    """
 
     target: Decimal
     actual: Decimal
@@ -28,6 +31,7 @@ class Settled:
     credibility: Decimal
     quality_multiplier: Decimal
     line: Line
+    reached: bool
 
 
 @exactly
@@ -61,4 +65,5 @@ def shared_savings(
         cents(-amount if loses else amount, sheet.rounding),
         (sides, stop, full, share, least, cap),
     )
-    return Settled(target, actual, target - actual, weight, multiplier, line)
+    reached = target != actual and abs(target - actual) >= least.number * target
+    return Settled(target, actual, target - actual, weight, multiplier, line, reached)

@@ -1,4 +1,4 @@
-"""A plan's monthly care fee: the clauses that BCBS South Carolina and employers share until their contracts differ.
+"""A plan's monthly care fee: the clauses that BCBS South Carolina and employers share.
 
 An episode is one of EOM's seven cancers; the plan must cover every day of it, and pay first. The fee is due for each
 calendar month on whose first day the episode is active, once the day has closed; whole months only (outcomes A.6 T6).
@@ -40,6 +40,8 @@ class CareFeeClauses:
             return Judgement("void", "before_contract")
         if window.start > self._last:
             return Judgement("void", "after_contract")
+        if window.start > (member.head.died_on or FOREVER):
+            return Judgement("void", "after_death")
         spans, last = member.head.coverage, at_risk_until(member, window.end)
         if reason := self.uncovered(member, window.start, window.end, last):
             return Judgement("void", reason)

@@ -14,7 +14,9 @@ from contracts.envelope import Fact
 from contracts.evolving import CLAIMS
 from contracts.terms import digest_of
 
-ADOPTED, ARRANGED, CLOSED = (f"carepact.{name}.v1" for name in ("TermsAdopted", "RiskArrangementSet", "DayClosed"))
+ADOPTED, CLAUSES, ARRANGED, CLOSED = (
+    f"carepact.{name}.v1" for name in ("TermsAdopted", "ContractAdopted", "RiskArrangementSet", "DayClosed")
+)
 
 
 def frozen(content: Mapping[str, Any], day: str) -> dict[str, Any]:
@@ -38,12 +40,14 @@ def _frozen(values: Sequence[Mapping[str, Any]], day: str) -> list[dict[str, Any
 class Change:
     """What is other than it was: terms of a plan ('' of all without a sheet of their own), arrangements, single facts.
 
+    `clauses` is the digest of another contract's, where the sheet is that contract's: the history is then one under it.
     `in_time` are facts taken before the first day that was closed at or after their service; `without` are left out.
     """
 
     sheet: Mapping[str, Any] | None = None
     plan: str = ""
     arrangement: str = ""
+    clauses: str = ""
     without: frozenset[str] = frozenset()
     in_time: frozenset[str] = frozenset()
     _digest: list[str] = field(default_factory=list)
@@ -59,10 +63,12 @@ class Change:
         if self.sheet is not None and fact.type == ADOPTED and fact.data.plan == self.plan:
             if not self._digest:
                 self._digest.append(digest_of(dict(self.sheet)))
-            version = self.sheet["sheet"]["version"]
-            return replace(
-                fact, data=_with(fact.data, content=self.sheet, digest=self._digest[0], sheet_version=version)
-            )
+            head = self.sheet["sheet"]
+            said = {"content": self.sheet, "digest": self._digest[0], "sheet_version": head["version"]}
+            return replace(fact, data=_with(fact.data, contract=head["contract"], **said))
+        if self.sheet is not None and self.clauses and fact.type == CLAUSES:
+            contract = self.sheet["sheet"]["contract"]
+            return replace(fact, data=_with(fact.data, contract=contract, digest=self.clauses))
         if self.arrangement and fact.type == ARRANGED:
             return replace(fact, data=_with(fact.data, arrangement=self.arrangement))
         return fact

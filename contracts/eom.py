@@ -2,7 +2,7 @@
 
 Modelled: eligibility (EOM 1.4), CAR-T (1.3), sub-type exclusions (1.5), attribution (1.7), expenditure of Parts A, B
 and D (1.8), and the MEOS payment with its months and its dual addition (2). A period's settlement is in
-settlement.py, benchmark.py, quality.py and eom_settlement.py. Figures: eom.toml.
+settlement.py, eom_period.py, quality.py and eom_settlement.py. Figures: eom.toml.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class EomClauses:
             int(sheet.on("episode_months", self._first).number),
             int(sheet.on("part_d_lookback_days", self._first).number),
         )
-        self._meos_code = sheet.on("meos_code", FOREVER).value
-        self.services = frozenset({self._meos_code})
+        self.services = frozenset(sheet.on("meos_code", FOREVER).value.split())
         self._dual_codes = frozenset(sheet.on("dual_codes", FOREVER).value.split())
         self._weights: dict[str, Weights] = {}
 
@@ -54,6 +53,8 @@ class EomClauses:
             return "before_model"
         if window.start > self._last:
             return "after_model"
+        if window.start > (member.head.died_on or FOREVER):
+            return "after_death"  # nobody who has died is an eligible beneficiary on the day that starts an episode
         if window.cell_therapies:
             return "car_t"
         spans, last = member.head.coverage, at_risk_until(member, window.end)
@@ -137,7 +138,7 @@ class EomClauses:
         months: dict[str, list[Service]] = {}
         for service in window.services.values():
             if (
-                service.code == self._meos_code
+                service.code in self.services
                 and service.practice == episode.practice
                 and service.day <= until
                 and coverage.on(spans, service.day) is not None

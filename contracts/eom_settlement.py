@@ -1,4 +1,4 @@
-"""Medicare EOM's settlement clauses: benchmark, novel therapy, target, performance-based payment and recoupment.
+"""Medicare EOM's settlement clauses: benchmark, Part D, target, performance-based payment and recoupment.
 
 Functions stand in the order of the model's payment methodology (EOM 3 and 4). All are pure, exact and unrounded until
 a line is made; figures come from the sheet, by the day the episode began. A day outside the model has no terms.
@@ -6,24 +6,14 @@ a line is made; figures come from the sheet, by the day the episode began. A day
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from contracts.clauses import Line
-from contracts.errors import NoTermInForce
 from contracts.exact import exactly
+from contracts.settled import Reconciled
+from contracts.steps import ONE, multiplier, walk, within_model
 from contracts.terms import DatedValue, TermSheet
-from contracts.units import FOREVER, ZERO, cents
-
-ONE = Decimal(1)
-FACTOR_STEP = Decimal("0.0000001")
-
-
-def within_model(sheet: TermSheet, initiated_on: str) -> None:
-    """Refuse a day on which no episode could be initiated: 2023-07-01 to 2029-12-31."""
-    first, last = sheet.on("initiation_first_on", FOREVER).value, sheet.on("initiation_last_on", FOREVER).value
-    if not first <= initiated_on <= last:
-        raise NoTermInForce(sheet.contract, "initiation", initiated_on)
+from contracts.units import cents
 
 
 def clinical_adjuster(
@@ -61,41 +51,6 @@ def benchmark(
     return Line("BENCHMARK", "Benchmark of an episode", arithmetic, cents(amount, sheet.rounding), terms)
 
 
-@dataclass(frozen=True, slots=True)
-class NovelTherapy:
-    """What use of new drugs adds to a benchmark: dollars, and the factor that does it (never below one)."""
-
-    add_on: Decimal
-    factor: Decimal
-    line: Line
-
-
-@exactly
-def novel_therapy(
-    sheet: TermSheet,
-    initiated_on: str,
-    participant_actual: Decimal,
-    participant_novel: Decimal,
-    comparison_share: Decimal,
-    trended_benchmark: Decimal,
-) -> NovelTherapy:
-    """EOM 3.6: 80 % of the spending by which the practice's novel share exceeds the comparison's.
-
-    0.80 x (15 % - 9 %) x 2,300,000 = 110,400; (2,180,000 + 110,400) / 2,180,000 = 1.0506422.
-    """
-    share = sheet.on("novel_therapy_share", initiated_on)
-    excess = participant_novel - comparison_share * participant_actual
-    add_on = share.number * max(ZERO, excess)
-    factor = ((trended_benchmark + add_on) / trended_benchmark).quantize(FACTOR_STEP, rounding=ROUND_HALF_UP)
-    arithmetic = (
-        f"{share.number} x ({participant_novel} - {comparison_share} x {participant_actual}) = {add_on:.4f}"
-        if add_on
-        else "the practice's share is not above the comparison's = 0.00"
-    )
-    line = Line("NOVEL_THERAPY", "Novel therapy adjustment", arithmetic, cents(add_on, sheet.rounding), (share,))
-    return NovelTherapy(add_on, factor, line)
-
-
 @exactly
 def part_d(sheet: TermSheet, filled_on: str, lics: Decimal, gdcc_above: Decimal) -> Line:
     """EOM 1.8: subsidy + 80 % of cost above the threshold. 412.50 + 0.8 x 9,150.25 = 7,732.70."""
@@ -112,24 +67,6 @@ def standardise(sheet: TermSheet, service_on: str, standardised: Decimal) -> Lin
     amount = standardised / (ONE - cut.number)
     arithmetic = f"{standardised} / (1 - {cut.number}) = {amount:.4f}"
     return Line("STANDARDISED", "Part A and B payments", arithmetic, cents(amount, sheet.rounding), (cut,))
-
-
-def multiplier(term: DatedValue, aqs: Decimal) -> Decimal:
-    """The factor of the highest tier whose least score the practice reached; tiers include their bounds."""
-    tiers = (pair.split(":") for pair in term.value.split())
-    return next(Decimal(factor) for least, factor in tiers if aqs >= Decimal(least))
-
-
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """A practice's result for a performance period, in exact dollars; `lines` add up to what moves."""
-
-    zone: str
-    target: Decimal
-    threshold: Decimal
-    pbp_cents: int
-    pbr_cents: int
-    lines: tuple[Line, ...]
 
 
 @exactly
@@ -200,14 +137,3 @@ def _recoupment(
     amount, arithmetic = walk(steps.value, excess, stop.number * benchmark_amount, factors)
     terms = (least, stop, quality, steps)
     return Line("PBR", "Performance-based recoupment", arithmetic, -cents(amount, sheet.rounding), terms)
-
-
-def walk(steps: str, start: Decimal, stop: Decimal, factors: dict[str, Decimal]) -> tuple[Decimal, str]:
-    """Apply the named steps in their order; the amount, and the arithmetic as one would write it."""
-    amount, words = start, f"{start}"
-    for step in steps.split():
-        if step == "stop":
-            amount, words = min(amount, stop), f"min({words}, {stop})"
-        else:
-            amount, words = amount * factors[step], f"{words} x {factors[step]}"
-    return amount, f"{words} = {amount:.4f}"

@@ -19,7 +19,6 @@ from contracts.attribution import Attribution, attribute
 from contracts.cases import Case, Claimed
 from contracts.claims import survivors
 from contracts.clauses import Clauses
-from contracts.decision import performance_period
 from contracts.envelope import Fact, episode_id
 from contracts.episode import Window, cancer_type, chain, gather, spend_of
 from contracts.evidence import CodeSets, of_claim
@@ -28,6 +27,7 @@ from contracts.fold import Fold, NotAdopted, OtherBuild
 from contracts.in_or_out import in_or_out
 from contracts.meos_lines import monthly_lines
 from contracts.parts import Adoption, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
+from contracts.period import period_of
 from contracts.reference_values import References
 from contracts.roster import MAKERS, contract_digest, fold_for
 from contracts.terms import TermSheet
@@ -222,7 +222,7 @@ class Gatherer:
         spread, marker = _clinical(dossier, end)
         source, opening = window.opened_by
         case = Case(
-            name, member.token, member.partition, head.plan, start, end, performance_period(start), cancer,
+            name, member.token, member.partition, head.plan, start, end, period_of(rules.terms, start), cancer,
             judgement.status, judgement.void_reason, judgement.exclusion, source, opening, attribution,
             coverage.on(self.adoption.practices.get(attribution.practice), start) is not None,
         )  # fmt: skip
@@ -334,7 +334,7 @@ def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay | None]
     """EOM-1 to EOM-3: what the claims show of the episode."""
     terms = rules.terms
     start, end = case.started_on, case.ends_on
-    if not rules.clauses.medicare or not case.included:
+    if not case.included:
         return
     given = sorted(day for day in member.head.therapy_days if start <= day <= min(end, case.died_on or FOREVER))
     case.outpatient_therapy = bool(given)
@@ -362,6 +362,7 @@ def _spending(
 ) -> None:
     """Each claim in or out of the episode and why, spending by component, and what novel drugs cost."""
     components: dict[str, int] = defaultdict(int)
+    medicare = rules.clauses.medicare
     for name, family in sorted(dossier.member.families.items()):
         for at, record in enumerate(family.records):
             units = counted.get((name, at), [])
@@ -371,8 +372,11 @@ def _spending(
             for unit in units:
                 for day, *amounts in unit.spend:
                     if case.started_on <= day <= case.ends_on:
-                        cents += sum(amounts[:3])
-                        if told.component == "part_d":
+                        cents += sum(amounts[:3]) if medicare else amounts[0] + amounts[3]
+                        if not medicare:
+                            component = "pharmacy" if told.component == "part_d" else told.component
+                            components[component] += amounts[0] + amounts[3]
+                        elif told.component == "part_d":
                             components["part_d_subsidy"] += amounts[1]
                             components["part_d_above"] += amounts[2]
                         else:

@@ -1,9 +1,10 @@
 """Medicare's Oncology Care Model, EOM's predecessor from 2016 to 2022: its clauses where they differ from EOM's.
 
 Modelled: the monthly payment of 160 dollars; the single-model benchmark, without a clinical adjuster; the one-sided,
-two-sided and alternative two-sided tracks, the last with limits in practice revenue. Novel therapy, Part D and
-standardisation are EOM's functions under OCM's sheet. Left out: the price model itself, all cancer types' code lists,
-the third reconciliation, ACO overlap. Figures: ocm.toml.
+two-sided and alternative two-sided tracks, the last with limits in practice revenue; episodes of all cancers, of whole
+plurality and without sub-types that do not count, by EOM's clauses under this sheet. Left out: coefficients that CMS
+published for earlier periods, the third reconciliation, ACO overlap. Figures: ocm.toml; how a period is settled:
+ocm_period.py.
 """
 
 from __future__ import annotations
@@ -11,14 +12,27 @@ from __future__ import annotations
 from decimal import Decimal
 
 from contracts.clauses import Line
-from contracts.eom_settlement import ONE, Reconciled, multiplier, walk, within_model
+from contracts.eom import EomClauses
+from contracts.episode import Window
 from contracts.exact import exactly
+from contracts.settled import Reconciled
+from contracts.steps import ONE, multiplier, walk, within_model
 from contracts.terms import TermSheet
 from contracts.units import cents
 
 CONTRACT = "ocm"
 ONE_SIDED, TWO_SIDED, ALTERNATIVE = "one_sided", "two_sided", "alternative"
 TRACKS = (ONE_SIDED, TWO_SIDED, ALTERNATIVE)
+
+
+class OcmClauses(EomClauses):
+    """OCM under one adopted sheet: EOM's clauses by OCM's terms, but no sub-type is excluded."""
+
+    contract = CONTRACT
+
+    def _exclusion(self, window: Window, cancer: str) -> str:
+        """Endocrine therapy alone is an episode of OCM, at a price of its own."""
+        return ""
 
 
 @exactly

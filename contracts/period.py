@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from contracts.terms import TermSheet
 from contracts.units import FOREVER, add_days, add_months
 
+SHIFT = "period_shift_days"
+"""A term that only a model has whose periods are not the half-years."""
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -21,10 +24,34 @@ class Period:
     @classmethod
     def of(cls, sheet: TermSheet, number: int, run: str) -> Period:
         """Half-years from the model's first day (EOM 1.1); due so many months after the last episode may end."""
-        first = add_months(sheet.on("initiation_first_on", FOREVER).value, 6 * (number - 1))
-        over = add_days(add_months(first, 12), -1)
+        half = _half(sheet, number)
+        first = _first_on(sheet, number)
+        over = add_days(add_months(half, 12), -1)
         if run == "initial":
             months = sheet.on("reconciliation_initial_months", first)
         else:
             months = sheet.on("reconciliation_true_up_months", first)
-        return cls(number, first, add_days(add_months(first, 6), -1), over, add_months(over, int(months.number)))
+        last = add_days(_first_on(sheet, number + 1), -1)
+        return cls(number, first, last, over, add_months(over, int(months.number)))
+
+
+def _half(sheet: TermSheet, number: int) -> str:
+    """The first day of the half-year, from the model's first day."""
+    return add_months(sheet.on("initiation_first_on", FOREVER).value, 6 * (number - 1))
+
+
+def _first_on(sheet: TermSheet, number: int) -> str:
+    """The first day of initiations. OCM's periods after the first begin a day after the half-year (EOM 1.1)."""
+    later = SHIFT in sheet.content["terms"] and number > 1
+    half = _half(sheet, number)
+    return add_days(half, int(sheet.on(SHIFT, FOREVER).number)) if later else half
+
+
+def period_of(sheet: TermSheet, day: str) -> int:
+    """The period of a day of initiation, the first being 1; 0 before the model's first day."""
+    first = sheet.on("initiation_first_on", FOREVER).value
+    if day < first:
+        return 0
+    months = (int(day[:4]) - int(first[:4])) * 12 + int(day[5:7]) - int(first[5:7])
+    number = months // 6 + 1
+    return number - 1 if day < _first_on(sheet, number) else number

@@ -57,14 +57,21 @@ def counts(cases: Sequence[Case]) -> dict[str, tuple[int, int]]:
     """(numerator, denominator) of each measure that claims show, in episodes.
 
     Admission and emergency visit exclude each other: whoever had both counts as admitted. Leukaemia is not in EOM-1.
+    OCM-1 to OCM-3 are the same counts under their numbers in OCM.
     """
     treated = [case for case in cases if case.outpatient_therapy and case.cancer_type != "chronic_leukemia"]
     died = [case for case in cases if case.died_on]
+    admitted = sum(case.admission for case in treated), len(treated)
+    emergency = sum(case.emergency and not case.admission for case in treated), len(treated)
+    hospice = sum(case.hospice for case in died), len(died)
     return {
-        "EOM-1a": (sum(case.admission for case in treated), len(treated)),
-        "EOM-1b": (sum(case.emergency and not case.admission for case in treated), len(treated)),
-        "EOM-2": (sum(case.hospice for case in died), len(died)),
+        "EOM-1a": admitted,
+        "EOM-1b": emergency,
+        "EOM-2": hospice,
         "EOM-3": (sum(case.therapy_at_end for case in died), len(died)),
+        "OCM-1": admitted,
+        "OCM-2": emergency,
+        "OCM-3": hospice,
     }
 
 

@@ -31,14 +31,20 @@ KINDS: dict[str, Kind] = {
     "baseline_price": Kind("Baseline price", "USD", ("<episode>", "<practice>/<cancer>", "<cancer>"), EPISODE_BEGAN),
     "price_coefficient": Kind("Coefficient of the price model", "log of USD", ("<cancer>/<covariate>",), EPISODE_BEGAN),
     "experience_adjuster": Kind("Experience adjuster", "factor", ("<practice>/<cancer>", "<practice>"), EPISODE_BEGAN),
-    "trend_factor": Kind("Trend factor", "factor", ("<period>/<cancer>",), PERIOD_BEGAN),
+    "target_price": Kind(
+        "Target of an episode (BCBS SC)", "USD", ("<episode>", "<practice>/<cancer>", "<cancer>"), EPISODE_BEGAN
+    ),
+    "trend_factor": Kind(
+        "Trend factor", "factor", ("<practice>/<period>", "<period>", "<period>/<cancer>"), PERIOD_BEGAN
+    ),
     "novel_drug": Kind("Drug that is novel for a cancer", "1 or 0", ("<cancer>/<HCPCS or NDC9>",), SERVICE),
     "novel_comparison_share": Kind(
-        "Novel therapy share of others' spending", "fraction", ("<period>/<cancer>",), PERIOD_BEGAN
+        "Novel therapy share of others' spending", "fraction", ("<period>/<cancer>", "<period>"), PERIOD_BEGAN
     ),
     "winsor_low": Kind("Least that an episode counts", "USD", ("<period>/<cancer>",), PERIOD_BEGAN),
     "winsor_high": Kind("Most that an episode counts", "USD", ("<period>/<cancer>",), PERIOD_BEGAN),
     "geographic_adjustment": Kind("Geographic adjustment factor", "factor", ("<practice>",), PERIOD_BEGAN),
+    "practice_revenue": Kind("Revenue of a practice (OCM)", "USD", ("<practice>/<period>",), PERIOD_BEGAN),
     "quality_cut": Kind("Rate that earns so many points", "per cent", ("<period>/<measure>/<points>",), PERIOD_BEGAN),
     "quality_rate": Kind("Reported rate of a measure", "per cent", ("<practice>/<period>/<measure>",), PERIOD_BEGAN),
     "quality_points": Kind("Reported points of a measure", "points", ("<practice>/<period>/<measure>",), PERIOD_BEGAN),

@@ -14,9 +14,10 @@ from contracts.parts import Adoption
 from contracts.terms import bundled, digest_of
 
 SHEETS = {eom.CONTRACT: "eom", bcbs_sc.CONTRACT: "bcbs_sc", employers.CONTRACT: "employers", ocm.CONTRACT: "ocm"}
-"""The sheet of each contract. OCM has no fold of its own: its clauses can be shown and tried."""
-PLANS = {employers.CONTRACT: ("palmetto-manufacturing", "lowcountry-retail")}
-"""Plans with a sheet of their own over their contract's; such a sheet is named `<contract>/<plan>`."""
+"""The sheet of each contract."""
+PLANS = {employers.CONTRACT: ("palmetto-manufacturing", "lowcountry-retail"), ocm.CONTRACT: ("eom-years",)}
+"""Plans with a sheet of their own over their contract's; such a sheet is named `<contract>/<plan>`. OCM's is of no plan
+but of other years: what a history of EOM would have paid under it."""
 PLAN_SHEETS = {
     f"{contract}/{plan}": f"{SHEETS[contract]}/{plan}" for contract, plans in PLANS.items() for plan in plans
 }
@@ -24,14 +25,21 @@ MAKERS: dict[str, Any] = {
     eom.CONTRACT: eom.EomClauses,
     bcbs_sc.CONTRACT: bcbs_sc.clauses,
     employers.CONTRACT: employers.clauses,
+    ocm.CONTRACT: ocm.OcmClauses,
 }
 FOLLOW_WORK = frozenset({employers.CONTRACT})
+PERIODS = (
+    "attribution", "cases", "determining", "exact", "gathering", "in_or_out", "meos_lines", "period", "quality",
+    "reference_values", "settled", "settlement", "settlement_payments",
+)  # fmt: skip
+"""Modules that settle a period whichever of the three contracts of `methods` it is."""
+
 OWN = {
     eom.CONTRACT: (
-        "attribution", "benchmark", "cases", "determining", "eom_settlement", "exact", "gathering", "in_or_out",
-        "meos_lines", "period", "quality", "reference_values", "settlement", "settlement_payments",
+        *PERIODS, "eom_period", "eom_settlement", "medicare_period", "novel_therapy", "pricing", "steps",
     ),
-    bcbs_sc.CONTRACT: ("care_fee",),
+    ocm.CONTRACT: (*PERIODS, "eom", "medicare_period", "novel_therapy", "ocm_period", "pricing", "steps"),
+    bcbs_sc.CONTRACT: (*PERIODS, "bcbs_sc_period", "bcbs_sc_settlement", "care_fee", "payer_order", "savings"),
     employers.CONTRACT: (
         "care_fee", "coverage_change", "determining", "employer_evidence", "employer_settlement", "employer_terms",
         "employment", "exact", "metrics/biosimilars", "metrics/care", "metrics/codes", "metrics/measured",

@@ -1,114 +1,29 @@
-"""A performance period of Medicare EOM settled: each practice's episodes, and what its group earns or owes.
+"""A performance period settled: each practice's episodes, and what its group earns or owes.
 
-`settle` reads as the model's payment methodology does: which episodes count and for what (EOM 1.8), what they were
-expected to cost (3), pools (4.4), quality (4.2), target and result (4.3), and billed months that come back (2.4). It is
-pure: the same cases, terms and figures give the same result. What keeps a group from being settled is named in
-`pending`, and then nothing moves; `said` names what was not known and left out.
+`settle` reads as the payment methodology of EOM does, which OCM and BCBS South Carolina follow by clauses of their own
+(`contracts.methods`): which episodes count and for what (EOM 1.8), what they were expected to cost (3), pools (4.4),
+quality (4.2), target and result (4.3), and billed months that come back (2.4). It is pure: the same cases, terms and
+figures give the same result. What keeps a group from being settled is named in `pending`, and then nothing moves;
+`said` names what was not known and left out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from contracts import coverage
-from contracts.benchmark import Priced, price, with_novel_therapy
 from contracts.cases import Case, MonthlyLine
-from contracts.decision import performance_period
 from contracts.determining import parted
-from contracts.eom_settlement import NovelTherapy, Reconciled, novel_therapy, reconcile
 from contracts.exact import exactly
 from contracts.meos_lines import OWED
-from contracts.parts import Adoption, Ref
-from contracts.period import Period
-from contracts.quality import Quality, score
-from contracts.reference_values import Reference, References
+from contracts.parts import Adoption
+from contracts.period import Period, period_of
+from contracts.quality import score
+from contracts.reference_values import References
+from contracts.settled import Group, Method, Practice, Settlement
 from contracts.terms import TermSheet
-from contracts.units import ZERO, dollars
-
-GAF_STEP = Decimal("0.0000001")
-ARRANGEMENTS = ("RA1", "RA2")
-
-
-@dataclass(slots=True)
-class Practice:
-    """One practice: its settled episodes with their prices, the others attributed to it, and its billed months.
-
-    `share_cents` is its part of the group's result; `recouped` are the lines that come back.
-    """
-
-    name: str
-    pool: str = ""
-    takes_part: bool = False
-    priced: list[Priced] = field(default_factory=list)
-    others: list[Case] = field(default_factory=list)
-    monthly: list[MonthlyLine] = field(default_factory=list)
-    recouped: list[MonthlyLine] = field(default_factory=list)
-    novel: dict[str, NovelTherapy] = field(default_factory=dict)
-    arrangement: str = ""
-    gaf: Reference | None = None
-    refs: list[Ref] = field(default_factory=list)
-    share_cents: int = 0
-
-    @property
-    def benchmark_cents(self) -> int:
-        """Of all its settled episodes."""
-        return sum(one.benchmark_cents for one in self.priced)
-
-    @property
-    def actual_cents(self) -> int:
-        """What counts of their cost."""
-        return sum(one.counted_cents for one in self.priced)
-
-    @property
-    def recouped_cents(self) -> int:
-        """What comes back of billed months."""
-        return sum(line.paid_cents for line in self.recouped)
-
-
-@dataclass(slots=True)
-class Group:
-    """Practices settled together: a pool, or one practice alone (`pool` '')."""
-
-    pool: str
-    practices: list[Practice]
-    arrangement: str = ""
-    gaf: Decimal = ZERO
-    quality: Quality | None = None
-    result: Reconciled | None = None
-    pending: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    @property
-    def priced(self) -> list[Priced]:
-        """All settled episodes."""
-        return [one for practice in self.practices for one in practice.priced]
-
-    @property
-    def amount_cents(self) -> int:
-        """What moves: above nought to the practices, below to the payer."""
-        return 0 if self.result is None or self.pending else self.result.pbp_cents - self.result.pbr_cents
-
-
-@dataclass(slots=True)
-class Settlement:
-    """A period's groups, and the practices that no group has: those that do not take part, and '' for none."""
-
-    period: Period
-    run: str
-    groups: list[Group]
-    outside: list[Practice]
-
-    @property
-    def practices(self) -> list[tuple[Practice, Group | None]]:
-        """All practices by name, each with its group."""
-        found: list[tuple[Practice, Group | None]] = [(p, group) for group in self.groups for p in group.practices]
-        found += [(practice, None) for practice in self.outside]
-        return sorted(found, key=lambda one: one[0].name)
-
 
 Excepted = frozenset[tuple[str, str, str]]
 """(member, practice, month) of months whose payment was remitted by itself and so is open there, not here."""
@@ -116,6 +31,7 @@ Excepted = frozenset[tuple[str, str, str]]
 
 @exactly
 def settle(
+    method: Method,
     sheet: TermSheet,
     adoption: Adoption,
     references: References,
@@ -127,27 +43,25 @@ def settle(
 ) -> Settlement:
     """Settle one period. `cases` may be of any periods; `failed` members' facts could not be read."""
     period = Period.of(sheet, period_number, run)
-    practices = _practices(sheet, adoption, references, period, cases, excepted)
+    practices = _practices(method, sheet, adoption, references, period, cases, excepted)
     groups = _groups(practices)
     for group in groups:
-        _novel_therapy(sheet, references, period, group)
-        _settle(sheet, references, period, group)
+        method.adjust(sheet, references, period, group)
+        _settle(method, sheet, references, period, group)
         if failed:
             group.pending.append("member_parked")
         _divide(group)
         if adoption.closed_through < period.due_on:
             group.said.append("run_out_not_closed")
+        if method.illustrative:
+            group.said.append("illustrative_terms")
         group.said = list(dict.fromkeys(group.said))
     outside = [practice for practice in practices if not practice.takes_part]
-    return Settlement(period, run, groups, outside)
-
-
-def of_period(case: Case, line: MonthlyLine) -> int:
-    """The period a billed month belongs to: its episode's, or by its day where there is no episode."""
-    return case.period if case.episode_id else performance_period(line.day)
+    return Settlement(method, period, run, groups, outside)
 
 
 def _practices(
+    method: Method,
     sheet: TermSheet,
     adoption: Adoption,
     references: References,
@@ -163,6 +77,7 @@ def _practices(
             found[name] = Practice(name)
         return found[name]
 
+    types = sheet.on(method.types, period.first_on).value.split() if method.types else None
     for name, spans in adoption.practices.items():
         span = coverage.ever(spans, period.first_on, period.last_on)
         if span is not None:
@@ -172,12 +87,12 @@ def _practices(
     for case in cases:
         if case.episode_id and case.period == period.number:
             one = practice(case.practice)
-            if case.settles:
-                one.priced.append(price(sheet, references, case, period.number, period.first_on))
+            if case.settles and (types is None or case.cancer_type in types):
+                one.priced.append(method.price(sheet, references, case, period))
             else:
                 one.others.append(case)
         for line in case.meos:
-            if of_period(case, line) == period.number:
+            if _period_of(sheet, case, line) == period.number:
                 one = practice(line.practice)
                 one.monthly.append(line)
                 held = (case.member, line.practice, line.month) in excepted
@@ -190,6 +105,11 @@ def _practices(
         one.monthly.sort(key=lambda m: (m.day, m.ref[2]))
         one.recouped.sort(key=lambda m: (m.day, m.ref[2]))
     return [found[name] for name in sorted(found)]
+
+
+def _period_of(sheet: TermSheet, case: Case, line: MonthlyLine) -> int:
+    """The period a billed month belongs to: its episode's, or by its day where there is no episode."""
+    return case.period if case.episode_id else period_of(sheet, line.day)
 
 
 def _terms_of(adoption: Adoption, references: References, period: Period, name: str, one: Practice) -> None:
@@ -214,41 +134,9 @@ def _groups(practices: Sequence[Practice]) -> list[Group]:
     return [pools[key] for key in sorted(pools)]
 
 
-def _novel_therapy(sheet: TermSheet, references: References, period: Period, group: Group) -> None:
-    """EOM 3.6, for each practice and cancer: its share of novel spending beside that of others."""
-    for practice in group.practices:
-        by_cancer: dict[str, list[Priced]] = defaultdict(list)
-        for one in practice.priced:
-            by_cancer[one.case.cancer_type].append(one)
-        for cancer, priced in sorted(by_cancer.items()):
-            comparison = references.known("novel_comparison_share", f"{period.number}/{cancer}", period.first_on)
-            if comparison is None:
-                group.said.append("no_novel_comparison")
-                continue
-            trended = sum(one.trended_cents for one in priced)
-            actual = sum(one.counted_cents for one in priced)
-            if trended <= 0 or actual <= 0:
-                continue
-            novel = sum(one.novel_cents for one in priced)
-            added = novel_therapy(
-                sheet, period.first_on, dollars(actual), dollars(novel), comparison.value.number, dollars(trended)
-            )
-            practice.novel[cancer] = added
-            for one in priced:
-                if one.line is not None:
-                    one.values, one.refs = (*one.values, comparison.value), [*one.refs, comparison.ref]
-                    with_novel_therapy(sheet, one, added.factor)
-
-
-def _settle(sheet: TermSheet, references: References, period: Period, group: Group) -> None:
+def _settle(method: Method, sheet: TermSheet, references: References, period: Period, group: Group) -> None:
     """EOM 4.2 and 4.3: quality, then target, threshold and result, as far as all that is needed is known."""
     priced, pending = group.priced, group.pending
-    arrangements = {practice.arrangement for practice in group.practices}
-    group.arrangement = min(arrangements) if len(arrangements) == 1 else ""
-    if len(arrangements) > 1:
-        pending.append("pool_arrangements_differ")
-    elif group.arrangement not in ARRANGEMENTS:
-        pending.append("no_arrangement")
     counts = {practice.name: len(practice.priced) for practice in group.practices}
     cases = [one.case for one in priced]
     group.quality = score(sheet, references, period.number, period.first_on, cases, counts, group.pool)
@@ -258,34 +146,9 @@ def _settle(sheet: TermSheet, references: References, period: Period, group: Gro
     pending += sorted({name for one in priced for name in one.missing})
     if group.quality.score is None:
         pending.append("no_quality_score")
-    gaf = _geography(group)
-    if gaf is None:
-        pending.append("no_geography")
-    if not any(one.limits for one in priced):
-        group.said.append("no_winsor_limits")
-    if pending or gaf is None or group.quality.score is None:
-        return
-    group.gaf = gaf
-    benchmark = sum(practice.benchmark_cents for practice in group.practices)
-    actual = sum(practice.actual_cents for practice in group.practices)
-    group.result = reconcile(
-        sheet, period.first_on, group.arrangement, dollars(benchmark), dollars(actual), group.quality.score, gaf
-    )
-
-
-def _geography(group: Group) -> Decimal | None:
-    """The practice's factor; of a pool its practices' weighted by benchmark, to seven decimals."""
-    there = [practice for practice in group.practices if practice.priced]
-    if any(practice.gaf is None for practice in there):
-        return None
-    factors = [(one.gaf.value.number, one.benchmark_cents) for one in there if one.gaf is not None]
-    if len(factors) == 1:
-        return factors[0][0]
-    weight = sum(cents for _, cents in factors)
-    if not weight:
-        return None
-    whole = sum((factor * cents for factor, cents in factors), ZERO) / weight
-    return whole.quantize(GAF_STEP, rounding=ROUND_HALF_UP)
+    method.ready(sheet, references, period, group)
+    if not pending:
+        group.result = method.reconcile(sheet, period, group)
 
 
 def _divide(group: Group) -> None:

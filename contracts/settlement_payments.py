@@ -6,7 +6,7 @@ anew, so that what moves is the difference (EOM 4.3, true-up).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from contracts.clauses import Line
 from contracts.determining import Asked, Maker, Said, Standing, Wanted
@@ -14,11 +14,11 @@ from contracts.meos_lines import OWED
 from contracts.outcome import Payment
 from contracts.parts import Ref
 from contracts.reference_values import Reference
-from contracts.settlement import Group, Practice, Settlement
+from contracts.settled import Group, Operands, Practice, Settlement
 from contracts.terms import DatedValue, TermSheet
-from contracts.units import ZERO, money
+from contracts.units import money
 
-PBP, PBR, RECOUPMENT = "PBP", "PBR", "MEOS_RECOUPMENT"
+RECOUPMENT = "MEOS_RECOUPMENT"
 
 
 def moved(
@@ -34,14 +34,14 @@ def moved(
 
     While a group is pending its earlier result stands; a practice that does not take part has none.
     """
-    maker = _Maker(asked, sheet, settlement, practice, pack_digest)
+    maker, method = _Maker(asked, sheet, settlement, practice, pack_digest), settlement.method
     wanted: dict[str, Wanted] = {}
     if group is not None and not group.pending and practice.share_cents:
-        kind = PBP if practice.share_cents > 0 else PBR
+        kind = method.earned if practice.share_cents > 0 else method.owed
         wanted[kind] = (practice.share_cents, *maker.result(group))
     if practice.recouped:
         wanted[RECOUPMENT] = (-practice.recouped_cents, *maker.recoupment())
-    kinds = [RECOUPMENT] if group is not None and group.pending else [PBP, PBR, RECOUPMENT]
+    kinds = [RECOUPMENT] if group is not None and group.pending else [method.earned, method.owed, RECOUPMENT]
     maker.settle_up(wanted, standing, kinds)
     return maker.made
 
@@ -59,13 +59,11 @@ class _Maker(Maker):
     def result(self, group: Group) -> tuple[list[Line], list[tuple[Ref, str]]]:
         """The lines and facts of a performance payment or recoupment."""
         assert group.result is not None and group.quality is not None and group.quality.score is not None
-        benchmark = sum(practice.benchmark_cents for practice in group.practices)
-        actual = sum(practice.actual_cents for practice in group.practices)
-        episodes = len(group.priced)
+        method, benchmark, episodes = self.settlement.method, group.benchmark_cents, len(group.priced)
         limits = _once(value for one in group.priced for value in one.limits)
         lines = [
-            _told("BENCHMARK", "Benchmark", f"{episodes} episodes in the {self.pack} = {money(benchmark)}"),
-            _told("ACTUAL", "Expenditure that counts", f"the same episodes = {money(actual)}", limits),
+            _told("BENCHMARK", method.expected, f"{episodes} episodes in the {self.pack} = {money(benchmark)}"),
+            _told("ACTUAL", method.counted, f"the same episodes = {money(group.actual_cents)}", limits),
             _told("QUALITY", "Aggregate quality score", f"{group.quality.score:f} per cent", group.quality.values),
         ]
         (line,) = group.result.lines
@@ -89,7 +87,7 @@ class _Maker(Maker):
 
     def recoupment(self) -> tuple[list[Line], list[Said]]:
         """A line for each reason, and the billed lines."""
-        rule = self.sheet.on("meos_recoupment", self.settlement.period.first_on)
+        rule = self.sheet.on(self.settlement.method.recoupment, self.settlement.period.first_on)
         reasons: dict[str, list[int]] = {}
         for one in self.practice.recouped:
             assert one.disposition != OWED
@@ -119,17 +117,6 @@ def _reference_facts(references: Iterable[Reference | None]) -> list[tuple[Ref, 
     return [(one.ref, f"{one.value.label} {one.value.value}") for one in references if one is not None]
 
 
-def operands(settlement: Settlement, group: Group) -> Mapping[str, str] | None:
-    """What `contract try medicare-eom reconciliation` takes to give the group's result again; None while pending."""
-    if group.result is None or group.quality is None or group.quality.score is None:
-        return None
-    cents = [sum(getattr(p, name) for p in group.practices) for name in ("benchmark_cents", "actual_cents")]
-    benchmark, actual = (f"{cent // 100}.{cent % 100:02d}" for cent in cents)
-    return {
-        "initiated_on": settlement.period.first_on,
-        "risk_arrangement": group.arrangement,
-        "benchmark": benchmark,
-        "actual": actual,
-        "aqs": f"{group.quality.score + ZERO:f}",
-        "gaf": f"{group.gaf:f}",
-    }
+def operands(settlement: Settlement, group: Group) -> Operands | None:
+    """What `contract try` takes to give the group's result again; None while it is pending."""
+    return None if group.result is None else settlement.method.operands(settlement.period, group)

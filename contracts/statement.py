@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.benchmark import Priced
 from contracts.cases import Case, Claimed, MonthlyLine
 from contracts.determining import Standing
 from contracts.meos_lines import OWED
 from contracts.outcome import Payment
 from contracts.parts import Adoption, read_ref
 from contracts.quality import Measured
-from contracts.settlement import Group, Practice, Settlement, components
-from contracts.settlement_payments import PBP, PBR, RECOUPMENT, operands
+from contracts.settled import Group, Practice, Priced, Settlement
+from contracts.settlement import components
+from contracts.settlement_payments import RECOUPMENT, operands
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import cents
 
@@ -35,7 +35,7 @@ def statement(
     moved: Sequence[Payment],
 ) -> Document:
     """A practice's figures: pool, benchmark, actual, zone, quality, result, billed months, and what moves now."""
-    period = settlement.period
+    period, method = settlement.period, settlement.method
     return {
         "contract": sheet.contract,
         "terms": sheet.version,
@@ -55,8 +55,8 @@ def statement(
         "benchmark_cents": practice.benchmark_cents,
         "actual_cents": practice.actual_cents,
         "novel_therapy": [
-            {"cancer_type": cancer, "factor": f"{one.factor:f}", "arithmetic": one.line.arithmetic}
-            for cancer, one in practice.novel.items()
+            {"cancer_type": cancer, "factor": f"{factor:f}", "arithmetic": line.arithmetic}
+            for cancer, factor, line in practice.novel
         ],
         "group": _group(sheet, settlement, group),
         "share_cents": practice.share_cents,
@@ -70,10 +70,17 @@ def statement(
         "in_force_cents": sum(one.amount_cents for one in standing) + sum(one.amount_cents for one in moved),
         "pending": list(group.pending) if group else ["not_taking_part"],
         "said": list(group.said) if group else [],
-        "illustrative": any(
-            term["illustrative"] for payment in moved for line in payment.event["lines"] for term in line["terms"]
-        ),
+        "words": {"expected": method.expected, "earned": _words(method.earned), "owed": _words(method.owed)},
+        "invented": method.illustrative,
+        "illustrative": method.illustrative
+        or any(term["illustrative"] for payment in moved for line in payment.event["lines"] for term in line["terms"]),
     }
+
+
+def _words(kind: str) -> str:
+    """A kind of payment as a reader says it."""
+    known = {"PBP": "Performance-based payment", "PBR": "Performance-based recoupment"}
+    return known.get(kind, kind.replace("_", " ").capitalize())
 
 
 def _episodes(practice: Practice) -> Document:
@@ -82,6 +89,8 @@ def _episodes(practice: Practice) -> Document:
 
 
 def _why(case: Case) -> str:
+    if case.included and case.takes_part:
+        return "not_reconciled"
     return case.void_reason or case.exclusion or "not_taking_part"
 
 
@@ -104,12 +113,12 @@ def _group(sheet: TermSheet, settlement: Settlement, group: Group | None) -> Doc
         "practices": len(group.practices),
         "episodes": len(group.priced),
         "arrangement": group.arrangement or None,
-        "benchmark_cents": sum(practice.benchmark_cents for practice in group.practices),
-        "actual_cents": sum(practice.actual_cents for practice in group.practices),
+        "benchmark_cents": group.benchmark_cents,
+        "actual_cents": group.actual_cents,
         "target_cents": cents(result.target, sheet.rounding) if result else None,
         "threshold_cents": cents(result.threshold, sheet.rounding) if result else None,
         "zone": result.zone if result else None,
-        "geographic_adjustment": f"{group.gaf:f}" if result else None,
+        "geographic_adjustment": f"{group.gaf:f}" if result and group.gaf else None,
         "quality_score": f"{quality.score:f}" if quality and quality.score is not None else None,
         "quality_source": quality.source if quality else "none",
         "quality": [_measure(one) for one in quality.measures] if quality else [],
@@ -161,6 +170,7 @@ def contest_pack(settlement: Settlement, practice: Practice, payer: str, topic: 
         "practice": practice.name or None,
         "period": settlement.period.number,
         "run": settlement.run,
+        "invented": settlement.method.illustrative,
         "episodes": priced,
         "not_settled": others,
         "billed_months": [_month(line) for line in practice.monthly],
@@ -172,7 +182,7 @@ def contest_pack(settlement: Settlement, practice: Practice, payer: str, topic: 
 def _priced(one: Priced, topic: str) -> Document:
     line = one.line
     return {
-        **_case(one.case, topic),
+        **_case(one.case, topic, settles=True),
         "counted_cents": one.counted_cents,
         "winsorised": one.winsorised or None,
         "novel_cents": one.novel_cents,
@@ -184,7 +194,7 @@ def _priced(one: Priced, topic: str) -> Document:
     }
 
 
-def _case(case: Case, topic: str) -> Document:
+def _case(case: Case, topic: str, settles: bool = False) -> Document:
     event_id, kind, offset = read_ref(case.opened_by)
     return {
         "episode_id": case.episode_id,
@@ -194,7 +204,7 @@ def _case(case: Case, topic: str) -> Document:
         "cancer_type": case.cancer_type,
         "visits_by_cancer": dict(case.cancers),
         "status": case.status,
-        "why_not": None if case.settles else _why(case),
+        "why_not": None if settles else _why(case),
         "opened_by": {
             "source": case.source,
             "event_id": event_id,
@@ -258,7 +268,7 @@ def _line(line: Any) -> Document:
     }
 
 
-def answer(document: Mapping[str, Any]) -> Document:
+def answer(document: Mapping[str, Any], settlement: Settlement) -> Document:
     """What of a statement the answer to a request says to everyone who follows settlements."""
     group = document["group"] or {}
     moved = Counter[str]()
@@ -271,8 +281,8 @@ def answer(document: Mapping[str, Any]) -> Document:
         "zone": group.get("zone"),
         "quality_score": group.get("quality_score"),
         "share_cents": document["share_cents"],
-        "pbp_cents": moved[PBP],
-        "pbr_cents": moved[PBR],
+        "pbp_cents": moved[settlement.method.earned],
+        "pbr_cents": moved[settlement.method.owed],
         "recouped_cents": moved[RECOUPMENT],
         "moved_cents": document["moved_cents"],
         "pending": document["pending"],

@@ -9,6 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 PLAIN = {
+    "no_target": "no target is known for an episode",
+    "no_revenue": "the practice's revenue is not known",
+    "not_reconciled": "its cancer is not reconciled",
+    "illustrative_terms": "every dollar of this contract is illustrative",
     "no_baseline": "no baseline price is known for an episode",
     "no_experience": "no experience adjuster is known",
     "no_trend": "no trend factor is known for the period",

@@ -15,9 +15,11 @@ from contracts.determining import Asked, Standing
 from contracts.envelope import Envelope, payment_id, schema_urn
 from contracts.events import PaymentDetermined, SettlementAnswered
 from contracts.events.base import Event
+from contracts.methods import METHODS
 from contracts.outcome import Payment
 from contracts.roster import contract_digest
-from contracts.settlement import Group, Practice, Settlement, settle
+from contracts.settled import Group, Practice, Settlement
+from contracts.settlement import settle
 from contracts.settlement_payments import moved
 from contracts.statement import answer, contest_pack, statement
 from contracts.terms import TermSheet
@@ -48,8 +50,8 @@ class Answers:
         """All answers and payments of the run."""
         row, gathered = self._row, self._gathered
         settlement = settle(
-            self._sheet, gathered.adoption, gathered.references, row["period"], row["run"], gathered.cases,
-            gathered.failed, excepted,
+            METHODS[row["contract"]], self._sheet, gathered.adoption, gathered.references, row["period"], row["run"],
+            gathered.cases, gathered.failed, excepted,
         )  # fmt: skip
         for name in self._before.keys() - {practice.name for practice, _ in settlement.practices}:
             settlement.outside.append(Practice(name))
@@ -77,7 +79,7 @@ class Answers:
         cases = [*(one.case for one in practice.priced), *practice.others]
         included = [case for case in cases if case.included]
         known = self._known.get(practice.name)
-        said = answer(told) | {
+        said = answer(told, settlement) | {
             "episodes": sum(case.status == "valid" for case in cases),
             "included": len(included),
             "expenditure_cents": sum(case.expenditure_cents for case in included),

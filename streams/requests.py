@@ -21,7 +21,7 @@ import structlog
 from aiokafka import TopicPartition
 from pydantic import ValidationError
 
-from contracts import employers, eom
+from contracts import employers
 from contracts.envelope import NAMESPACE, Envelope
 from contracts.events import ReconciliationRequested
 from contracts.outcome import Payment
@@ -29,7 +29,7 @@ from projections import settlements
 from projections.positions import applied
 from projections.settlements import Settled, settled
 from projections.store import OUTBOX_CHANNEL, Advance, Fenced, advance, claim, copy_rejects, hold, instant
-from streams.answers import Answers, answered, settlement_id
+from streams.answers import Answers
 from streams.connections import Connections
 from streams.employer_answers import GatheredPlans, PlanAnswers, gather_plans
 from streams.lease import TTL, Lease, LeaseLost
@@ -41,9 +41,6 @@ from streams.topics import log_topic, requests_topic, settlements_topic
 
 CONSUMER = "requests"
 ASK_AGAIN_MS = 300
-PENDING = ("no_benchmark",)
-"""Of contracts that are not settled by period yet: their requests are answered with counts and sums, and no money."""
-SETTLES = frozenset({eom.CONTRACT, employers.CONTRACT})
 
 log = structlog.get_logger(__name__)
 
@@ -183,7 +180,7 @@ class Desk:
 
     async def _too_late(self, asked: ReconciliationRequested, before: Sequence[tuple[Any, ...]]) -> str:
         """A first run after the period was trued up would take back what the later one determined."""
-        if asked.run != "initial" or self.contract not in SETTLES:
+        if asked.run != "initial":
             return ""
         same = any(row[2:5] == (asked.contract, asked.period, "true-up") and not row[11] for row in before)
         held = await self._connection.fetchval(_TRUED_UP, self.payer, asked.contract, asked.period)
@@ -212,13 +209,10 @@ class Desk:
         reason = ""
         answers: list[tuple[Any, ...]] = []
         payments: list[tuple[Payment, bytes]] = []
-        if row["contract"] in SETTLES:
-            try:
-                answers, payments = await self._settle(row, cut, known)
-            except CannotSettle as cannot:
-                reason = str(cannot)
-        else:
-            answers = [self._counted(row, one) for one in known]
+        try:
+            answers, payments = await self._settle(row, cut, known)
+        except CannotSettle as cannot:
+            reason = str(cannot)
         async with self._connection.transaction():
             await hold(self._connection, CONSUMER, self.topic, {0: self._epoch})
             await settlements.store(self._connection, answers, payments, self.payer, row["request_id"])
@@ -267,19 +261,6 @@ class Desk:
         maker = Answers(self.payer, row, gathered, {one.practice: one for one in known}, by_practice)
         await beside(lambda: maker.make(excepted), self._between)
         return maker.answers, maker.payments
-
-    def _counted(self, row: Any, one: Settled) -> tuple[Any, ...]:
-        """The answer of a contract that settles no periods: counts and sums."""
-        name = settlement_id(self.payer, row, one.practice, one.plan)
-        said = {
-            "episodes": one.episodes,
-            "included": one.included,
-            "expenditure_cents": one.expenditure_cents,
-            "payments_cents": one.payments_cents,
-            "pending": PENDING,
-        }
-        event = answered(self.payer, row, one.practice, name, said)
-        return self.payer, row["request_id"], one.practice, name, row["log_offset"], event, None, None, one.plan
 
 
 async def _nothing() -> None:

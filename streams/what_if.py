@@ -11,20 +11,23 @@ import asyncio
 import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from contracts import eom, ocm
 from contracts.cases import Case
 from contracts.drafts import Change
 from contracts.envelope import Fact
 from contracts.errors import ContractError
 from contracts.fold import NotAdopted, OtherBuild
 from contracts.gathering import Gatherer
+from contracts.methods import METHODS
 from contracts.parts import Adoption
 from contracts.reference_values import References
+from contracts.roster import contract_digest
 from contracts.settlement import settle
 from contracts.terms import TermSheet
 from projections.rows import EPISODE, PAYMENT, Rows
@@ -41,7 +44,8 @@ EPISODE_ID, PERIOD = EPISODE.index("episode_id"), EPISODE.index("performance_per
 PRACTICE, PAID_EPISODE, EVENT = (PAYMENT.index(name) for name in ("practice", "episode_id", "event"))
 SETTLED = "SETTLEMENT"
 RECOUPED = "MEOS_RECOUPMENT"
-EOM = "medicare-eom"
+MODELS = frozenset({eom.CONTRACT, ocm.CONTRACT})
+"""Contracts under any of which a history of one can be told: Medicare's models of the same claims."""
 
 Where = tuple[str, str, str]
 """(practice, episode, clause); the episode is '' in a settlement."""
@@ -124,9 +128,9 @@ class Imagining:
         self.payer = payer
         self._asked = payer, before, after, options
         self.before, self.after = World(), World()
-        self._changes = ((self.before, before), (self.after, after))
+        self._changes = ((self.before, *_under(payer, before)), (self.after, *_under(payer, after)))
         self._options = options
-        self._settles = options.period is not None and payer.contract == EOM
+        self._settles = options.period is not None and payer.contract in METHODS
 
     async def partition(self, partition: int, records: Iterable[Sequence[Any]], slices: int = 1) -> None:
         """Fold one partition's records under both."""
@@ -161,14 +165,14 @@ class Imagining:
             for records in spool.records(place, FACTS_AT_ONCE):
                 facts += sifter.sift(records)[0]
             self._refuse(sifter)
-            for world, change in self._changes:
+            for world, payer, change in self._changes:
                 changed = change.apply(facts)
-                replay = Imagined(self.payer, partition, world)
+                replay = Imagined(payer, partition, world)
                 for at in range(0, len(changed), FACTS_AT_ONCE):
                     await replay.fold(changed[at : at + FACTS_AT_ONCE])
                 self._refuse(replay)
                 if self._settles:
-                    _gather(self.payer, partition, changed, world)
+                    _gather(payer, partition, changed, world)
             if not gc.isenabled():
                 gc.collect()
 
@@ -216,6 +220,16 @@ class _Part:
         return imagining.before, imagining.after
 
 
+def _under(payer: Payer, change: Change) -> tuple[Payer, Change]:
+    """The payer under the contract whose terms a change names, where that is another model of the same claims."""
+    contract = change.sheet["sheet"]["contract"] if change.sheet is not None else payer.contract
+    if contract == payer.contract:
+        return payer, change
+    if not MODELS.issuperset({contract, payer.contract}):
+        raise CannotFold(f"a history under {payer.contract} cannot be told under {contract}")
+    return payer.model_copy(update={"contract": contract}), replace(change, clauses=contract_digest(contract))
+
+
 def _gather(payer: Payer, partition: int, facts: Sequence[Fact], world: World) -> None:
     gatherer = Gatherer(payer.name, payer.contract, partition)
     try:
@@ -235,7 +249,7 @@ def _settle(world: World, period: int, run: str) -> None:
     if adoption is None or "" not in adoption.sheets:
         return
     sheet, references = TermSheet(adoption.sheets[""].content), References(adoption.references)
-    settlement = settle(sheet, adoption, references, period, run, world.cases, world.failed)
+    settlement = settle(METHODS[sheet.contract], sheet, adoption, references, period, run, world.cases, world.failed)
     for practice, group in settlement.practices:
         if group is not None and group.pending:
             world.pending[practice.name] = list(group.pending)

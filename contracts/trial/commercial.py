@@ -12,8 +12,8 @@ from contracts import bcbs_sc, bcbs_sc_settlement, employer_terms, employers, re
 from contracts.care_fee import CareFeeClauses
 from contracts.clauses import Line
 from contracts.disclosure import suppress
-from contracts.eom_settlement import within_model
 from contracts.savings import plain
+from contracts.steps import within_model
 from contracts.terms import TermSheet
 from contracts.trial.clause import Result, Trial, together
 from contracts.trial.evidence import fees_owed

@@ -9,10 +9,10 @@ from pydantic import PlainValidator
 
 from contracts import coverage_change, employers
 from contracts.clauses import Line
-from contracts.eom_settlement import within_model
 from contracts.parts import Span
 from contracts.payer_order import pays_first
 from contracts.return_to_work import four_places
+from contracts.steps import within_model
 from contracts.terms import DatedValue, TermSheet
 from contracts.trial.clause import Result, Trial
 from contracts.trial.figures import Count, Given, Misfit, OnDay, OnDayOrNull, Word

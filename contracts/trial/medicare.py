@@ -11,8 +11,10 @@ from pydantic import PlainValidator
 from contracts import eom, eom_settlement, ocm
 from contracts.clauses import Line
 from contracts.decision import performance_period
-from contracts.eom_settlement import Reconciled, within_model
 from contracts.exact import exactly
+from contracts.novel_therapy import novel_therapy
+from contracts.settled import Reconciled
+from contracts.steps import within_model
 from contracts.terms import TermSheet
 from contracts.trial.clause import Result, Trial, together
 from contracts.trial.evidence import months_owed
@@ -82,7 +84,7 @@ def _meos(sheet: TermSheet, given: Meos) -> tuple[Result, Iterable[Line]]:
     """The months as billed lines of the episode's own practice, put before the clauses that pay."""
     start = _day(sheet, given.initiated_on)
     most = int(sheet.on("meos_months_max", start).number)
-    code = sheet.on("meos_code", start).value
+    code = sheet.on("meos_code", start).value.split()[0]
     dual = sheet.on("dual_codes", start).value.split()[0] if given.dual_eligible else ""
     dues, counted = months_owed(eom.EomClauses(sheet), start, code, min(given.months, most + 1), dual)
     lines = together(line for due in dues for line in due.explain()[0])
@@ -128,7 +130,7 @@ class NovelTherapy(Given):
 
 
 def _novel_therapy(sheet: TermSheet, given: NovelTherapy) -> tuple[Result, Iterable[Line]]:
-    found = eom_settlement.novel_therapy(
+    found = novel_therapy(
         sheet,
         _day(sheet, given.initiated_on),
         given.participant_actual,

@@ -56,8 +56,8 @@ from contracts.parts import Adoption, Member
 from contracts.roster import bundled_sheet, contract_digest, fold_for
 from contracts.terms import digest_of
 
-PAYERS = {"medicare-eom": "medicare", "bcbs-sc": "bcbs-sc", "employer": "employers"}
-CODES = {"drug": "J9035", "visit": "99214", "meos": "M0010"}
+PAYERS = {"medicare-eom": "medicare", "ocm": "medicare", "bcbs-sc": "bcbs-sc", "employer": "employers"}
+CODES = {"drug": "J9035", "visit": "99214", "meos": "M0010", "month_of_ocm": "G9678"}
 SETTINGS = {"outpatient", "inpatient", "skilled_nursing", "home_health", "hospice"}
 BREAST, OTHER_FILL, BREAST_FILL = "C50911", "00002750101", "00054016401"
 CLAIMS = (ProfessionalClaimReceived, InstitutionalClaimReceived, PharmacyClaimReceived)
@@ -337,13 +337,14 @@ class Log:
             ContractAdopted, {"contract": self.contract, "digest": contract_digest(self.contract), "build": "test"}
         )
         for name in () if bare else ("P1", "P2", "P3"):
-            self.say(PracticeParticipationChanged, {"practice": name, "from_on": "2023-07-01"})
+            since = "2016-07-01" if self.contract == "ocm" else "2023-07-01"
+            self.say(PracticeParticipationChanged, {"practice": name, "from_on": since})
         return self
 
     def enrolled(self, member: str = "m1", plan: str = "") -> Log:
-        """Cover a member from 2020 on."""
-        for kind in ("part_a", "part_b") if self.contract == "medicare-eom" else ("plan",):
-            self.say(EnrollmentChanged, {"coverage": kind, "from_on": "2020-01-01"}, member, plan)
+        """Cover a member from 2015 on."""
+        for kind in ("part_a", "part_b") if PAYERS[self.contract] == "medicare" else ("plan",):
+            self.say(EnrollmentChanged, {"coverage": kind, "from_on": "2015-01-01"}, member, plan)
         return self
 
     def told(self, given: Iterable[Data], member: str = "m1", plan: str = "") -> Log:

@@ -432,8 +432,10 @@ def void_reason(payer: str, episode: Episode, facts: Facts, e: Evidence) -> str:
         return "before_model" if payer == "medicare" else "before_contract"
     if episode.start > LAST_ON:
         return "after_model" if payer == "medicare" else "after_contract"
+    if facts.died is not None and episode.start > facts.died:
+        return "after_death"
     last = min(episode.end, facts.died or FOREVER)
-    days = max(0, (last - episode.start).days + 1)
+    days = (last - episode.start).days + 1
 
     def every(coverage: str) -> bool:
         return facts.days_covered(coverage, episode.start, last) == days

@@ -8,9 +8,11 @@ from contracts.cases import Case
 from contracts.envelope import Fact
 from contracts.events import Event
 from contracts.gathering import Gatherer
+from contracts.methods import METHODS
 from contracts.parts import Sheet
 from contracts.reference_values import References
-from contracts.settlement import Settlement, settle
+from contracts.settled import Settlement
+from contracts.settlement import settle
 from contracts.terms import TermSheet
 from tests.oracle.core import CONTRACTS, Core
 
@@ -43,7 +45,9 @@ class Gathered:
 
     def settled(self, period: int, run: str = "initial") -> Settlement:
         """One period."""
-        return settle(self.sheet, self.gatherer.adoption, self.references, period, run, self.cases)
+        return settle(
+            METHODS[self.sheet.contract], self.sheet, self.gatherer.adoption, self.references, period, run, self.cases
+        )
 
 
 def gathered(payer: str, facts: list[Fact]) -> Gathered:

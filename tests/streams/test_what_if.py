@@ -113,6 +113,23 @@ def test_as_it_is_is_what_was_paid(log: Log) -> None:
     assert asked(log, NONE, NONE).as_json()["rows"] == []
 
 
+def test_a_history_of_eom_is_told_under_ocm_side_by_side(log: Log) -> None:
+    """A month pays 160 instead of 70 or 110, without an addition; no sub-type is left out; RA1 has no downside."""
+    under = bundled_sheet("ocm/eom-years")[2]
+    told = asked(log, NONE, Change(sheet=under), Options(period=2))
+    assert by_practice(told, "before_cents") == by_practice(asked(log, NONE, NONE, Options(period=2)), "before_cents")
+    clauses = {row["name"]: row for row in told.summed(lambda row: row.clause)}
+    assert clauses["MEOS"]["before_cents"] % 7_000 == 0 != clauses["MEOS"]["before_cents"]
+    assert clauses["MEOS"]["after_cents"] % 16_000 == 0 != clauses["MEOS"]["after_cents"]
+    assert clauses.get("MEOS.dual", {"after_cents": 0})["after_cents"] == 0
+    assert asked(log, Change(sheet=under), Change(sheet=under)).as_json()["rows"] == []
+
+
+def test_a_history_of_one_payer_is_not_told_under_a_plans_contract(log: Log) -> None:
+    with pytest.raises(CannotFold, match="cannot be told under employer"):
+        asked(log, NONE, Change(sheet=bundled_sheet("employer")[2]))
+
+
 def test_another_arrangement_settles_as_if_it_had_been_set(log: Log) -> None:
     options = Options(period=2)
     answer = asked(log, Change(arrangement="RA1"), Change(arrangement="RA2"), options)
