@@ -232,7 +232,7 @@ _ABOUT = {
     "requests": "Settlements asked for, each at a fixed cut.",
     "payments": "Payments determined, and their exact reversals. Read it `read_committed`, and drop ids seen before.",
     "settlements": "Answers to requests.",
-    "rejects": "What could not be taken in: place, reason, remedy; the raw bytes sealed under the payer's key.",
+    "rejects": "What could not be taken in: place, reason, remedy; the raw bytes sealed, each under a key of its own.",
     "outcomes": "Outcomes as one employer may see them. Nothing is sent yet.",
     "operations": "What operators did: runs of files, decisions on rejects, personal data read. It names no patient.",
     "checkpoints": "Signed heads of the Merkle trees over each log: what an auditor holds the logs against.",

@@ -21,6 +21,7 @@ from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
 from gateway.problems import RESPONSES, Problem
 from projections.rejects import rejects_after, rejects_named
+from streams.keys import KeyDestroyed
 from streams.rejects import Kept, RejectBook
 from streams.retrying import values_at
 from streams.topics import rejects_topic
@@ -131,7 +132,10 @@ async def _kept(parts: Parts, reject: dict[str, Any]) -> Kept:
     found = await values_at(parts.config.connections, [at])
     if at not in found:
         raise Problem(404, "not_found", "the record is not kept any more")
-    return await asyncio.to_thread(lambda: RejectBook(reject["payer"], parts.doors.keys()).kept(found[at]))
+    try:
+        return await asyncio.to_thread(lambda: RejectBook(reject["payer"], parts.doors.keys()).kept(found[at]))
+    except KeyDestroyed:
+        raise Problem(410, "erased", "the record named a person who was erased; it can be opened no more") from None
 
 
 def _as_sent(record: bytes) -> dict[str, str]:

@@ -154,7 +154,7 @@ class Publisher:
             if record.member or position.partition == 0:
                 published.events[record.family] += 1
         if rejects:
-            told = [self._book.record(reject, self._plan, self._door.shift_years) for reject in rejects]
+            told = await asyncio.to_thread(self._book.records, rejects, self._plan, self._door.shift_years)
             positions = await self._writer.write(rejects_topic(self._payer), told)
             published.last_reject = max(published.last_reject, *(position.offset for position in positions))
             published.rejects += len(rejects)

@@ -1,7 +1,8 @@
 """Rejects: from the door to their topic, and from there to the table that shows them.
 
-The topic is the record: raw bytes are kept in it, sealed under the payer's own key. The table is a projection: one
-transaction inserts rows and moves the position, as for any other consumer.
+The topic is the record: raw bytes are kept in it, sealed under a key of each reject's own, so that those which name a
+person can be erased without the others. What names somebody who was erased is told of, and its bytes are not kept. The
+table is a projection: one transaction inserts rows and moves the position, as for any other consumer.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ from streams import projecting
 from streams.connections import Connections
 from streams.door import log_source
 from streams.keys import KeyStore
+from streams.naming import holds_word
+from streams.own_keys import REJECT
 from streams.roster import Roster
 from streams.topics import rejects_topic
 
 CONSUMER = "rejects"
 KEPT_BYTES_MAX = 2_900_000
 """Of raw bytes: base64 makes 4 of 3, and the topic takes 4 MiB a record."""
+
+OWN = "own."
+"""Before what is sealed under the reject's own key; what does not begin so is from before there were such keys."""
 
 _NONCE_BYTES = 12
 
@@ -67,14 +73,33 @@ class RejectBook:
 
     def __init__(self, payer: str, keys: KeyStore) -> None:
         self._payer = payer
+        self._keys = keys
         self._key = keys.payer_keys(payer).rejects
-        self._cipher = AESGCM(self._key)
+        self._erased: tuple[int, frozenset[bytes]] = (-1, frozenset())
 
     def record(self, reject: Reject, plan: str = "", shift_years: int = 0) -> RejectRecord:
-        """The event of a reject, its raw bytes sealed, and before them the header that they need."""
+        """The event of one reject; see `records`."""
+        return self.records([reject], plan, shift_years)[0]
+
+    def records(self, rejects: Sequence[Reject], plan: str = "", shift_years: int = 0) -> list[RejectRecord]:
+        """The events of rejects, their raw bytes sealed, and before them the header that they need.
+
+        Waits for the key store, where the keys are on disk when this returns.
+        """
+        words = self._words()
+        ids = [self.reject_id(reject, plan) for reject in rejects]
+        kept = [self._kept_of(reject, words) for reject in rejects]
+        keys = self._keys.own_keys(
+            self._payer, REJECT, [each for each, bytes_ in zip(ids, kept, strict=True) if bytes_]
+        )
+        made = zip(rejects, ids, kept, strict=True)
+        return [self._record(reject, each, raw, keys.get(each), plan, shift_years) for reject, each, raw in made]
+
+    def _record(
+        self, reject: Reject, reject_id: str, kept: bytes, key: bytes | None, plan: str, shift_years: int
+    ) -> RejectRecord:
         place = reject.place
-        reject_id = self.reject_id(reject, plan)
-        kept = reject.raw[: KEPT_BYTES_MAX - len(reject.head)]
+        kept = b"" if key is None else kept
         event = RejectRecorded(
             reject_id=reject_id,
             payer=self._payer,
@@ -88,9 +113,9 @@ class RejectBook:
             rows=reject.rows,
             format=reject.format,
             shift_years=shift_years,
-            head_bytes=len(reject.head),
+            head_bytes=len(reject.head) if kept else 0,
             raw_bytes=len(reject.raw),
-            kept_bytes=len(kept),
+            kept_bytes=max(0, len(kept) - len(reject.head)),
         )
         envelope: dict[str, Any] = {
             "specversion": "1.0",
@@ -102,9 +127,21 @@ class RejectBook:
             "payer": self._payer,
         }
         envelope |= {"plan": plan} if plan else {}
-        envelope |= {"sealed": self._seal(reject.head + kept, reject_id)} if kept else {}
+        if key is not None and kept:
+            envelope |= {"sealed": OWN + _sealed(key, kept, reject_id)}
         data = event.model_dump_json(exclude_defaults=True).encode()
         return RejectRecord(0, b"", orjson.dumps(envelope | {"data": orjson.Fragment(data)}))
+
+    def _kept_of(self, reject: Reject, erased: frozenset[bytes]) -> bytes:
+        """What is to be sealed of a reject: header and record; nothing of one that names who was erased."""
+        kept = reject.head + reject.raw[: KEPT_BYTES_MAX - len(reject.head)]
+        return b"" if not reject.raw or holds_word(self._key, erased, kept) else kept
+
+    def _words(self) -> frozenset[bytes]:
+        """What names people who were erased; asked for again when the key store has moved."""
+        if (generation := self._keys.generation()) != self._erased[0]:
+            self._erased = generation, self._keys.suppressed(self._payer)
+        return self._erased[1]
 
     def reject_id(self, reject: Reject, plan: str = "") -> str:
         """The id that a reject has: the same bytes, refused for the same reason at the same place, are one."""
@@ -118,18 +155,21 @@ class RejectBook:
         return self.kept(value).raw
 
     def kept(self, value: bytes) -> Kept:
-        """What a record of the topic keeps of a reject, opened."""
+        """What a record of the topic keeps of a reject, opened. `KeyDestroyed` when it named who was erased."""
         envelope = orjson.loads(value)
         event = RejectRecorded.model_validate(envelope["data"])
         whole = b""
         if sealed := envelope.get("sealed"):
-            blob = base64.urlsafe_b64decode(sealed)
-            whole = self._cipher.decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], envelope["id"].encode())
+            is_own = sealed.startswith(OWN)
+            key = self._keys.own_key(self._payer, REJECT, envelope["id"]) if is_own else self._key
+            blob = base64.urlsafe_b64decode(sealed.removeprefix(OWN))
+            whole = AESGCM(key).decrypt(blob[:_NONCE_BYTES], blob[_NONCE_BYTES:], envelope["id"].encode())
         return Kept(event, whole[: event.head_bytes], whole[event.head_bytes :])
 
-    def _seal(self, raw: bytes, reject_id: str) -> str:
-        nonce = os.urandom(_NONCE_BYTES)
-        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, raw, reject_id.encode())).decode("ascii")
+
+def _sealed(key: bytes, raw: bytes, reject_id: str) -> str:
+    nonce = os.urandom(_NONCE_BYTES)
+    return base64.urlsafe_b64encode(nonce + AESGCM(key).encrypt(nonce, raw, reject_id.encode())).decode("ascii")
 
 
 def row_of(payer: str, topic: str, record: Any) -> tuple[Any, ...]:

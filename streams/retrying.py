@@ -7,11 +7,11 @@ content gives. So a record that was retried, and came in a corrected file too, c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
+from msgspec.structs import replace
 
 from contracts.events.rejects import RejectRecorded
 from formats.detect import READERS
@@ -20,13 +20,16 @@ from formats.reading import Place, Read, ReadFact, Reject
 from formats.table import UnknownLayout
 from streams.connections import Connections
 from streams.door import NATURAL_KEY, unseal
-from streams.keys import KeyStore
+from streams.keys import KeyDestroyed, KeyStore
 from streams.reading import log_reader
 from streams.rejects import Kept, RejectBook, is_whole
 from streams.topics import log_topic, rejects_topic
 
 At = tuple[str, int, int]
 """Topic, partition and offset of what the table of rejects names."""
+
+
+ERASED = "it was erased with a person whom it named; send what it has of others (--with FILE)"
 
 
 class NotKept(Exception):
@@ -69,7 +72,10 @@ def kept_of(keys: KeyStore, payer: str, topic: str, value: bytes) -> Kept:
     """What was kept of a reject, if it is whole; `NotKept` says why it cannot be sent again as it was."""
     if why := why_not_kept(told(payer, topic, value)):
         raise NotKept(why)
-    return RejectBook(payer, keys).kept(value)
+    try:
+        return RejectBook(payer, keys).kept(value)
+    except KeyDestroyed:
+        raise NotKept(ERASED) from None
 
 
 def why_not_kept(event: RejectRecorded | None) -> str:

@@ -10,7 +10,7 @@ from contracts.events.base import Code, Event, RecordId, Text
 
 
 class RejectRecorded(Event):
-    """A record was refused at the door. Its raw bytes are sealed in the envelope, under a key of the payer.
+    """A record was refused at the door. Its raw bytes are sealed in the envelope, under a key of their own.
 
     The id is derived from payer, plan, place, code and raw bytes, so the same file sent again makes no new reject.
     """

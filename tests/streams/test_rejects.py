@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 import pytest_asyncio
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from carepact.local.platform import LocalPlatform
 from formats.reading import Place, Reject
 from projections import store
 from streams import restarting
-from streams.keys import SqliteKeyStore
-from streams.rejects import CONSUMER, RejectBook, project
+from streams.keys import KeyDestroyed, SqliteKeyStore
+from streams.naming import squeezed, word_of
+from streams.own_keys import REJECT
+from streams.rejects import CONSUMER, RejectBook, is_whole, project
 
 TOPIC = "carepact.medicare.rejects.v1"
 
@@ -48,13 +53,47 @@ def test_the_same_reject_has_the_same_id(book: RejectBook) -> None:
     assert len({identity(each) for each in [reject(), *others]} | {identity(reject(), "plan")}) == 5
 
 
-def test_raw_bytes_open_with_the_payers_key_only(book: RejectBook, tmp_path: Path) -> None:
+def test_raw_bytes_open_with_the_rejects_own_key_only(book: RejectBook, tmp_path: Path) -> None:
     record = book.record(reject())
     assert b"Canaria" not in record.value
     assert book.raw(record.value) == b"Canaria"
     assert book.raw(book.record(reject(raw=b"")).value) == b""
-    with pytest.raises(InvalidTag):
+    with pytest.raises(KeyDestroyed):
         RejectBook("bcbs-sc", SqliteKeyStore(tmp_path / "keys")).raw(record.value)
+    other = orjson.loads(record.value) | {"id": orjson.loads(book.record(reject(line=2)).value)["id"]}
+    with pytest.raises(InvalidTag):
+        book.raw(orjson.dumps(other))
+
+
+def test_a_record_from_before_rejects_had_keys_of_their_own_opens(book: RejectBook, tmp_path: Path) -> None:
+    envelope = orjson.loads(book.record(reject()).value)
+    key = SqliteKeyStore(tmp_path / "keys").payer_keys("medicare").rejects
+    sealed = b"n" * 12 + AESGCM(key).encrypt(b"n" * 12, b"Canaria", envelope["id"].encode())
+    assert book.raw(orjson.dumps(envelope | {"sealed": base64.urlsafe_b64encode(sealed).decode()})) == b"Canaria"
+
+
+def test_one_reject_is_erased_and_the_others_open(book: RejectBook, tmp_path: Path) -> None:
+    one, other = book.records([reject(), reject(line=2)])
+    store = SqliteKeyStore(tmp_path / "keys")
+    store.destroy_own("medicare", REJECT, [orjson.loads(one.value)["id"]])
+    assert book.raw(other.value) == b"Canaria"
+    with pytest.raises(KeyDestroyed):
+        book.raw(one.value)
+    again = book.record(reject())
+    assert b"sealed" not in again.value, "the same reject once more brings nothing back"
+    assert book.raw(again.value) == b""
+
+
+@pytest.mark.parametrize("said", ["1EG4-TE5-MK73", "W-77"])
+def test_what_names_who_was_erased_is_told_and_not_kept(book: RejectBook, tmp_path: Path, said: str) -> None:
+    store = SqliteKeyStore(tmp_path / "keys")
+    before = book.record(reject(raw=f"{said};17".encode()))
+    store.suppress("medicare", [word_of(store.payer_keys("medicare").rejects, squeezed(said))])
+    after, other = book.records([reject(raw=f"x;{said};18".encode()), reject(raw=b"x;W-78;19")])
+    assert book.raw(before.value) == f"{said};17".encode(), "that one is erased by its key"
+    assert book.kept(after.value).raw == b"" and b'"raw_bytes"' in after.value
+    assert not is_whole(book.kept(after.value).event)
+    assert book.raw(other.value) == b"x;W-78;19"
 
 
 def test_of_a_huge_record_the_beginning_is_kept(book: RejectBook) -> None:
