@@ -44,11 +44,12 @@ COMMANDS = {
     "bench": "bench.command:app",
     "worker": "carepact.worker_command:worker",
     "calendar": "carepact.calendar_command:calendar",
+    "checkpoints": "carepact.checkpoint_command:checkpoints",
     "gateway": "carepact.gateway_command:gateway",
 }
 """Each command and where it is: a function, or a Typer that is the command or has it."""
 
-HIDDEN = {"worker", "calendar", "gateway"}
+HIDDEN = {"worker", "calendar", "checkpoints", "gateway"}
 
 
 class Commands(TyperGroup):

@@ -19,7 +19,7 @@ from carepact.local.errors import Refused, TryAgain
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound, Usage
 from carepact.settings import Settings, connection
-from streams.checkpoints import FILE, Book, Signer, examine, hash_of, is_signed, leaves_of, made, topics_of
+from streams.checkpoints import FILE, KEY, Book, Signer, examine, heads_of, is_signed, leaves_of, topics_of
 from streams.packets import ROLES, NothingToShow, Subject
 from streams.packets import made as packet_made
 from streams.topics import OPERATOR
@@ -45,17 +45,13 @@ class _Office:
             raise NotFound(f"there is no payer {payer}; there are {', '.join(roster.names)}")
         self.payer, self.space = payer, roster.space
         self.reach = connection(settings, OPERATOR)
-        self.signer = Signer(settings.home_folder.secrets / "audit-key")
+        self.signer = Signer(settings.home_folder.secrets / KEY)
         self.book = Book(self.reach, settings.home_folder.path / FILE, roster.space)
 
     async def checkpoint(self) -> tuple[dict[str, Any], Any]:
         """A new checkpoint, in the book, and the leaves that it signs."""
         leaves = await leaves_of(self.reach, topics_of(self.payer, self.space))
-        before = self.book.filed(self.payer)
-        previous = hash_of(before[-1]) if before else ""
-        new = made(self.signer, self.payer, datetime.now(UTC), leaves, previous)
-        await self.book.add(new)
-        return new, leaves
+        return await self.book.sign(self.signer, self.payer, datetime.now(UTC), heads_of(leaves)), leaves
 
 
 def _run(home: Any, payer: str, work: Callable[[_Office], Awaitable[Any]]) -> Any:
@@ -125,7 +121,7 @@ def packet_command(
 
         packet = _run(home, payer, work)
         out.write_bytes(packet)
-        key = Signer(settings_of(home).home_folder.secrets / "audit-key").public_key
+        key = Signer(settings_of(home).home_folder.secrets / KEY).public_key
     if as_json:
         _write({"file": str(out), "bytes": len(packet), "public_key": key})
     else:
@@ -154,7 +150,7 @@ def verify_command(
     with reported():
         if not file.exists():
             raise NotFound(f"there is no file {file}")
-        own = settings_of(home).home_folder.secrets / "audit-key"
+        own = settings_of(home).home_folder.secrets / KEY
         pinned = key or (Signer(own).public_key if own.exists() else "")
         right, found = check(file, pinned)
     if as_json:

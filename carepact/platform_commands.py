@@ -16,12 +16,13 @@ from rich.console import Console
 
 from carepact.adopting import adopt_bundled
 from carepact.local import running
-from carepact.local.calendar import Calendar
+from carepact.local.command import Command
 from carepact.local.doctor import examine
 from carepact.local.errors import PlatformError, Refused
 from carepact.local.gateway import Gateway
 from carepact.local.platform import LocalPlatform
 from carepact.local.status import all_up, status
+from carepact.local.supervisor import Part
 from carepact.local.waiting import wait
 from carepact.logging import to_stderr
 from carepact.settings import Settings
@@ -63,7 +64,7 @@ def up_command(
             settings=settings,
             workers=workers,
             gateway=gateway_of(settings, port) if gateway else None,
-            more_parts=[Calendar(settings.home_folder)] if close_days else [],
+            more_parts=_more_parts(settings, close_days),
             prepared=lambda: _adopt(settings),
         )
 
@@ -90,6 +91,11 @@ def setup_command(home: Home = None) -> None:
         to_stderr()
         asyncio.run(_start_and_stop(LocalPlatform(settings=settings, prepared=lambda: _adopt(settings))))
         say("both stores are set up")
+
+
+def _more_parts(settings: Settings, close_days: bool) -> list[Part]:
+    names = [*(["calendar"] if close_days else []), *(["checkpoints"] if settings.checkpoint_seconds else [])]
+    return [Command(settings.home_folder, name) for name in names]
 
 
 def gateway_of(settings: Settings, port: int | None = None) -> Gateway:

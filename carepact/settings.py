@@ -14,8 +14,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from carepact.local.errors import NotStarted, Refused
 from carepact.local.home import Home
 from carepact.local.postgres import AGENT, OWNER, READER, Postgres
+from contracts.errors import ContractError
+from contracts.retention import Retention, bundled_retention
 from streams.connections import Connections
-from streams.keys import SqliteKeyStore, WrappedKeyStore
+from streams.keys import SqliteKeyStore, WrappedKeyStore, WrappingKeys
+from streams.kms import Kms, VaultTransit
 from streams.postgres_keys import PostgresKeyStore
 from streams.roster import Roster
 from streams.topics import AGENTS, GATEWAY, OPERATOR, PLATFORM
@@ -42,10 +45,17 @@ class Settings(BaseSettings):
     postgres: SecretStr | None = None  # a data source name that replaces the local database
     keys: SecretStr | None = None  # the key store, a file or a database of its own; a home has its own
     wrapping_key_file: Path | None = None  # of a key store in a database; one in a file has it beside
+    kms: str | None = None  # a key of Vault's transit engine, which the wrapping keys lie under
+    kms_token: SecretStr | None = None
+    kms_token_file: Path | None = None  # read for each call, as an agent renews it
+    kms_ca_file: Path | None = None
+    kms_namespace: str = ""
+    retention: Path | None = None  # a file of duties to keep, in place of the shipped one
     maven: str | None = None  # a mirror in place of Maven Central
     kafka_jars: Path | None = None  # a folder that has the broker's jars
     partitions: Annotated[int | None, Field(ge=1, le=1000)] = None  # of each log, when it is made
     roster: Path | None = None
+    checkpoint_seconds: Annotated[int, Field(ge=0)] = 900  # between signed heads of logs that moved; 0: none
     gateway_host: str = "127.0.0.1"  # the address that the gateway listens on
     gateway_port: Annotated[int | None, Field(ge=1, le=65_535)] = None
     gateway_tls_certificate: Path | None = None  # with its chain; both, or plain HTTP
@@ -101,6 +111,29 @@ class Settings(BaseSettings):
             raise Refused("CAREPACT_GATEWAY_TLS_CERTIFICATE and CAREPACT_GATEWAY_TLS_KEY go together")
         return (certificate.expanduser(), key.expanduser()) if certificate and key else None
 
+    def load_kms(self) -> Kms | None:
+        """The key management service, if one is named."""
+        if self.kms is None:
+            return None
+        if not self.kms_token and not self.kms_token_file:
+            raise Refused("CAREPACT_KMS needs CAREPACT_KMS_TOKEN or CAREPACT_KMS_TOKEN_FILE")
+        return VaultTransit(self.kms, self._kms_token, self.kms_ca_file, self.kms_namespace)
+
+    def _kms_token(self) -> str:
+        if self.kms_token_file:
+            return self.kms_token_file.expanduser().read_text(encoding="ascii").strip()
+        assert self.kms_token is not None, "it was checked"
+        return self.kms_token.get_secret_value()
+
+    def load_retention(self) -> Retention:
+        """The duties to keep; `Refused` names a file that cannot be read."""
+        if self.retention is None:
+            return bundled_retention()
+        try:
+            return Retention.read(self.retention.expanduser())
+        except (OSError, ValueError, KeyError, TypeError, ContractError) as error:
+            raise Refused(f"CAREPACT_RETENTION: {self.retention} is no file of duties to keep: {error}") from error
+
     def load_roster(self) -> Roster:
         """The roster file in force; `Refused` names one that cannot be read."""
         try:
@@ -134,15 +167,16 @@ def connection(settings: Settings, principal: str = AGENTS) -> Connections:
 
 def open_key_store(settings: Settings) -> WrappedKeyStore:
     """The key store that the settings name, made if it is not there. Close it after use."""
+    kms = settings.load_kms()
     if (dsn := settings.keys_database) is None:
-        return SqliteKeyStore(settings.key_store)
+        return SqliteKeyStore(settings.key_store, WrappingKeys.beside(settings.key_store, kms=kms))
     if settings.postgres and _place(dsn) == _place(settings.postgres.get_secret_value()):
         raise Refused(
             "CAREPACT_KEYS and CAREPACT_POSTGRES name the same database; the key store needs one of its own, with a "
             "backup of its own: restoring the other must bring no destroyed key back"
         )
     file = settings.wrapping_key_file or settings.home_folder.secrets / "wrapping-key"
-    return PostgresKeyStore(dsn, file.expanduser())
+    return PostgresKeyStore(dsn, file.expanduser(), kms)
 
 
 def _place(dsn: str) -> tuple[object, ...]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from streams.topics import checkpoints_topic, log_topic, operations_topic, payme
 from streams.verify_packet import canonical
 from streams.verifying_log import records_of
 
-FILE = "checkpoints.ndjson"
+FILE, KEY = "checkpoints.ndjson", "audit-key"
 At = tuple[str, int]
 """(topic, partition)"""
 
@@ -73,6 +75,25 @@ class Leaves:
         return low if low < len(self.offsets) and self.offsets[low] == offset else None
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a checkpoint signs of a partition."""
+
+    topic: str
+    partition: int
+    size: int
+    next_offset: int
+    root: str
+
+
+def heads_of(leaves: Mapping[At, Leaves]) -> list[Head]:
+    """The heads of these leaves, in order."""
+    return [
+        Head(topic, partition, one.tree.size, one.offsets[-1] + 1 if one.offsets else 0, one.tree.root().hex())
+        for (topic, partition), one in sorted(leaves.items())
+    ]
+
+
 async def leaves_of(connections: Connections, topics: Iterable[str]) -> dict[At, Leaves]:
     """The leaves of every partition of some topics, up to their ends as they stand now."""
     found: dict[At, Leaves] = {}
@@ -94,22 +115,13 @@ def topics_of(payer: str, space: str) -> list[str]:
     return [log_topic(payer), payments_topic(payer), settlements_topic(payer), operations_topic(space)]
 
 
-def made(signer: Signer, payer: str, at: datetime, leaves: Mapping[At, Leaves], previous: str) -> dict[str, Any]:
-    """A signed checkpoint of these leaves; `previous` is the hash of the one before, '' for the first."""
+def made(signer: Signer, payer: str, at: datetime, heads: Iterable[Head], previous: str) -> dict[str, Any]:
+    """A signed checkpoint of these heads; `previous` is the hash of the one before, '' for the first."""
     document: dict[str, Any] = {
         "version": 1,
         "payer": payer,
         "at": at.isoformat(timespec="milliseconds"),
-        "heads": [
-            {
-                "topic": topic,
-                "partition": partition,
-                "size": one.tree.size,
-                "next_offset": one.offsets[-1] + 1 if one.offsets else 0,
-                "root": one.tree.root().hex(),
-            }
-            for (topic, partition), one in sorted(leaves.items())
-        ],
+        "heads": [asdict(head) for head in heads],
         "previous": previous,
         "public_key": signer.public_key,
     }
@@ -144,6 +156,21 @@ class Book:
 
     def __init__(self, connections: Connections, file: Path, space: str) -> None:
         self._connections, self._file, self._topic = connections, file, checkpoints_topic(space)
+
+    async def sign(self, signer: Signer, payer: str, at: datetime, heads: Sequence[Head]) -> dict[str, Any]:
+        """Sign these heads as the next checkpoint of a payer, in the book. One process at a time signs in a book."""
+        with self._alone():
+            before = self.filed(payer)
+            new = made(signer, payer, at, heads, hash_of(before[-1]) if before else "")
+            await self.add(new)
+        return new
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("ab") as file:
+            flock(file, LOCK_EX)
+            yield
 
     async def add(self, checkpoint: Mapping[str, Any]) -> None:
         """To the topic first, then to the file, where it is on disk when this returns."""

@@ -63,6 +63,32 @@ class Tree:
         return [*self._subproof(size - split, start + split, end, False), self._hash(start, start + split)]
 
 
+class Frontier:
+    """The right edge of a tree that only grows: enough for its head, whatever its size."""
+
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        self.size, self.peaks = size, list(peaks)
+
+    def append(self, leaf: bytes) -> None:
+        """One more leaf: two equal whole trees beside each other become one."""
+        self.peaks.append(leaf)
+        self.size += 1
+        full = self.size
+        while not full & 1:
+            right = self.peaks.pop()
+            self.peaks[-1] = node(self.peaks[-1], right)
+            full >>= 1
+
+    def root(self) -> bytes:
+        """The head, as a tree of these leaves has it."""
+        if not self.peaks:
+            return EMPTY
+        *others, found = self.peaks
+        for left in reversed(others):
+            found = node(left, found)
+        return found
+
+
 def node(left: bytes, right: bytes) -> bytes:
     """An inner node."""
     return sha256(b"\x01" + left + right).digest()

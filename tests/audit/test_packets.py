@@ -25,12 +25,16 @@ from typer.testing import CliRunner
 from carepact.audit_commands import app
 from carepact.local.platform import LocalPlatform
 from streams import verify_packet
-from streams.checkpoints import Book, Leaves, Signer, examine, hash_of, is_signed, leaves_of, made, topics_of
-from streams.merkle import EMPTY, Tree, is_consistent, node
+from streams.checkpointing import Keeper
+from streams.checkpoints import Book, Leaves, Signer, examine, hash_of, heads_of, is_signed, leaves_of, made, topics_of
+from streams.log_writer import LogWriter
+from streams.merkle import EMPTY, Frontier, Tree, is_consistent, node
 from streams.packets import Subject
 from streams.packets import made as packet_made
+from streams.roster import Roster
+from streams.topics import OPERATOR, log_topic
 from streams.verify_packet import archive, check, files_of, root_from_inclusion, signed_by
-from tests.streams.replayed import World, world_of
+from tests.streams.replayed import Sent, World, world_of
 
 TAMPERS = 50
 
@@ -61,7 +65,7 @@ async def office(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFacto
         signer = Signer(folder / "secrets" / "audit-key")
         book = Book(world.connections, folder / "checkpoints.ndjson", world.roster.space)
         leaves = await leaves_of(world.connections, topics_of(payer, world.roster.space))
-        checkpoint = made(signer, payer, datetime(2026, 1, 30, tzinfo=UTC), leaves, "")
+        checkpoint = made(signer, payer, datetime(2026, 1, 30, tzinfo=UTC), heads_of(leaves), "")
         await book.add(checkpoint)
         yield Office(world, signer, book, leaves, checkpoint, payer, folder)
 
@@ -309,7 +313,11 @@ async def test_logs_that_go_on_still_fit_their_checkpoints(office: Office) -> No
 
 async def test_a_changed_or_missing_checkpoint_is_named(office: Office, tmp_path: Path) -> None:
     second = made(
-        office.signer, office.payer, datetime(2026, 1, 31, tzinfo=UTC), office.leaves, hash_of(office.checkpoint)
+        office.signer,
+        office.payer,
+        datetime(2026, 1, 31, tzinfo=UTC),
+        heads_of(office.leaves),
+        hash_of(office.checkpoint),
     )
     await office.book.add(second)
     key, lines = office.signer.public_key, (office.folder / "checkpoints.ndjson").read_bytes().splitlines()
@@ -323,6 +331,45 @@ async def test_a_changed_or_missing_checkpoint_is_named(office: Office, tmp_path
         file.write_bytes(b"\n".join(changed) + b"\n")
         book = Book(office.world.connections, file, office.world.roster.space)
         assert any(reason in one.reason for one in await examine(book, office.payer, office.leaves, key)), reason
+
+
+async def test_heads_are_signed_again_when_something_moved_and_only_then(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    whole = Roster.load()
+    roster = whole.model_copy(update={"payers": whole.payers[:1]}).within("keeper")
+    await platform.make_ready(roster)
+    (payer,), reach, signer = roster.names, platform.connections(OPERATOR), Signer(tmp_path / "key")
+    book = Book(reach, tmp_path / "checkpoints.ndjson", roster.space)
+
+    def keeper() -> Keeper:
+        return Keeper(reach, roster, book, signer, tmp_path / "edges.json")
+
+    def now() -> datetime:
+        return datetime(2026, 1, 31, tzinfo=UTC)
+
+    async def write(count: int) -> None:
+        async with LogWriter(reach) as writer:
+            await writer.write(log_topic(payer), [Sent(n % 4, b"", b"%d" % n) for n in range(count)])
+
+    first = keeper()
+    await write(9)
+    assert await first.step(now) == [payer]
+    assert await first.step(now) == await keeper().step(now) == []
+    await write(5)
+    assert await keeper().step(now) == [payer], "goes on from the edges that the first one kept"
+    (tmp_path / "edges.json").write_text("[{}]")
+    await write(1)
+    assert await keeper().step(now) == [payer], "reads again from the beginning"
+    edges = json.loads((tmp_path / "edges.json").read_text())
+    for edge in edges:
+        edge["peaks"] = ["00" * 32 for _ in edge["peaks"]]
+    (tmp_path / "edges.json").write_text(json.dumps(edges))
+    await write(1)
+    assert await keeper().step(now) == [payer], "does not believe edges that do not lead to what was signed"
+    leaves = await leaves_of(reach, topics_of(payer, roster.space))
+    assert len(book.filed(payer)) == 4
+    assert await examine(book, payer, leaves, signer.public_key) == []
 
 
 async def test_the_commands_make_check_and_chain(
@@ -373,6 +420,10 @@ def test_trees_and_proofs_are_those_of_rfc_9162() -> None:
     for size in (*range(20), 33, 100):
         leaves = [sha256(b"%d" % n).digest() for n in range(size)]
         tree = Tree(leaves)
+        edge = Frontier()
+        for one in leaves:
+            edge.append(one)
+        assert (edge.size, edge.root()) == (size, tree.root())
         for first in range(size + 1):
             root = tree.root(first)
             assert root == _root(leaves[:first])

@@ -1,4 +1,4 @@
-"""The process that closes days, as a part that is kept running."""
+"""A carepact command that keeps nothing on disk of its own, as a part that is kept running."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from carepact.local.home import Home
 from carepact.local.processes import spawn
 
 
-class Calendar:
-    """`carepact calendar`."""
+class Command:
+    """`carepact <name>`: `calendar`, `checkpoints`."""
 
-    name = "calendar"
     stop_signal = signal.SIGTERM
     stop_seconds = 10.0
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, name: str) -> None:
+        self._home, self.name = home, name
 
     async def prepare(self) -> None:
-        """It keeps nothing on disk."""
+        """There is nothing to make ready."""
 
     async def start(self) -> asyncio.subprocess.Process:
         """Start the process."""
-        command = [sys.executable, "-m", "carepact", "calendar", "--home", str(self._home)]
+        command = [sys.executable, "-m", "carepact", self.name, "--home", str(self._home)]
         return await spawn(command, self._home.path, self._home.logs / f"{self.name}.log")
 
     async def answers(self) -> bool:
