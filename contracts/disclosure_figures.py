@@ -82,13 +82,17 @@ class Contributors:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A sum over people of `of`: cents, visits, units. Never negative; `everyone`: each of them has a part in it."""
+    """A sum over people of `of`: cents, visits, units. Never negative; `everyone`: each of them has a part in it.
+
+    `pieces` is of how many an outsider who knows the price of one could tell that the sum is made; None: of its units.
+    """
 
     name: str
     total: int
     of: str
     contributors: Contributors
     everyone: bool = False
+    pieces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

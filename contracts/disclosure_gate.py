@@ -160,7 +160,8 @@ class _Gate:
 
     def _amount(self, given: Amount) -> None:
         people = self._value(given.of)
-        rule = _withholding(people, given.total, given.contributors, given.everyone)
+        pieces = given.total if given.pieces is None else min(given.pieces, given.total)
+        rule = _withholding(people, given.total, given.contributors, given.everyone, pieces=pieces)
         if rule:
             self._withhold(given.name, "sum", rule)
         else:
@@ -208,12 +209,19 @@ def _least_of(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _withholding(people: int | None, total: int, behind: Contributors, everyone: bool, all_may: bool = False) -> str:
+def _withholding(
+    people: int | None,
+    total: int,
+    behind: Contributors,
+    everyone: bool,
+    all_may: bool = False,
+    pieces: int | None = None,
+) -> str:
     """Why a sum over people stays, '' if it may leave.
 
     11 contributors; none has more than half; the total less the two largest is 15 % of the largest or more. How many
     contribute is a count of its own: 11 or more do not (unless everyone does or may), and the total, of which each
-    contributor has one unit or more, leaves their number an interval of five.
+    contributor has one unit (or one of `pieces`) or more, leaves their number an interval of five.
     """
     if people is None:
         return "whole withheld"
@@ -222,7 +230,7 @@ def _withholding(people: int | None, total: int, behind: Contributors, everyone:
     most = people if everyone or all_may else people - LEAST
     if behind.people > most:
         return "fewer than 11 without a part in it"
-    if not everyone and min(total, most) - LEAST < WIDTH:
+    if not everyone and min(total if pieces is None else pieces, most) - LEAST < WIDTH:
         return "number of contributors too well known"
     return "dominated by one or two" if dominated(total, behind) else ""
 

@@ -3,7 +3,8 @@
 A share of episodes is told as a count of people, for people are what the gate protects: who has such an episode, and of
 whom it could be asked. A count that can only be of some of another's people is told as a part of it, so that the gate
 sees every subtraction there is. Medians, means, composed figures, and the two kinds of avoidable use (each of them a
-part of M5 beside the other) are given to the gate not at all, so they never leave.
+part of M5 beside the other) are given to the gate not at all, so they never leave. The set is the same whatever was
+measured: a sum or share of nobody is given too, so that its absence tells nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ WITHIN = {"M19-closed": "M19", "M15-better": "M15-answered of", "M21-cost": "M21
 
 SUMS = {"M1-medical": EVERYBODY, "M1-pharmacy": EVERYBODY, "M2": EPISODES, "M3": EPISODES, "M3-admitted": EPISODES,
         "M4": EPISODES}  # fmt: skip
-SHARES = {"M7": EVERYBODY, "M9": EVERYBODY, "M11-leakage": EPISODES, "M17": EVERYBODY, "M18": EPISODES}
-"""Sums over people, and parts of sums, each with whom they are over."""
+SAVINGS = {"M10-switch": EVERYBODY}
+SHARES = {"M6": EPISODES, "M7": EVERYBODY, "M9": EVERYBODY, "M11-leakage": EPISODES, "M14-denied": EVERYBODY,
+          "M17": EVERYBODY, "M17-urgent": EVERYBODY, "M17-emergency": EVERYBODY, "M18": EPISODES,
+          "M20-prompt": EVERYBODY, "M20-overturned": EVERYBODY}  # fmt: skip
+"""Sums over people, what they would have saved (at public prices: by so many doses), and parts of sums; over whom."""
 
 SCALE = 10_000
 """Units have four decimals; as whole numbers they are told in ten-thousandths, of which a share says nothing."""
@@ -60,13 +64,10 @@ def _figures(report: EmployerReport) -> Iterator[Given]:
             yield from _counted(cell, name, within, bounds.get(name))
         elif cell.metric in OF_OTHERS:
             yield from _counted(cell, name, "", bounds.get(name))
-        elif cell.metric in SUMS and cell.numerator >= 0:
-            yield Amount(name, int(cell.numerator), SUMS[cell.metric], _behind(cell.contributions, 1))
-        elif cell.metric in SHARES and cell.denominator > 0:
-            yield Share(
-                name, SHARES[cell.metric], int(cell.numerator * SCALE), _behind(cell.contributions, SCALE),
-                int((cell.denominator - cell.numerator) * SCALE), _behind(cell.rest, SCALE),
-            )  # fmt: skip
+        elif cell.metric in SUMS | SAVINGS:
+            yield _sum(cell, name)
+        elif cell.metric in SHARES:
+            yield _share(cell, name)
     returns = report.returns
     absent = len(returns.observations)
     yield Count(ABSENT, absent, EPISODES if absent <= min(report.people, report.covered) else "")
@@ -81,6 +82,25 @@ def _counted(cell: Cell, name: str, of: str, most: int | None) -> Iterator[Given
     """
     yield Count(f"{name} of", cell.denominator_people, of, most=most)
     yield Count(name, cell.numerator_people, f"{name} of")
+
+
+def _sum(cell: Cell, name: str) -> Amount:
+    """A sum; one that is negative is given as nothing, and stays."""
+    if cell.numerator <= 0:
+        return Amount(name, 0, (SUMS | SAVINGS)[cell.metric], Contributors(0, 0, 0))
+    if cell.metric in SAVINGS:
+        behind, doses = _behind(cell.contributions, 1), int(cell.denominator)
+        return Amount(name, int(cell.numerator), SAVINGS[cell.metric], behind, pieces=doses)
+    return Amount(name, int(cell.numerator), SUMS[cell.metric], _behind(cell.contributions, 1))
+
+
+def _share(cell: Cell, name: str) -> Share:
+    """A part and the rest; where corrections made one negative, both are given as nothing, and stay."""
+    if cell.numerator < 0 or cell.denominator < cell.numerator:
+        return Share(name, SHARES[cell.metric], 0, Contributors(0, 0, 0), 0, Contributors(0, 0, 0))
+    part, rest = int(cell.numerator * SCALE), int((cell.denominator - cell.numerator) * SCALE)
+    behind, beside = _behind(cell.contributions, SCALE), _behind(cell.rest, SCALE)
+    return Share(name, SHARES[cell.metric], part, behind, rest, beside)
 
 
 def _behind(contributions: tuple[Fraction, ...], scale: int) -> Contributors:

@@ -105,21 +105,26 @@ def switch_value(scope: Scope, molecule: str) -> Measured:
     """M10-switch. What the plan would have saved, in cents, had biosimilars taken the place of the reference product.
 
     Reference units x (allowed a unit of the reference less that of biosimilars): 300 x (62.00 - 41.00) = 6,300.00.
+    The numerator is each person's part of it, the denominator on how many days the reference product was given.
     """
     cents: dict[str, dict[str, Fraction]] = {role: defaultdict(Fraction) for role in (REFERENCE, BIOSIMILAR)}
     units: dict[str, dict[str, Fraction]] = {role: defaultdict(Fraction) for role in (REFERENCE, BIOSIMILAR)}
+    days: dict[str, set[str]] = defaultdict(set)
     for member in scope.members():
         for product, line in given(scope, member):
             if product.molecule == molecule and scope.within(line.on):
                 cents[product.role][member.member] += line.allowed_cents
                 units[product.role][member.member] += line.units * product.factor
+                if product.role == REFERENCE:
+                    days[member.member].add(line.on)
     totals = {role: (sum(cents[role].values()), sum(units[role].values())) for role in (REFERENCE, BIOSIMILAR)}
-    people: dict[str, Number] = dict.fromkeys(sorted(units[REFERENCE]), 1)
-    computed = None
-    if totals[REFERENCE][1] and totals[BIOSIMILAR][1]:
-        by_unit = {role: Fraction(total) / whole for role, (total, whole) in totals.items()}
-        computed = totals[REFERENCE][1] * (by_unit[REFERENCE] - by_unit[BIOSIMILAR])
-    return Measured("M10-switch", people, people, molecule, computed=computed, kind="composite")
+    given_on: dict[str, Number] = {member: len(days[member]) for member in sorted(days)}
+    if not totals[REFERENCE][1] or not totals[BIOSIMILAR][1]:
+        return Measured("M10-switch", {}, given_on, molecule, kind="composite")
+    by_unit = {role: Fraction(total) / whole for role, (total, whole) in totals.items()}
+    saved = by_unit[REFERENCE] - by_unit[BIOSIMILAR]
+    hits: dict[str, Number] = {member: units[REFERENCE][member] * saved for member in sorted(units[REFERENCE])}
+    return Measured("M10-switch", hits, given_on, molecule, computed=sum(hits.values(), Fraction(0)), kind="composite")
 
 
 def _tiers(scope: Scope, member: MemberRecord, molecule: str) -> dict[str, Tier]:

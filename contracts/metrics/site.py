@@ -6,7 +6,7 @@ A hospital's outpatient department bills places 19 and 22, or type of bill 13x; 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from contracts.metrics.measured import Measured, Number, medians, ratio
 from contracts.metrics.records import INSTITUTIONAL, Authorization, Claim, MemberRecord, Service
@@ -18,7 +18,7 @@ OFFICE_OR_HOME, HOSPITAL = ("11", "12"), ("19", "22")
 URGENT = ("11", "20", "02", "10")
 """Office, urgent care, telehealth."""
 
-HOURS_A_DAY = 24
+HOURS_A_DAY, PROMPT_HOURS = 24, 72
 
 
 def infusions_near_home(scope: Scope) -> Measured:
@@ -95,15 +95,24 @@ def _asked(scope: Scope, member: MemberRecord) -> list[Authorization]:
 
 def hours_to_decision(scope: Scope) -> Measured:
     """M20. Median hours from request to first answer; whole days where the plan told no hours."""
-    values: dict[str, list[Number]] = defaultdict(list)
+    return medians("M20", {member.member: list(_hours(scope, member)) for member in scope.members()})
+
+
+def answered_promptly(scope: Scope) -> Measured:
+    """M20-prompt. Requests first answered within 72 hours, of all requests with an answer."""
+    hits, of = Counter[str](), Counter[str]()
     for member in scope.members():
-        for one in _asked(scope, member):
-            if one.decisions:
-                on, _, hours = one.decisions[0]
-                values[member.member].append(
-                    days_between(one.requested_on, on) * HOURS_A_DAY if hours is None else hours
-                )
-    return medians("M20", values)
+        hours = list(_hours(scope, member))
+        of[member.member] = len(hours)
+        hits[member.member] = sum(one <= PROMPT_HOURS for one in hours)
+    return ratio("M20-prompt", hits, of)
+
+
+def _hours(scope: Scope, member: MemberRecord) -> Iterator[Number]:
+    for one in _asked(scope, member):
+        if one.decisions:
+            on, _, hours = one.decisions[0]
+            yield days_between(one.requested_on, on) * HOURS_A_DAY if hours is None else hours
 
 
 def overturned(scope: Scope) -> Measured:

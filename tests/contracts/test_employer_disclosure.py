@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from contracts.disclosure_gate import gate
@@ -14,6 +15,7 @@ from contracts.employer_disclosure import (
     OF_EPISODES,
     OF_OTHERS,
     OF_SOME,
+    SAVINGS,
     SHARES,
     SUMS,
     figures,
@@ -48,10 +50,9 @@ def test_counts_of_eleven_inside_and_outside_leave_and_smaller_ones_do_not() -> 
 
 def test_every_metric_is_counted_summed_shared_or_kept_back() -> None:
     """What is kept back are medians, means and composed figures, and counts of events that are no people."""
-    given = {*OF_EPISODES, *OF_SOME, *OF_COVERED, *OF_OTHERS, *SUMS, *SHARES}
+    given = {*OF_EPISODES, *OF_SOME, *OF_COVERED, *OF_OTHERS, *SUMS, *SAVINGS, *SHARES}
     assert {definition.metric for definition in CATALOGUE} - given == {
-        "M2-adjusted", "M5-admission", "M5-emergency", "M6", "M8", "M10", "M10-unit", "M10-switch", "M14-days",
-        "M14-denied", "M17-urgent", "M17-emergency", "M20", "M20-overturned", "M20-delay", "M23",
+        "M2-adjusted", "M5-admission", "M5-emergency", "M8", "M10", "M10-unit", "M14-days", "M20", "M20-delay", "M23",
     }  # fmt: skip
     assert given <= {definition.metric for definition in CATALOGUE}
 
@@ -69,6 +70,31 @@ def test_who_is_left_out_of_a_screen_for_having_had_the_cancer_is_a_number_too()
     many = {**bounds, "M13/breast": 410}
     shown = gate(figures(replace(told, cells=cells, bounds=tuple(many.items())))).outcome
     assert (shown.shown("M13/breast of"), shown.shown("M13/breast")) == (395, 200)
+
+
+def test_a_sum_or_share_of_nobody_is_withheld_like_that_of_a_few() -> None:
+    """Its absence would say that nobody was given the drug, or that nobody was refused."""
+    told = {one.name: one for one in gate(figures(large(100, 60, 40))).outcome.figures}
+    for name in ("M7/bevacizumab", "M10-switch/bevacizumab", "M20-overturned", "M14-denied", "M6"):
+        assert told[name].value is None, name
+    assert (told["M20-overturned"].low, told["M20-overturned"].high) == (0, 100)
+
+
+def test_what_a_switch_saves_leaves_when_the_doses_hide_how_many_people_had_them() -> None:
+    """Of 12 doses at a public price 11 or 12 people had one. Of 16 it is anything from 11 to 16."""
+    told = large(100, 60, 40)
+
+    def shown(people: int, doses: int) -> int | None:
+        part = Fraction(21_000)
+        cells = tuple(
+            replace(c, numerator=part * people, denominator=Fraction(people * doses), contributions=(part,) * people)
+            if (c.metric, c.stratum) == ("M10-switch", "trastuzumab")
+            else c
+            for c in told.cells
+        )
+        return gate(figures(replace(told, cells=cells))).outcome.shown("M10-switch/trastuzumab")
+
+    assert [shown(40, 3), shown(12, 1), shown(10, 9), shown(16, 1)] == [840_000, None, None, 336_000]
 
 
 def test_a_report_of_two_people_tells_nothing() -> None:

@@ -93,7 +93,8 @@ def _report(random: Random, period: Period, size: int) -> Report:
     found.append(_strata(random, "M12a", counts["M12a"], by_cancer))
     found += [_money(random, "M2", "episodes", size), _money(random, "M2 pharmacy", "M5 of", counts["M5 of"])]
     found += [_visits(random, name, size, rate) for name, rate in (("M3", 0.5), ("M4", 0.3), ("M6", 0.08))]
-    found += [_share(random, name, counts) for name in ("M7", "M17", "M18")]
+    found += [_share(random, name, counts) for name in ("M7", "M17", "M18", "M20-prompt", "M20-overturned")]
+    found.append(_savings(random, "M10-switch", counts["M9 of"]))
     return Report(period, (*found, *_work(random, size)))
 
 
@@ -117,6 +118,12 @@ def _money(random: Random, name: str, of: str, people: int) -> Amount:
 def _visits(random: Random, name: str, people: int, rate: float) -> Amount:
     amounts = [_some(random, 4, rate / 4) for _ in range(people)]
     return Amount(name, sum(amounts), "episodes", _behind(amounts))
+
+
+def _savings(random: Random, name: str, people: int) -> Amount:
+    """So many doses of each person at one price."""
+    doses = [random.choice((0, 0, 1, 2, 3)) for _ in range(people)]
+    return Amount(name, sum(doses) * 21_000, "M9 of", _behind([one * 21_000 for one in doses]), pieces=sum(doses))
 
 
 def _share(random: Random, name: str, counts: dict[str, int]) -> Share:
