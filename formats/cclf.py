@@ -36,6 +36,7 @@ File = tuple[str, Iterable[bytes]]
 """A file's name without folders, and its lines."""
 
 _NAME = re.compile(r"(?:^|\.)ZC([0-9AB])(?=[YRW.]|$)")
+_COUNT = re.compile(r"[0-9]{1,18}")
 _RECEIPT = re.compile(r"CCLF([0-9AB])\s*$")
 
 
@@ -55,17 +56,18 @@ def read_set(files: Iterable[File]) -> Iterator[Read]:
         receipts: list[Kept] = []
         known_before: list[Kept] = []
         places = {"0": receipts.append, "9": known_before.append, "8": alone.put, "7": alone.put}
+        put = grouped.put
         for file, lines in files:
             for record in _records(file, lines):
                 if isinstance(record, Reject):
                     yield record
                     continue
-                kind = record.kind
-                if kind != "0":
-                    counted = seen.setdefault(kind, [0, 0])
-                    counted[0] += 1
-                    counted[1] = max(counted[1], len(record.raw))
-                places.get(kind, grouped.put)(record)
+                kind, size = record.kind, len(record.raw)
+                if (counted := seen.get(kind)) is None:
+                    counted = seen[kind] = [0, 0]
+                counted[0] += 1
+                counted[1] = max(counted[1], size)
+                places.get(kind, put)(record)
         present: dict[str, str] = {}
         yield from former(known_before, present)
         for group in alone.groups():
@@ -147,7 +149,7 @@ def _not_received(receipts: list[Kept], seen: dict[str, list[int]]) -> Iterator[
         cells_ = [cell.strip() for cell in kept.raw.decode("latin-1").split("|")]
         found = _RECEIPT.search(cells_[0])
         place = Place(kept.file, kept.line)
-        if found is None or len(cells_) < 4 or not (cells_[2].isdigit() and cells_[3].isdigit()):
+        if found is None or len(cells_) < 4 or not all(map(_COUNT.fullmatch, cells_[2:4])):
             reason, remedy = "a record that declares no CCLF file", "send CCLF0 as the layout has it"
             yield Reject(place, "receipt", reason, remedy, kept.raw, 0, format=SOURCE)
             continue

@@ -6,14 +6,15 @@ See `formats.cclf` for what is taken from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from contracts.events import InstitutionalClaimReceived, PharmacyClaimReceived, ProfessionalClaimReceived
-from formats.cclf_layout import Line, bad, cents, day, fact, needed_day, number, refused
+from formats.cclf_layout import Line, bad, cents, day, fact, needed_day, number, pieces, refused
 from formats.cells import BadCell
 from formats.cms_codes import PAID_BY_CARRIER, PAID_LINE, SETTINGS
 from formats.icd9 import MAPPING, translated
@@ -65,7 +66,7 @@ def fill(line: Line) -> Iterator[Read]:
 
 
 def _action(kind: str) -> str:
-    if found := _ACTIONS.get(kind or "0"):
+    if found := _ACTIONS.get(kind.strip() or "0"):
         return found
     raise bad("CLM_ADJSMT_TYPE_CD", "an adjustment type that CCLF does not have", "send 0, 1 or 2")
 
@@ -73,10 +74,16 @@ def _action(kind: str) -> str:
 # Claims
 
 
-def claims(lines: list[Line]) -> Iterator[Read]:
+def claims(lines: list[Line]) -> Iterable[Read]:
     """The claims of one claim id: a facility's, a physician's, a supplier's; and what belongs to none of them."""
+    if len(lines) == 1 and lines[0].kind in "56":  # as most are
+        return (_professional(lines, ()),)
+    return _claims(lines)
+
+
+def _claims(lines: list[Line]) -> Iterator[Read]:
     first = lines[0].kind
-    if first in "56" and (len(lines) == 1 or all(line.kind == first for line in lines)):  # as most are
+    if first in "56" and all(line.kind == first for line in lines):
         for group in _professional_groups(lines):
             yield _professional(group, [])
         return
@@ -84,7 +91,7 @@ def claims(lines: list[Line]) -> Iterator[Read]:
     for line in lines:
         by_kind.setdefault(line.kind, []).append(line)
     details = [line for kind in "234A" for line in by_kind.get(kind, ())]
-    enhancements = by_kind.get("B", [])
+    enhancements: Sequence[Line] = by_kind.get("B", [])
     if headers := by_kind.get("1"):
         yield _facility(headers[0], [*_same(headers), *details], by_kind)
         for other in headers[1:]:
@@ -95,7 +102,7 @@ def claims(lines: list[Line]) -> Iterator[Read]:
     for kind in "56":
         for group in _professional_groups(by_kind.get(kind, [])):
             yield _professional(group, enhancements)
-            enhancements = []
+            enhancements = ()
     if enhancements:
         yield _orphans(enhancements, "a record of a Part B claim whose lines (CCLF5, CCLF6) are not there")
 
@@ -104,7 +111,7 @@ def _same(headers: list[Line]) -> list[Line]:
     return [line for line in headers[1:] if line.raw == headers[0].raw]
 
 
-def _orphans(lines: list[Line], reason: str) -> Reject:
+def _orphans(lines: Sequence[Line], reason: str) -> Reject:
     error = BadCell("no_claim", "CUR_CLM_UNIQ_ID", reason, "send the files of one submission together")
     return refused(lines[0], error, lines)
 
@@ -198,7 +205,7 @@ def _professional_groups(lines: list[Line]) -> Iterable[list[Line]]:
     return groups.values()
 
 
-def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
+def _professional(lines: list[Line], enhancements: Sequence[Line]) -> Read:
     at = head = lines[0]
     physician = head.kind == "5"
     one = _physician_line if physician else _supplier_line
@@ -207,21 +214,23 @@ def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
     try:
         if physician:
             (claim, _, mbi, _, start_, through_, _, _, _, _, payer, _, tin, _, denial, _, adjustment, effective_,
-             control, *_, version, _) = head.cells()  # fmt: skip
-            codes = head.pieces("CLM_DGNS_1_8_CD", 7) + head.pieces("CLM_DGNS_9_12_CD", 7)
+             control, _, _, _, firsts, version, others) = head.cut()  # fmt: skip
+            codes, tin = pieces(firsts, 7) + pieces(others, 7), tin.strip()
         else:
             (claim, _, mbi, _, start_, through_, _, _, _, _, payer, npi, denial, _, adjustment, effective_,
-             control, _) = head.cells()  # fmt: skip
+             control, _) = head.cut()  # fmt: skip
+            npi = npi.strip()
+        claim, payer = claim.strip(), payer.strip()
         start, through = needed_day(start_, "CLM_FROM_DT"), needed_day(through_, "CLM_THRU_DT")
         effective, action = day(effective_, "CLM_EFCTV_DT") or through, _action(adjustment)
         made = []
         for at in lines:
             made.append(one(at, start))
-            payer = payer or at.cells()[_PAYER]
+            payer = payer or at.cut()[_PAYER].strip()
         at = head
-        family = control or claim
+        family = control.strip() or claim
         said: dict[str, Any] = {
-            "person": head.person(mbi),
+            "person": head.person(mbi.strip()),
             "claim_id": claim,
             "family": family,
             "action": action,
@@ -229,9 +238,12 @@ def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
             "from_on": start,
             "through_on": through,
             "lines": tuple(made),
-            **_diagnoses(tuple(dict.fromkeys(codes)), version),
         }
-        if denial not in PAID_BY_CARRIER:
+        if version == "9":
+            said |= _diagnoses(tuple(dict.fromkeys(codes)), version)
+        else:
+            said["diagnoses"] = codes if len(codes) < 2 else tuple(dict.fromkeys(codes))
+        if denial.strip() not in PAID_BY_CARRIER:
             said["denied"] = True
         if payer:
             said["primary_payer"] = _primary(payer)
@@ -239,7 +251,7 @@ def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
             said["supplier"] = "dmepos"
         if tin:
             said["billing_tin"] = tin
-        if _ALNUM.fullmatch(npi):
+        if npi and _ALNUM.fullmatch(npi):
             said["billing_npi"] = npi
         event = _billed(said)
     except BadCell as error:
@@ -252,24 +264,27 @@ def _professional(lines: list[Line], enhancements: list[Line]) -> Read:
 
 def _physician_line(line: Line, start: date) -> dict[str, Any]:
     (_, number_, _, _, _, _, place, on, code, paid, _, main, tin, npi, _, indicator, _, _, _, allowed, units, modifiers,
-     _, version, _) = line.cells()  # fmt: skip
+     _, version, _) = line.cut()  # fmt: skip
     made = _paid_line(number_, on, start, code, paid, allowed, place, indicator)
-    if main:
-        made |= _diagnoses((main,), version)
-        made.pop("code_mapping", None)
-    if modifiers:
-        made["modifiers"] = line.pieces("HCPCS_MDFR_CD", 2)
-    if npi and _ALNUM.fullmatch(npi):
+    if main := main.strip():
+        if version == "9":
+            made |= _diagnoses((main,), version)
+            made.pop("code_mapping", None)
+        else:
+            made["diagnoses"] = (main,)
+    if codes := pieces(modifiers, 2):
+        made["modifiers"] = codes
+    if (npi := npi.strip()) and _ALNUM.fullmatch(npi):
         made["rendering_npi"] = npi
-    if units:
-        made["units"] = number(units, "CLM_LINE_SRVC_UNIT_QTY")
-    if tin:
+    if (counted := number(units, "CLM_LINE_SRVC_UNIT_QTY")) is not None:
+        made["units"] = counted
+    if tin := tin.strip():
         made["rendering_tin"] = tin
     return made
 
 
 def _supplier_line(line: Line, start: date) -> dict[str, Any]:
-    _, number_, _, _, _, _, place, on, code, paid, _, _, _, indicator, _, _, _, allowed = line.cells()
+    _, number_, _, _, _, _, place, on, code, paid, _, _, _, indicator, _, _, _, allowed = line.cut()
     return _paid_line(number_, on, start, code, paid, allowed, place, indicator)
 
 
@@ -277,15 +292,21 @@ def _paid_line(
     number_: str, on: str, start: date, code: str, paid: str, allowed: str, place: str, indicator: str
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "line": int(number_) if number_.isdecimal() else int(number(number_, "CLM_LINE_NUM") or 0),
+        "line": _line_number(number_),
         "service_on": day(on, "CLM_LINE_FROM_DT") or start,
         "allowed_cents": cents(allowed, "CLM_LINE_ALOWD_CHRG_AMT"),
         "paid_cents": cents(paid, "CLM_LINE_CVRD_PD_AMT"),
     }
-    if code:
+    if code := code.strip():
         made["code"] = code
     if _TWO.fullmatch(place):
         made["place_of_service"] = place
-    if indicator not in PAID_LINE:
+    if indicator.strip() not in PAID_LINE:
         made["denied"] = True
     return made
+
+
+@lru_cache(maxsize=2_000)
+def _line_number(text: str) -> int:
+    plain = text.strip()
+    return int(plain) if plain.isdecimal() else int(number(plain, "CLM_LINE_NUM") or 0)

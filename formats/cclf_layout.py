@@ -107,12 +107,12 @@ def bad(column: str, reason: str, remedy: str = "send the record as the layout h
 class Line:
     """A record by its columns. A record may end early, as trailing blanks do; it may not end within an amount."""
 
-    __slots__ = ("_cells", "_present", "_text", "file", "kind", "line", "raw")
+    __slots__ = ("_cut", "_present", "_text", "file", "kind", "line", "raw")
 
     def __init__(self, kept: Kept, present: dict[str, str]) -> None:
         _, self.kind, self.file, self.line, self.raw = kept
         self._text, self._present = self.raw.decode("latin-1"), present
-        self._cells: tuple[str, ...] = ()
+        self._cut: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
@@ -121,10 +121,14 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         """What stands in each of the columns of its kind, in the order of `COLUMNS`, without outer blanks."""
-        if not self._cells:
+        return tuple(map(str.strip, self.cut()))
+
+    def cut(self) -> tuple[str, ...]:
+        """The same with its blanks."""
+        if not self._cut:
             text = self._text if len(self._text) >= LENGTHS[self.kind][0] else self._whole()
-            self._cells = tuple(map(str.strip, _CUT[self.kind](text)))
-        return self._cells
+            self._cut = _CUT[self.kind](text)
+        return self._cut
 
     def version(self) -> tuple[str, ...]:
         """What the lines of one version of a professional claim share."""
@@ -147,7 +151,7 @@ class Line:
 
     def pieces(self, column: str, width: int) -> tuple[str, ...]:
         """Codes that stand side by side in fields of one width, without the empty ones."""
-        return _pieces(self._text[_SLICES[self.kind][column]], width)
+        return pieces(self._text[_SLICES[self.kind][column]], width)
 
     def person(self, sent: str) -> Person:
         """The member, by their present identifier."""
@@ -212,33 +216,33 @@ def needed_day(text: str, column: str) -> date:
     return found
 
 
+@lru_cache(maxsize=50_000)
 def cents(text: str, column: str) -> int:
     """An amount as cents; 0 when empty."""
-    return _cents(text) if _PLAIN.fullmatch(text) else cells.cents({column: text}, column) or 0
+    plain = text.strip()
+    if _PLAIN.fullmatch(plain):
+        return int(plain[:-3] + plain[-2:])
+    return cells.cents({column: plain}, column) or 0
 
 
 @lru_cache(maxsize=20_000)
 def number(text: str, column: str) -> Decimal | None:
     """A count; None when empty."""
-    return cells.number({column: text}, column) if text else None
+    return cells.number({column: text}, column)
 
 
 @lru_cache(maxsize=20_000)
-def _pieces(text: str, width: int) -> tuple[str, ...]:
+def pieces(text: str, width: int) -> tuple[str, ...]:
+    """Codes that stand side by side in fields of one width, without the empty ones."""
     parts = (text[at : at + width].strip() for at in range(0, len(text), width))
     return tuple(part for part in parts if part)
 
 
-@lru_cache(maxsize=20_000)
-def _cents(text: str) -> int:
-    return int(text[:-3] + text[-2:])
-
-
 @lru_cache(maxsize=50_000)
 def _day(text: str) -> date | None:
-    if not text:
+    if not (plain := text.strip()):
         return None
-    if len(text) != 10:
+    if len(plain) != 10:
         raise ValueError
-    found = date.fromisoformat(text)
+    found = date.fromisoformat(plain)
     return None if found in _NO_DAY else found

@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from gzip import BadGzipFile, GzipFile
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import IO, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from contracts.envelope import MAX_FACT_BYTES
 from formats import cclf, desynpuf, epro_csv, fhir, leave_files, mapping, ndjson, rif, synthea, tuva, x12

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Final, Literal
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from formats import fhir_check, fhir_eob, fhir_members, questionnaires

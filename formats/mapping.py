@@ -16,13 +16,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from contracts.envelope import MAX_FACT_BYTES
@@ -38,6 +38,7 @@ FORMAT: Final = "mapped"
 MARK: Final = b'{"carepact_mapping":'
 MOST_ROWS: Final = 1_000
 """Rows of one record."""
+_DIGITS_MAX: Final = 18
 _YES: Final = frozenset(("true", "yes", "y", "1", "t"))
 _NO: Final = frozenset(("false", "no", "n", "0", "f"))
 
@@ -275,9 +276,10 @@ def _as_kind(text: str, column: str, spec: Field, kind: Kind) -> Any:
         case "cents":
             return cents({column: text}, column) if spec.money == "dollars" else int(text)
         case "decimal" | "int":
-            exact = Decimal(text) * spec.factor()
-            if not exact.is_finite():
+            sent = Decimal(text)
+            if not sent.is_finite() or sent.adjusted() > _DIGITS_MAX:  # 1e99999999 is short, and long as a number
                 raise ValueError(text)
+            exact = sent * spec.factor()
             if kind == "decimal":
                 return str(exact.quantize(Decimal("0.0001")).normalize() if spec.scaled() else exact)
             if exact != int(exact):

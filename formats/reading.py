@@ -3,13 +3,18 @@
 A reader is a pure function from bytes to `Read` items. A *row* is what the sender would count: a line of a file, a
 segment group, an element of a bulk file. One row may make several facts and several rows one fact, so each item says
 how many rows it answers for; over a whole file these add up to the rows read.
+
+Items are msgspec structs, which are made many times faster than frozen dataclasses are; `msgspec.structs.replace`
+copies one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from contracts.events import Event
 
@@ -29,8 +34,7 @@ class Listing:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where in the input: file name without folders, 1-based line (0 if none), and field path ('' if none)."""
 
     file: str
@@ -41,8 +45,7 @@ class Place:
         return f"{self.file}:{self.line}" + (f" {self.field}" if self.field else "")
 
 
-@dataclass(frozen=True, slots=True)
-class ReadFact:
+class ReadFact(Struct, frozen=True):
     """A fact as read. `producer_id` is the sender's own event id; without one the door derives it from content.
 
     `natural_key` names the record in the sender's terms (claim number, action, day): part of a derived id.
@@ -67,8 +70,7 @@ class ReadFact:
     part2: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Struct, frozen=True):
     """A record that could not be taken in. `raw` is kept sealed; `reason` and `remedy` carry no patient data.
 
     `format` is that of `raw`; `head` is what a reader needs before it, as a table's header.
@@ -78,10 +80,13 @@ class Reject:
     code: str
     reason: str
     remedy: str
-    raw: bytes = field(repr=False, default=b"")
+    raw: bytes = b""
     rows: int = 1
     format: str = "ndjson"
-    head: bytes = field(repr=False, default=b"")
+    head: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Reject({self.place}, {self.code!r}, {self.reason!r}, {self.remedy!r}, rows={self.rows})"
 
 
 Read = ReadFact | Reject

@@ -337,7 +337,9 @@ def _procedure(element: str, component: str) -> tuple[str | None, tuple[str, ...
 
 def _pointed(sent: list[str], old: bool, pointers: str, component: str) -> dict[str, Any]:
     """The diagnoses that a line points to."""
-    chosen = [sent[int(p) - 1] for p in pointers.split(component) if p.isdecimal() and 0 < int(p) <= len(sent)]
+    chosen = [
+        sent[int(p) - 1] for p in pointers.split(component) if p.isdecimal() and len(p) < 4 and 0 < int(p) <= len(sent)
+    ]
     if not old:
         return {"diagnoses": tuple(dict.fromkeys(chosen))}
     return {"diagnoses": translated(unique := list(dict.fromkeys(chosen))), "source_diagnoses": tuple(unique)}

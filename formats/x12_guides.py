@@ -106,7 +106,7 @@ class _Counted:
             self.levels += 1
             if elements[1:2] != [str(self.levels)]:
                 yield 1
-            elif len(elements) > 2 and elements[2] and not (elements[2].isdecimal() and int(elements[2]) < self.levels):
+            elif len(elements) > 2 and elements[2] and not _is_above(elements[2], self.levels):
                 yield 2
         elif elements[0] == "CLM":
             self.lines = 0
@@ -114,6 +114,11 @@ class _Counted:
             self.lines += 1
             if elements[1:2] != [str(self.lines)]:
                 yield 1
+
+
+def _is_above(number: str, level: int) -> bool:
+    """Whether it is the number of a level that came before."""
+    return len(number) < 19 and number.isdecimal() and int(number) < level
 
 
 def _position(refdes: str) -> tuple[int, int]:

@@ -93,7 +93,7 @@ class Budget:
 async def chunks_of(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
     """The body as it comes; `Problem` 413 when it is too large, 408 when it stops coming, 400 when it breaks off."""
     told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > most_bytes:
+    if told.isdecimal() and len(told) < 20 and int(told) > most_bytes:
         raise too_large(most_bytes)
     read, stream = 0, request.stream().__aiter__()
     while True:

@@ -16,7 +16,7 @@ import hmac
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
@@ -24,6 +24,8 @@ from urllib.parse import quote
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+from msgspec.structs import replace
 
 from contracts.envelope import FINDINGS_MAX, MAX_FACT_BYTES, broadcast_copy_id, broadcast_fact_id, log_id, schema_urn
 from contracts.events import (
@@ -70,8 +72,7 @@ _SEAL_VERSION = b"\x01"
 _NONCE_BYTES = 12
 
 
-@dataclass(slots=True)
-class Admitted:
+class Admitted(Struct):
     """A record ready for the log: its partition, key and value. `rows` is 0 in all copies of a broadcast but one."""
 
     event_id: str

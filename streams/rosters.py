@@ -20,9 +20,11 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from contracts.events import EnrollmentChanged, EnrollmentFileReceived
 from formats.reading import Read, ReadFact

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from formats import cclf, fhir, rif, x12
+from formats import cclf, fhir, mapping, rif, x12
+from formats.mapping_file import Mapping
 from formats.reading import Read, ReadFact, Reject
 from formats.table import UnknownLayout
 from tests.formats.test_cclf import PART_A, PART_B
@@ -41,6 +42,30 @@ def broken(sent: bytes, chance: random.Random) -> bytes:
             case _:
                 whole[at:at] = whole[: chance.randrange(100)]
     return bytes(whole)
+
+
+def test_numbers_that_are_none_or_without_end_are_no_crash() -> None:
+    """A digit of another script, more digits than a number may have, and a short text that is a long number."""
+    for count in ("\u00b2114", "9" * 5_000):
+        receipt = f"CCLF8 Beneficiary|8|{count}|549".encode("latin-1")
+        (told,) = cclf.read([receipt], "P.A0001.ACO.ZC0Y25.D250601.T0102030")
+        assert isinstance(told, Reject) and told.code == "receipt"
+    pointed = [segment + "1" * 5_000 if segment.startswith("SV1") else segment for segment in CLAIM]
+    assert pointed != CLAIM
+    assert list(x12.read([interchange(ABOVE + pointed)], "f"))
+    hours = {
+        "name": "hours",
+        "event": [
+            {
+                "type": "HoursWorked",
+                "person": {"identifier": {"kind": "employee_id", "column": "E"}},
+                "fields": {"record_id": "R", "worked_on": "D", "hours": "H", "pay_code": {"value": "worked"}},
+            }
+        ],
+    }
+    lines = [b"E,R,D,H\n", b"e,r,2025-01-01,1e99999999\n"]
+    (refused,) = mapping.read_by(Mapping.load(hours, "hours"), lines, "hours.csv")
+    assert isinstance(refused, Reject)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from random import Random, randrange
 
 import httpx
 import orjson
@@ -20,7 +21,8 @@ from tests.streams.ways_in import claim, ndjson, records_of
 pytestmark = [pytest.mark.platform, pytest.mark.chaos]
 WAIT = {"Prefer": "wait=100"}
 LINES = {"Content-Type": "application/x-ndjson"}
-PIECES = 12
+CUTS = 8
+"""Random bytes of a file, in the long run, at which the gateway dies."""
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -38,11 +40,6 @@ def lines(gateway: Served) -> list[bytes]:
     return list({orjson.loads(line)["id"]: line for line in every}.values())
 
 
-def piecewise(body: bytes) -> list[bytes]:
-    size = -(-len(body) // PIECES)
-    return [body[start : start + size] for start in range(0, len(body), size)]
-
-
 async def kill(gateway: Served) -> None:
     """kill -9 of a gateway that is alive, and wait for the next."""
     starts = gateway.kept.starts
@@ -50,14 +47,13 @@ async def kill(gateway: Served) -> None:
     await gateway.kept.until_started_again(starts)
 
 
-async def broken(gateway: Served, key: str, body: bytes, piece: int) -> None:
-    """Send a file; the gateway dies when this many pieces of it were sent, or once it was sent whole."""
+async def broken(gateway: Served, key: str, body: bytes, at: int) -> None:
+    """Send a file; the gateway dies when it was sent up to a byte, or as a whole."""
 
     async def pieces() -> AsyncIterator[bytes]:
-        for number, part in enumerate(piecewise(body)):
-            if number == piece:
-                await kill(gateway)
-            yield part
+        yield body[:at]
+        await kill(gateway)
+        yield body[at:]
 
     async with gateway.client(key) as client:
         with pytest.raises(httpx.TransportError):
@@ -89,7 +85,7 @@ async def facts(gateway: Served) -> list[str]:
 
 async def test_a_file_counts_once_whenever_the_gateway_is_killed(gateway: Served, lines: list[bytes]) -> None:
     key, body = await gateway.key("payer", "medicare"), b"\n".join(lines)
-    await broken(gateway, key, body, PIECES // 2)
+    await broken(gateway, key, body, Random(5).randrange(len(body)))
     assert not list((gateway.world.platform.home.path / "gateway" / "incoming").glob("*"))
     await broken_while_written(gateway, key, body)
     async with gateway.client(key) as client:
@@ -123,14 +119,18 @@ async def test_two_who_send_one_file_at_once_make_it_count_once(gateway: Served,
 
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
-async def test_a_file_counts_once_though_the_gateway_is_killed_at_each_of_its_pieces(
+async def test_a_file_counts_once_though_the_gateway_is_killed_at_many_of_its_bytes(
     gateway: Served, lines: list[bytes]
 ) -> None:
     key, before = await gateway.key("payer", "medicare"), await known(gateway)
-    fresh = [line.replace(b'"id":"', b'"id":"pieces-') for line in lines]
-    for piece in range(1, PIECES):
-        await broken(gateway, key, b"\n".join(fresh), piece)
-        await broken_while_written(gateway, key, b"\n".join(fresh[: len(fresh) * piece // PIECES]))
+    fresh = [line.replace(b'"id":"', b'"id":"bytes-') for line in lines]
+    body, seed = b"\n".join(fresh), randrange(2**32)
+    print("seed", seed)
+    chance, apart = Random(seed), len(body) // CUTS
+    for slot in range(CUTS):  # each some lines behind the one before, so that there is something new to write
+        at = slot * apart + chance.randrange(apart // 2, apart)
+        await broken(gateway, key, body, at)
+        await broken_while_written(gateway, key, body[:at].rpartition(b"\n")[0])
     async with gateway.client(key) as client:
         run = (await client.post("/v1/files", content=b"\n".join(fresh), headers=WAIT)).json()
     assert run["accepted"] + run["duplicate"] == run["read"] == len(fresh)
