@@ -33,6 +33,10 @@ _HEALTH = (
     Loss("ProgramContactRecorded", "contacts of programmes"),
     Loss("PriorAuthorizationRequested", "authorizations asked for"),
     Loss("PriorAuthorizationDecided", "authorizations decided"),
+    Loss("SociodemographicsRecorded", "what patients say of themselves"),
+    Loss("ExperienceSurveyReceived", "surveys of experience"),
+    Loss("FormularyTierSet", "formulary tiers"),
+    Loss("RosterAttested", "who belongs to a programme"),
 )
 _WORK = tuple(
     Loss(name, f"{says}; see the formats of work and leave")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import orjson
 
+from carepact.generate import beside
 from carepact.generate.codes import CANCERS
 from carepact.generate.courses import everyday
 from carepact.generate.employment import work
 from carepact.generate.people import invent, seeded
-from carepact.generate.practices import any_practice, broadcasts
+from carepact.generate.practices import any_practice, broadcasts, evidence
 from carepact.generate.scenarios import MEDICARE_ONLY, SPECIAL, Life, enroll, fill_up, plain
 from carepact.generate.story import Story
 
@@ -73,6 +74,8 @@ def member(seed: int, number: int, months: int, dealt: str | None) -> Story:
     if dealt is None:
         enroll(s)
         everyday(s, FIRST_DAY, span)
+        if plan:
+            beside.member(s, seed, span)
         return s
     start = FIRST_DAY + rng.randrange(max(1, span - 190))
     left = FIRST_DAY + span - start
@@ -83,6 +86,10 @@ def member(seed: int, number: int, months: int, dealt: str | None) -> Story:
         work(s, life.start, number // 8, dealt)
     everyday(s, FIRST_DAY, span)
     fill_up(s, life.start, LEAST_WITH_EPISODE)
+    if plan:
+        beside.employee(s, life, seed)
+    elif payer == "medicare":
+        beside.patient(s, life, seed)
     return s
 
 
@@ -121,7 +128,7 @@ def write(
     """`<payer>.ndjson` for each payer and `practices.ndjson`, which is for every one of them."""
     out.mkdir(parents=True, exist_ok=True)
     made = Made(members, seed)
-    _write(out / "practices.ndjson", broadcasts(), made)
+    _write(out / "practices.ndjson", [*broadcasts(), *evidence()], made)
     for payer in payers:
         kept: list[Story] = []
         for s in stories(members, seed, months, payer):

@@ -40,6 +40,14 @@ NOT_TAKING_PART = PRACTICES[10:]
 _WEIGHTS = tuple(p.weight for p in PRACTICES)
 
 
+HOSPITAL = "570000990"
+CENTER, OUTSIDE = "570000444", "570000555"
+"""A hospital; a centre of excellence; a practice outside employers' networks."""
+STANDARDS = (
+    "omh/responsibilities", "omh/health-assessment", "omh/pathways", "omh/support", "omh/quality",
+)  # fmt: skip
+
+
 def any_practice(rng: Random) -> Practice:
     """A practice by its share of patients."""
     return rng.choices(PRACTICES, _WEIGHTS)[0]
@@ -66,3 +74,46 @@ def broadcasts() -> list[bytes]:
             }
             lines.append(orjson.dumps(event))
     return lines
+
+
+def evidence() -> list[bytes]:
+    """What practices show of their redesign activities and agreed, and employers' networks, as CloudEvents."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    for number, practice in enumerate(TAKING_PART):
+        activities = ("certified_ehr", "epro", "hrsn", "guidelines", "quality_improvement", "access", "navigation",
+                      "care_plan")  # fmt: skip
+        shown = activities[:2] if number % 2 else activities[: 8 - number]
+        for activity in shown:
+            data = {"activity": activity, "evidence": "attestation", "from_on": "2023-07-01"}
+            told.append(("RedesignActivityEvidenced", {"practice": practice.tin, **data}))
+        for standard in STANDARDS if number % 2 else ():
+            data = {"standard": standard, "evidence": "recognition", "from_on": "2023-07-01"}
+            told.append(("RedesignActivityEvidenced", {"practice": practice.tin, **data}))
+        if number < 3:
+            share = {"partner": HOSPITAL, "share": "0.05", "from_on": "2024-01-01"}
+            told.append(("CarePartnerArranged", {"practice": practice.tin, **share}))
+            offered = {"enhancement": "telehealth", "from_on": "2023-07-01"}
+            told.append(("BenefitEnhancementElected", {"practice": practice.tin, **offered}))
+    lists = [("center_of_excellence", CENTER), ("network", HOSPITAL), ("network", CENTER)]
+    lists += [("network", practice.tin) for practice in PRACTICES]
+    lists += [("network", other) for other in ("570000770", "570000880", "570000881")]
+    lists += [("medical_home", practice.tin) for practice in PRACTICES[:3]]
+    told += [
+        ("NetworkRosterChanged", {"roster": roster, "provider": tin, "tin": tin, "from_on": "2023-07-01"})
+        for roster, tin in lists
+    ]
+    return [_told(number, kind, data) for number, (kind, data) in enumerate(told, 1)]
+
+
+def _told(number: int, kind: str, data: dict[str, Any]) -> bytes:
+    if kind == "RedesignActivityEvidenced":
+        data = {"record_id": f"evidence-{number}", **data}
+    event = {
+        "specversion": "1.0",
+        "id": f"evidence-{number}",
+        "source": "practices",
+        "type": f"carepact.{kind}.v1",
+        "time": "2023-06-09T12:00:00Z",
+        "data": data,
+    }
+    return orjson.dumps(event)

@@ -60,6 +60,7 @@ class Story:
         self.first = first
         self.facts: list[tuple[int, int, bytes]] = []
         self.counts: dict[str, int] = {}
+        self.died = 0
         self._person = orjson.Fragment(orjson.dumps(invented.person))
         self._prefix = f"{payer[:1]}{number:06d}"
         self._families = 0
@@ -144,6 +145,10 @@ class Story:
         """A hospital stay."""
         more = {"admitted_on": iso(day), "discharged_on": iso(day + days), "type_of_bill": "111", **more}
         return self._facility("inpatient", day, day + days, paid, "570000990", dx, known, more)
+
+    def hospice(self, day: int, through: int, paid: int, dx: tuple[str, ...]) -> Sent:
+        """Days in a hospice."""
+        return self._facility("hospice", day, through, paid, "570000660", dx, 0, {"type_of_bill": "811"})
 
     def _facility(
         self,
@@ -237,5 +242,6 @@ class Story:
         one = self.invented
         data: dict[str, Any] = {"birth_year": one.birth_year, "sex": one.sex, "state": one.state}
         if died:
+            self.died = died
             data["died_on"] = iso(died)
         self.add(known, "enrollment", "MemberDescribed", data)

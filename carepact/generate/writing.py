@@ -8,7 +8,7 @@ from pathlib import Path
 from carepact.generate import as_cclf, as_csv, as_fhir, as_x12
 from carepact.generate.carried import carried, told
 from carepact.generate.population import PAYERS, PLANS, Made, in_order, stories
-from carepact.generate.practices import broadcasts
+from carepact.generate.practices import broadcasts, evidence
 from carepact.generate.told import Told
 
 MEDICARE = "medicare"
@@ -40,7 +40,7 @@ def write_as(
     """`<payer>/...`, `<payer>/<plan>/...` where there are plans, and `practices.ndjson`, which is for every payer."""
     out.mkdir(parents=True, exist_ok=True)
     made = Made(members, seed)
-    practices = broadcasts()
+    practices = [*broadcasts(), *evidence()]
     (out / "practices.ndjson").write_bytes(b"".join(line + b"\n" for line in practices))
     made.files["practices.ndjson"] = len(practices)
     for payer in payers:

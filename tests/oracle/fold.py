@@ -473,6 +473,8 @@ def participating(path: Path) -> dict[str, list[tuple[date, date, bool]]]:
     found: dict[str, list[tuple[date, date, bool]]] = defaultdict(list)
     for event in read(path):
         data = event["data"]
+        if event["type"] != "carepact.PracticeParticipationChanged.v1":
+            continue
         through = date.fromisoformat(data["through_on"]) if data.get("through_on") else FOREVER
         span = (date.fromisoformat(data["from_on"]), through, data.get("participates", True))
         found[data["practice"]].append(span)
