@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from datetime import date
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from carepact.telling import tell_episode, tell_fact, tell_payment, tell_settlem
 from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
 from projections.lineage import explain_fact
+from projections.payment_life import aging, lives
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf
 from projections.returns import returns
@@ -90,6 +92,11 @@ def payments_command(
     member: Member = None,
     episode: Annotated[str | None, typer.Option(help="Only this episode's.", show_default=False)] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. MEOS.", show_default=False)] = None,
+    practice: Annotated[
+        str | None, typer.Option(help="With --open or --aging, only this practice's.", show_default=False)
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="What is not remitted, or not come back, and its age.")] = False,
+    aging_: Annotated[bool, typer.Option("--aging", help="What is open by practice, netted, and by age.")] = False,
     as_of: At = None,
     on: On = None,
     home: Home = None,
@@ -97,14 +104,22 @@ def payments_command(
 ) -> None:
     """Every payment and reversal, one JSON object a line; those of an episode add up to what is owed for it.
 
-    After them what settlements of periods determined, by practice. --on: those effective through a day.
+    After them what settlements of periods determined, by practice. --on: those effective through a day; with --open and
+    --aging the day by which what is open is aged, today if not said.
 
-    Example: carepact payments --payer medicare --kind MEOS
+    Example: carepact payments --payer medicare --open --on 2026-01-31
     """
     del as_json
 
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
+        if open_ or aging_:
+            if episode is not None:
+                raise Usage("--open and --aging are of all payments, not of one episode's")
+            aged_by = day(on) or datetime.now(UTC).date()
+            rows = lives(database, payer, member, kind, practice, point(as_of, payer), aged_by)
+            await write_lines(_each(await aging(rows)) if aging_ else _still_open(rows))
+            return
         of = str(identifier(episode)) if episode else None
         then = point(as_of, payer)
         await write_lines(payments(database, payer, member, of, kind, then, day(on)))
@@ -112,6 +127,17 @@ def payments_command(
             await write_lines(settled_payments(database, payer, kind, then, day(on)))
 
     run(home, read)
+
+
+async def _still_open(rows: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    async for row in rows:
+        if row["open_cents"]:
+            yield row
+
+
+async def _each(rows: Iterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for row in rows:
+        yield row
 
 
 @app.command("returns")
@@ -228,20 +254,27 @@ def run(home: Any, read: Callable[[Any, Settings], Awaitable[None]]) -> None:
 
     async def opened() -> None:
         settings = settings_of(home)
-        reach = connection(settings, OPERATOR)
-        try:
-            database = await asyncpg.connect(reach.postgres, timeout=10)
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise TryAgain(
-                f"PostgreSQL does not answer ({type(error).__name__}); is the platform up? (`carepact status`)"
-            ) from None
-        try:
+        async with reading(settings) as database:
             await read(database, settings)
-        finally:
-            await database.close()
 
     with reported():
         asyncio.run(opened())
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Any]:
+    """A connection that reads; `TryAgain` when the database does not answer."""
+    reach = connection(settings, OPERATOR)
+    try:
+        database = await asyncpg.connect(reach.postgres, timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise TryAgain(
+            f"PostgreSQL does not answer ({type(error).__name__}); is the platform up? (`carepact status`)"
+        ) from None
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 async def write_lines(rows: AsyncIterator[dict[str, Any]]) -> None:

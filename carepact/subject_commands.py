@@ -1,31 +1,38 @@
-"""`carepact subject`: one person, several identifiers."""
+"""`carepact subject`: one person: several identifiers, what is held of them, and their erasure."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import orjson
 import typer
 
+from carepact.key_custody import open_and_rotate
 from carepact.platform_commands import Home, Json, settings_of
-from carepact.publish_commands import refusals, way_in
-from carepact.read_commands import Usage, known_payer
+from carepact.publish_commands import DONE_IN_PART, print_json, refusals, way_in
+from carepact.read_commands import NotFound, Refused, Usage, known_payer, reading
 from carepact.settings import open_key_store
 from contracts.events import MemberLinkRequested
 from contracts.events.base import Identifier
-from streams.keys import KeyStore
+from gateway.acknowledgements import Acknowledgements
+from streams.erasing import DutyToKeep, erase
+from streams.keys import KeyStore, UnknownSubject, identifier_digest
 from streams.linking import Linked, link, token_of
+from streams.naming import Naming
 
-app = typer.Typer(no_args_is_help=True, help="One person: identifiers that turn out to be the same.")
+app = typer.Typer(no_args_is_help=True, help="One person: what is held, erasure, identifiers that are the same.")
 
+GATEWAY_FOLDER = "gateway"
+Member = Annotated[str, typer.Argument(metavar="MEMBER", help="The member: a token, or KIND:VALUE.")]
 KINDS = ("mbi", "member_id", "employee_id", "beneficiary_id")
 
 
 @app.callback()
 def subject() -> None:
-    """One person: identifiers that turn out to be the same."""
+    """One person: what is held, erasure, identifiers that are the same."""
 
 
 @app.command("link")
@@ -68,10 +75,104 @@ def link_command(
     typer.echo(f"{linked.retired} is now {linked.survivor}: {there}")
 
 
+@app.command("erase")
+def erase_command(
+    member: Member,
+    payer: Annotated[str, typer.Option(help="The payer whose member it is.")],
+    why: Annotated[str, typer.Option(help="On what request, in words that name no patient.")],
+    plan: Annotated[str, typer.Option(help="The employer's plan, with KIND:VALUE.")] = "",
+    rotate: Annotated[
+        bool,
+        typer.Option("--rotate", help="Then wrap all keys anew, so that no backup of the key store opens any more."),
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Destroy the keys of what names a person. It cannot be undone; tokens, codes, days and cents stay as they are.
+
+    Refused (exit 1) while a duty to keep runs, with the rule. Exits 5 when something that names the person is sealed
+    under a key that is not its own alone, by an older version.
+
+    Example: carepact subject erase --payer medicare trptre5mrgzufxpzldbziz5b7a --why "request 2041-17 of the member"
+    """
+
+    async def run() -> dict[str, Any]:
+        settings = settings_of(home)
+        known_payer(settings, payer)
+        if not why.strip():
+            raise Usage("--why is empty")
+        async with way_in(settings, payer) as way, reading(settings) as database:
+            token = known_token(way.keys, payer, plan, member)
+            answers = Acknowledgements(settings.home_folder.path / GATEWAY_FOLDER)
+            contract = settings.load_roster().payer(payer).contract
+
+            async def forget(naming: Naming) -> int:
+                return await asyncio.to_thread(answers.forget, way.keys.payer_keys(payer), naming.found_in)
+
+            today = datetime.now(UTC).date()
+            asked = (token, why.strip()[:2000], today, settings.load_retention(), contract, forget)
+            try:
+                erased = await erase(way, database, *asked)
+            except UnknownSubject:
+                raise NotFound(f"{payer} has no member {token}") from None
+            except DutyToKeep as refused:
+                duties = [each.as_document() for each in refused.running]
+                return {"payer": payer, "member": token, "status": "refused", "duties": duties}
+            if rotate:
+                await asyncio.to_thread(open_and_rotate, settings)
+        status = "already_erased" if erased.was_erased else "erased_in_part" if erased.rejects_left else "erased"
+        return {
+            "payer": payer,
+            "member": erased.member,
+            "status": status,
+            "tokens": list(erased.tokens),
+            "facts": erased.facts,
+            "rejects": list(erased.rejects),
+            "rejects_left": list(erased.rejects_left),
+            "acknowledgements": erased.acknowledgements,
+            "rotated": rotate,
+        }
+
+    with refusals():
+        document = asyncio.run(run())
+        if document["status"] == "refused":
+            if as_json:
+                print_json(document)
+            first = document["duties"][0]
+            rule = f"{first['label']} ({first['source']}; {first['status']})"
+            raise Refused(f"{document['member']} is not erased before {first['ends_on']}: {rule}")
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(f"{document['member']}: {document['status'].replace('_', ' ')}")
+        typer.echo(f"    {document['facts']} facts and {len(document['rejects'])} rejects open no more")
+        if document["rejects_left"]:
+            typer.echo(f"    STILL OPEN, sealed by an older version: rejects {', '.join(document['rejects_left'])}")
+        if not rotate:
+            typer.echo("    backups of the key store open until `carepact keys rotate`")
+    raise typer.Exit(DONE_IN_PART if document["rejects_left"] else 0)
+
+
+def known_token(keys: KeyStore, payer: str, plan: str, text: str) -> str:
+    """The token that a command line names; `NotFound` when no member has the identifier."""
+    if (identifier := _identifier(text)) is None:
+        return text
+    digest = identifier_digest(keys.payer_keys(payer).pseudonym, plan, identifier)
+    if (found := keys.known(payer, [digest]).get(digest)) is None:
+        raise NotFound(f"{payer} has no member of that identifier" + ("" if plan else "; a plan's needs --plan"))
+    return found.token
+
+
 def _token(keys: KeyStore, payer: str, plan: str, text: str) -> str:
+    identifier = _identifier(text)
+    return text if identifier is None else token_of(keys, payer, plan, identifier)
+
+
+def _identifier(text: str) -> Identifier | None:
+    """The identifier that a command line gives; None of a token."""
     kind, colon, value = text.partition(":")
     if not colon:
-        return text
+        return None
     if kind not in KINDS:
         raise Usage(f"an identifier is KIND:VALUE with a kind of {', '.join(KINDS)}")
-    return token_of(keys, payer, plan, Identifier.model_validate({"kind": kind, "value": value}))
+    return Identifier.model_validate({"kind": kind, "value": value})

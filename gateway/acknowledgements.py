@@ -60,6 +60,19 @@ class Acknowledgements:
         path = self._path(run_id, kind)
         return _opened(path, keys, f"{run_id}|{kind}") if path.exists() else None
 
+    def forget(self, keys: PayerKeys, names: Callable[[bytes], bool]) -> int:
+        """Delete a payer's answers in which `names` finds somebody; how many that were. Others' do not open."""
+        count = 0
+        for path in self._folder.glob("*"):
+            try:
+                told = b"".join(_opened(path, keys, path.name.replace(".", "|")))
+            except (InvalidTag, OSError, ValueError):
+                continue
+            if names(told):
+                path.unlink(missing_ok=True)
+                count += 1
+        return count
+
     def _path(self, run_id: str, kind: Kind) -> Path:
         return self._folder / f"{run_id}.{kind}"
 

@@ -108,6 +108,9 @@ class KeyStore(RosterStore, OwnKeys, Protocol):
     def subjects(self, payer: str, identifiers: Sequence[bytes]) -> dict[bytes, Subject]:
         """The member of each identifier digest; those not yet known are made, and on disk when this returns."""
 
+    def known(self, payer: str, identifiers: Sequence[bytes]) -> dict[bytes, Subject]:
+        """The member of each identifier digest that means one already; none is made."""
+
     def data_key(self, payer: str, token: str) -> bytes:
         """The key of one member. `KeyDestroyed` or `UnknownSubject` say why there is none."""
 
@@ -223,6 +226,11 @@ class WrappedKeyStore(ListingTable, OwnKeyTable, ABC):
                     self._make(payer, missing, wrap_with)
                 found |= self._find(payer, missing)
             return found
+
+    def known(self, payer: str, identifiers: Sequence[bytes]) -> dict[bytes, Subject]:
+        """See `KeyStore.known`."""
+        with self._lock:
+            return self._find(payer, list(dict.fromkeys(identifiers)))
 
     def data_key(self, payer: str, token: str) -> bytes:
         """See `KeyStore.data_key`."""

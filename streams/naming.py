@@ -77,6 +77,9 @@ class Naming:
             frozenset(identifiers),
         )
 
+    def __bool__(self) -> bool:
+        return bool(self.alone or self.together)
+
     def found_in(self, raw: bytes) -> bool:
         """Whether bytes name the person."""
         text = Text(raw)

@@ -41,6 +41,9 @@ from contracts.events.operations import (
     PersonalDataRead,
     RejectDropped,
     RejectRetried,
+    SubjectErasureDone,
+    SubjectErasureRefused,
+    SubjectErasureRequested,
 )
 from contracts.events.payments import PaymentDetermined, PaymentRemitted, PaymentReturned, SettlementAnswered
 from contracts.events.practice import (
@@ -128,6 +131,9 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     CredentialRevoked,
     OutcomesReleased,
     DataSubmissionBuilt,
+    SubjectErasureRefused,
+    SubjectErasureRequested,
+    SubjectErasureDone,
 )
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
@@ -206,6 +212,9 @@ __all__ = [
     "SettlementAnswered",
     "SociodemographicsRecorded",
     "SubjectErased",
+    "SubjectErasureDone",
+    "SubjectErasureRefused",
+    "SubjectErasureRequested",
     "TermsAdopted",
     "WorkScheduleSet",
     "sealed_fields",

@@ -6,6 +6,7 @@ a keyed digest and its ending, since names of files may name people.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
@@ -113,13 +114,20 @@ class PersonalDataRead(OperatorAct):
         Code,
         Field(
             description="reject: the bytes of a rejected record; acknowledgement: a 277CA; submission: who a patient "
-            "is, for the payer's model"
+            "is, for the payer's model; report, erasure: what is held of a person; else what was listed or explained"
         ),
     ]
     subject: Annotated[
-        str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$", description="the id of the reject or run, or the member's token")
+        str,
+        Field(
+            pattern=r"^[0-9a-zA-Z-]{1,64}$",
+            description="the id of the reject or run, or the member's token; - where it is of many members",
+        ),
     ]
     purpose: Words
+    query: Annotated[
+        str, Field(pattern=r"^([0-9a-f]{32})?$", description="a digest of what was asked for, without who asked")
+    ] = ""
 
 
 class DataSubmissionBuilt(OperatorAct):
@@ -152,6 +160,33 @@ class MemberLinkRequested(OperatorAct):
 
     survivor: Token
     retired: Token
+
+
+class SubjectErasureRefused(OperatorAct):
+    """A person was to be erased, and is not while a duty to keep what is known of them runs."""
+
+    subject: Token
+    duty: Code
+    ends_on: Annotated[date, Field(description="the first day on which the duty does not run any more")]
+    why: Words
+
+
+class SubjectErasureRequested(OperatorAct):
+    """A person is about to be erased: what names them is looked for, then the keys of it are destroyed."""
+
+    subject: Token
+    why: Words
+
+
+class SubjectErasureDone(OperatorAct):
+    """The keys of a person are destroyed. `SubjectErased` stands in the payer's log for each of their tokens."""
+
+    subject: Token
+    also: Annotated[tuple[Token, ...], Field(description="tokens of the same person that were retired")] = ()
+    facts: Annotated[Count, Field(description="records in the log whose sealed part opens no more")] = 0
+    rejects: Annotated[Count, Field(description="rejected records that named them, and open no more")] = 0
+    rejects_left: Annotated[Count, Field(description="of these, sealed under the payer's key by an older version")] = 0
+    acknowledgements: Annotated[Count, Field(description="X12 answers that named them, deleted")] = 0
 
 
 class ContractAdoptionRequested(OperatorAct):
