@@ -68,7 +68,16 @@ def released(gated: Gated, earlier: Sequence[ReleasedPeriod], fresh: ReleasedPer
     made = fresh
     if earlier and outcome(earlier[-1]) == gated.outcome:
         made = earlier[-1]
-    return made.model_copy(update={"figures": figures, "held": gated.held, "rules": gated.rules})
+    guarantee = earlier[-1].guarantee if earlier else fresh.guarantee
+    told = {"figures": figures, "held": gated.held, "rules": gated.rules, "guarantee": guarantee}
+    return made.model_copy(update=told)
+
+
+def guarantee(sheet: TermSheet, from_on: str) -> tuple[str, str]:
+    """What a plan's terms promise of return to work in a period's contract year, and where all that is at risk goes."""
+    on = f"{from_on[:4]}-01-01"
+    promised, floor = sheet.on("guarantee_benchmark", on).number, sheet.on("guarantee_floor", on).number
+    return f"{promised:.4f}", f"{floor:.4f}"
 
 
 def outcome(period: ReleasedPeriod) -> Outcome:
@@ -97,11 +106,46 @@ def events(release: OutcomesReleased) -> Iterator[tuple[str, EmployerOutcomeRepo
                     event_id(release.plan, period, one.name, release.ordinal),
                     _row(release, period, one, figures, before),
                 )
+        if period.guarantee:
+            for stratum, value in _kept(period.guarantee, figures.get(GUARANTEED)):
+                name = f"{GUARANTEE}/{stratum}"
+                before = event_id(release.plan, period, name, again) if again else None
+                yield (
+                    event_id(release.plan, period, name, release.ordinal),
+                    _promise(release, period, stratum, value, before),
+                )
     last = release.periods[-1]
     yield event_id(release.plan, last, CALL, release.ordinal), _call(release, last)
 
 
-CALL = "funding-call"
+CALL, GUARANTEE, GUARANTEED = "funding-call", "guarantee", "RTW/26"
+
+
+def _kept(promise: tuple[str, str], observed: ReleasedFigure | None) -> Iterator[tuple[str, Fraction | None]]:
+    """Of 0.55 promised and a floor of 0.45, 52 % shown: (0.55 - 0.52) / 0.10 = 0.3 of the fees at risk go back."""
+    promised, floor = Fraction(promise[0]), Fraction(promise[1])
+    yield "promised", promised
+    yield "floor", floor
+    missed: Fraction | None = None
+    if observed is not None and observed.value is not None:
+        short = promised - Fraction(observed.value, 100)
+        missed = min(max(short, Fraction(0)), promised - floor) / (promised - floor)
+    yield "missed", missed
+
+
+def _promise(
+    release: OutcomesReleased, period: ReleasedPeriod, stratum: str, value: Fraction | None, supersedes: str | None
+) -> EmployerOutcomeReported:
+    hidden = Withheld(numerator=(0, 100)) if value is None else None
+    return EmployerOutcomeReported(
+        **_common(release, period),
+        metric_id=GUARANTEE,
+        stratum=stratum,
+        unit="percent",
+        value=four_places(value),
+        suppression=hidden,
+        supersedes=supersedes,
+    )
 
 
 def _row(

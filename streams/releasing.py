@@ -24,7 +24,7 @@ from contracts.employer_evidence import PlanEvidence
 from contracts.employer_report import report
 from contracts.events import OutcomesReleased
 from contracts.events.releases import ReleasedPeriod
-from contracts.releases import Window, outcome, released, window
+from contracts.releases import Window, guarantee, outcome, released, window
 from contracts.terms import TermSheet
 from projections import funding
 from projections.positions import applied
@@ -142,6 +142,7 @@ def _periods(
             inputs_digest=raw.inputs_digest,
             terms_version=raw.contract_version,
             figures=(),
+            guarantee=guarantee(TermSheet(plan.sheet.content), first.isoformat()),
         )
         made.append(released(gated, versions.get((first, last), ()), fresh))
         told.append(gated.outcome)

@@ -40,6 +40,10 @@ class ReleasedPeriod(Model):
     figures: tuple[ReleasedFigure, ...]
     held: bool = False
     rules: Annotated[tuple[tuple[Name, str], ...], Field(description="figure, and the rule that withheld it")] = ()
+    guarantee: Annotated[
+        tuple[Fraction4, Fraction4] | None,
+        Field(description="rate of return by week 26 that is promised, and at which all fees at risk go back"),
+    ] = None
 
 
 class OutcomesReleased(OperatorAct):
@@ -77,7 +81,8 @@ class EmployerOutcomeReported(Event):
     """One figure of an employer's report. No person's key, no day of service, no free text.
 
     Of a count of people: how many, of how many, and their ratio with Wilson's 95 %. Of a sum: its total. Of return to
-    work (stratum: the week) and of shares: whole per cents as `value` alone. Sent again at each window, changed or not;
+    work (stratum: the week) and of shares: whole per cents as `value` alone. Of a guarantee: what is promised, and what
+    part of the fees at risk goes back by the whole per cent that is shown. Sent again at each window, changed or not;
     `supersedes` names the event it takes the place of.
     """
 

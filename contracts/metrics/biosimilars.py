@@ -124,7 +124,7 @@ def switch_value(scope: Scope, molecule: str) -> Measured:
     by_unit = {role: Fraction(total) / whole for role, (total, whole) in totals.items()}
     saved = by_unit[REFERENCE] - by_unit[BIOSIMILAR]
     hits: dict[str, Number] = {member: units[REFERENCE][member] * saved for member in sorted(units[REFERENCE])}
-    return Measured("M10-switch", hits, given_on, molecule, computed=sum(hits.values(), Fraction(0)), kind="composite")
+    return Measured("M10-switch", hits, given_on, molecule, computed=Fraction(sum(hits.values())), kind="composite")
 
 
 def _tiers(scope: Scope, member: MemberRecord, molecule: str) -> dict[str, Tier]:

@@ -9,7 +9,7 @@ import pytest
 from contracts.disclosure_figures import Count, Given, Parts, Period, Report
 from contracts.disclosure_gate import gate
 from contracts.employers import CONTRACT
-from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased, ReleasedPeriod
+from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased, ReleasedFigure, ReleasedPeriod
 from contracts.releases import CALL, NoSuchWindow, events, outcome, released, window
 from contracts.roster import bundled_sheet
 from contracts.terms import TermSheet
@@ -82,6 +82,34 @@ def test_a_funding_call_is_one_amount_or_pending() -> None:
     assert told(release(1, period_of(FIGURES), call_cents=31_000_00))[CALL, ""].numerator == 31_000_00
     pending = told(release(1, period_of(FIGURES)))[CALL, ""]
     assert pending.numerator is None and pending.suppression is not None
+
+
+def test_a_guarantee_is_measured_by_the_whole_per_cent_that_is_shown() -> None:
+    """(0.55 - 0.52) / (0.55 - 0.45) = 0.3 of the fees at risk go back; of a withheld rate nothing is said."""
+    period = period_of(FIGURES)
+
+    def missed(*shown: ReleasedFigure) -> str | None:
+        figures = (*period.figures, *shown)
+        kept = period.model_copy(update={"guarantee": ("0.5500", "0.4500"), "figures": figures})
+        rows = told(release(1, kept))
+        assert (rows["guarantee", "promised"].value, rows["guarantee", "floor"].value) == ("0.5500", "0.4500")
+        assert (rows["guarantee", "missed"].suppression is None) is bool(rows["guarantee", "missed"].value)
+        return rows["guarantee", "missed"].value
+
+    rate = ReleasedFigure(name="RTW/26", kind="percent", low=0, high=100)
+    assert [missed(rate.model_copy(update={"value": value})) for value in (52, 60, 40, 55)] == [
+        "0.3000", "0.0000", "1.0000", "0.0000",
+    ]  # fmt: skip
+    assert (missed(rate), missed()) == (None, None)
+    assert {"guarantee", "funding-call"} & {name for name, _ in told(release(1, period))} == {"funding-call"}
+
+
+def test_a_period_that_was_told_without_its_guarantee_is_told_so_again() -> None:
+    first = period_of(FIGURES)
+    gated = gate(Report(FIRST, FIGURES), [outcome(first)])
+    fresh = first.model_copy(update={"guarantee": ("0.5500", "0.4500")})
+    assert released(gated, [first], fresh).guarantee is None
+    assert released(gated, [], fresh).guarantee == ("0.5500", "0.4500")
 
 
 def test_a_period_told_again_unchanged_says_the_same_under_new_ids() -> None:
