@@ -11,6 +11,7 @@ from contextlib import suppress
 from carepact.local.errors import Refused
 from carepact.local.home import Home, free_ports, port_is_free
 from carepact.local.processes import spawn
+from carepact.local.supervisor import Process
 
 ASK_SECONDS = 2.0
 
@@ -47,7 +48,7 @@ class Gateway:
         elif self.port is None or not port_is_free(self.port):
             self._home.choose(gateway_port=free_ports(1)[0])
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> Process:
         """Start the process."""
         command = [sys.executable, "-m", "carepact", "gateway", "--home", str(self._home), "--port", str(self.port)]
         return await spawn(command, self._home.path, self._home.logs / f"{self.name}.log")

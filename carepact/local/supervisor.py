@@ -21,6 +21,17 @@ ASK_AGAIN_SECONDS = 0.05
 log = structlog.get_logger(__name__)
 
 
+class Process(Protocol):
+    """What the supervisor asks of a running process."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    async def wait(self) -> int:
+        """Its exit code, once it has ended."""
+
+
 class Part(Protocol):
     """What the supervisor must know of a program to keep it running."""
 
@@ -31,7 +42,7 @@ class Part(Protocol):
     async def prepare(self) -> None:
         """Make ready for a start; raise `Refused` where it must not be started."""
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> Process:
         """Start the process."""
 
     async def answers(self) -> bool:
@@ -43,7 +54,7 @@ class Kept:
 
     def __init__(self, part: Part, changed: Callable[[], None]) -> None:
         self.part, self._changed = part, changed
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._started = asyncio.Event()  # replaced at each start, so that a waiter sees the next
@@ -149,7 +160,7 @@ class Kept:
             if not self._stopping:
                 self._changed()
 
-    async def _until_it_answers(self, process: asyncio.subprocess.Process) -> None:
+    async def _until_it_answers(self, process: Process) -> None:
         while not await self.part.answers():  # noqa: ASYNC110 - a server tells nobody when it begins to answer
             await asyncio.sleep(ASK_AGAIN_SECONDS)
         if process.returncode is None:

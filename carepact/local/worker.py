@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 
 from carepact.local.home import Home
 from carepact.local.processes import spawn
+from carepact.local.supervisor import Process
 
 
 class Worker:
@@ -23,7 +23,7 @@ class Worker:
     async def prepare(self) -> None:
         """A worker keeps nothing on disk."""
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> Process:
         """Start the worker's process."""
         return await spawn(
             [sys.executable, "-m", "carepact", "worker", "--home", str(self._home), "--index", str(self.index)],

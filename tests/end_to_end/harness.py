@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +25,6 @@ from carepact.adopting import adopt_bundled
 from carepact.generate import write
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import AGENT, OWNER
-from carepact.local.processes import spawn
 from carepact.local.supervisor import Kept
 from carepact.local.waiting import wait
 from carepact.local.worker import Worker
@@ -43,6 +41,7 @@ from streams.rejects import RejectBook
 from streams.roster import Payer, Roster
 from streams.topics import OPERATOR, log_topic, payments_topic, topics
 from streams.verifying import verify
+from tests import forked
 from tests.oracle.fold import fold
 from tests.streams.tables import QUERIES
 from tests.streams.ways_in import records_of
@@ -65,11 +64,10 @@ class WorkerOf(Worker):
         self._words = words
         self._environment = world.environment(self.name)
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> forked.Forked:
         """Start it as the supervisor starts its own."""
-        words = self._words or ["-m", "carepact", "worker"]
-        program = [sys.executable, *words, "--index", str(self.index)]
-        return await spawn(program, self._home.path, self.output, environment=self._environment)
+        words = [*(self._words or ("carepact", "worker")), "--index", str(self.index)]
+        return await forked.keep(words, self._home.path, self.output, self._environment)
 
 
 @dataclass
@@ -168,16 +166,9 @@ class World:
 
     async def command(self, *words: str) -> tuple[int, str, str]:
         """`carepact ...` as a process; answers its exit code and what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "carepact", *words),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **self.environment("command")},
-        )
-        printed, said = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, printed.decode(), said.decode()
+        environment = {**os.environ, **self.environment("command")}
+        done = await asyncio.to_thread(forked.run, ["carepact", *words], environment)
+        return done.returncode, done.stdout, done.stderr
 
     # -- what is published --------------------------------------------------------------------------------------------
 

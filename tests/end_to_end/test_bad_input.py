@@ -125,7 +125,7 @@ async def assert_inbox_is_no_worse(world: World, lines: list[bytes]) -> None:
 async def test_a_member_whose_fold_raises_is_parked_and_released_as_if_never_parked(
     platform: LocalPlatform, space: str, tmp_path: Path
 ) -> None:
-    poison, program = tmp_path / "poison", ("-m", "tests.end_to_end.worker", "--batch-records", "50")
+    poison, program = tmp_path / "poison", ("tests.end_to_end.worker", "--batch-records", "50")
     async with world_of(platform, space, tmp_path, ("medicare",)) as world:
         made = population(tmp_path, space, 20, seed=4)
         payer = world.payer("medicare").name

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.end_to_end.harness import ROOT, population
 
 pytestmark = pytest.mark.platform
@@ -50,15 +49,8 @@ class Shell:
         mine = {
             name: value for name, value in os.environ.items() if not name.startswith("CAREPACT_") or name in NOT_OURS
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "carepact", *map(str, words)],
-            env={**mine, "CAREPACT_HOME": str(self.home), "PYTHONPATH": str(ROOT), **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+        environment = {**mine, "CAREPACT_HOME": str(self.home), "PYTHONPATH": str(ROOT), **variables}
+        done = forked.run(["carepact", *map(str, words)], environment)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def has(self, keys: Sequence[str], document: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from tests.end_to_end.harness import World, population, until, world_of
 from tests.streams.tables import assert_same
 
 pytestmark = pytest.mark.platform
-PROGRAM = "-m", "tests.end_to_end.worker", "--batch-records"
+PROGRAM = "tests.end_to_end.worker", "--batch-records"
 MEMBERS, CLOSED = 40, date(2026, 1, 1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from typer.testing import CliRunner
 from carepact.__main__ import app
 from carepact.local.gateway import Gateway
 from carepact.local.home import free_ports
-from carepact.local.processes import spawn
 from carepact.local.supervisor import Kept
 from carepact.logging import to_stderr
 from carepact.schemas import pages
@@ -35,6 +33,7 @@ from streams.log_writer import LogWriter
 from streams.operations import state
 from streams.roster import Roster
 from streams.topics import topics
+from tests import forked
 from tests.end_to_end.harness import World, until
 
 PAGES = pages()
@@ -95,10 +94,10 @@ class GatewayOf(Gateway):
         self.output = world.platform.home.logs / f"{self.name}.log"
         self._environment = world.environment(self.name)
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> forked.Forked:
         """Start it as the supervisor starts its own."""
-        program = [sys.executable, "-m", "carepact", "gateway", "--port", str(self.port)]
-        return await spawn(program, self._home.path, self.output, environment=self._environment)
+        words = ["carepact", "gateway", "--port", str(self.port)]
+        return await forked.keep(words, self._home.path, self.output, self._environment)
 
 
 @dataclass

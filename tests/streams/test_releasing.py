@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
@@ -24,6 +23,7 @@ from streams.relay import take_over
 from streams.releasing import CannotRelease, Desk, NotYet, release, releases
 from streams.roster import Roster
 from streams.topics import log_topic, operations_topic, outcomes_topic
+from tests import forked
 from tests.end_to_end.harness import roster_toml, until
 from tests.streams.logs import Log, population
 from tests.streams.replayed import Sent
@@ -109,16 +109,10 @@ async def assert_told_by_the_command(
     database = {"CAREPACT_POSTGRES": world.connections.postgres, "CAREPACT_ROSTER": str(file)}
     home = {"CAREPACT_HOME": str(platform.home.path)}
 
-    async def told(window: str, *words: str) -> tuple[int | None, bytes]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "carepact", "release", "--payer", world.payer.name, "--plan", plan),
-            *("--window", window, *words),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **home, **database},
-        )
-        printed, _ = await process.communicate()
-        return process.returncode, printed
+    async def told(window: str, *words: str) -> tuple[int, str]:
+        named = ["carepact", "release", "--payer", world.payer.name, "--plan", plan, "--window", window]
+        done = await asyncio.to_thread(forked.run, [*named, *words], {**os.environ, **home, **database})
+        return done.returncode, done.stdout
 
     code, printed = await told(SECOND, "--json")
     document = orjson.loads(printed)

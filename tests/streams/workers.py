@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import asyncpg
 from carepact.local.platform import LocalPlatform
 from streams.roster import Roster
 from streams.topics import log_topic
+from tests import forked
 
 
 def write_roster(roster: Roster, folder: Path) -> Path:
@@ -42,18 +42,14 @@ class Workers:
             "CAREPACT_ROSTER": str(write_roster(roster, folder)),
             "CAREPACT_POSTGRES": dsn,
         }
-        self.running: dict[int, asyncio.subprocess.Process] = {}
+        self.running: dict[int, forked.Forked] = {}
 
     async def start(self, *numbers: int) -> None:
         """Start workers; what they print goes to a file each."""
         for number in numbers:
             with (self._folder / f"worker-{number}.log").open("ab") as printed:
-                self.running[number] = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "carepact", "worker", "--home", str(self._home), "--index", str(number)),
-                    env=self._environment,
-                    stdout=printed,
-                    stderr=printed,
-                )
+                words = ["carepact", "worker", "--home", str(self._home), "--index", str(number)]
+                self.running[number] = await forked.start(words, self._environment, printed, printed)
 
     def send(self, number: int, wish: signal.Signals) -> int:
         """Signal a worker that must be alive; answers its process id."""
