@@ -12,7 +12,10 @@ NOBODY = Attribution("", "", "", ())
 
 
 class Claimed(NamedTuple):
-    """A version of a claim: whether it counts in the episode and why, and the cents it adds before any factor."""
+    """A version of a claim: whether it counts in the episode and why, and the cents it adds before any factor.
+
+    `service` is the kind of claim; `emergency` for an outpatient one with an emergency visit.
+    """
 
     claim_id: str
     family: str
@@ -21,6 +24,7 @@ class Claimed(NamedTuple):
     reason: str
     amount_cents: int
     ref: Ref
+    service: str = ""
 
 
 class MonthlyLine(NamedTuple):

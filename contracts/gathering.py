@@ -28,6 +28,7 @@ from contracts.in_or_out import in_or_out
 from contracts.meos_lines import monthly_lines
 from contracts.parts import Adoption, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
 from contracts.period import period_of
+from contracts.practice_facts import PracticeFacts
 from contracts.reference_values import References
 from contracts.roster import MAKERS, contract_digest, fold_for
 from contracts.terms import TermSheet
@@ -87,6 +88,12 @@ class Detail:
     component: str
     drugs: list[tuple[int, str, str, int, int, int]] = field(default_factory=list)
     stay: Stay | None = None
+    emergency: bool = False
+
+    @property
+    def service(self) -> str:
+        """The kind of claim, as it is told."""
+        return EMERGENCY if self.emergency else self.component
 
 
 @dataclass(slots=True)
@@ -107,6 +114,7 @@ class Gatherer:
         self.contract = contract
         self.partition = partition
         self._fold: Fold = fold_for(contract, payer, Adoption())
+        self.practices = PracticeFacts()
         self._rules: dict[str, Rules] = {}
         self._dossiers: dict[str, Dossier] = {}
 
@@ -124,6 +132,7 @@ class Gatherer:
         """The next fact."""
         if not fact.member:
             self._fold.adopt(fact)
+            self.practices.hear(fact.type, fact.data, ref_to(fact.fact_id, fact.type, fact.offset))
             return
         dossier = self._dossiers.get(fact.member)
         if dossier is None:
@@ -263,10 +272,13 @@ def detail(kind: str, data: Any, rules: Rules) -> Detail:
         return found
     found = Detail(data.setting)
     found.drugs = _outpatient_drugs(data, rules)
+    found.emergency = data.setting == "outpatient" and any(
+        line.revenue_center in rules.emergency for line in data.lines
+    )
     if rules.complication(data.diagnoses):
         if data.setting == "inpatient" and _short_term(data.facility):
             found.stay = ADMISSION, (data.admitted_on or data.from_on).isoformat()
-        elif data.setting == "outpatient" and any(line.revenue_center in rules.emergency for line in data.lines):
+        elif found.emergency:
             found.stay = EMERGENCY, data.from_on.isoformat()
     return found
 
@@ -389,7 +401,9 @@ def _spending(
                         held + more for held, more in zip(case.novel, (a_and_b, subsidy, above), strict=True)
                     )  # fmt: skip
             inside, reason = in_or_out(record, units, case.started_on, case.ends_on)
-            case.claims.append(Claimed(record.claim_id, name, record.action, inside, reason, cents, record.ref))
+            case.claims.append(
+                Claimed(record.claim_id, name, record.action, inside, reason, cents, record.ref, told.service)
+            )
     case.components = {name: cents for name, cents in sorted(components.items()) if cents}
 
 

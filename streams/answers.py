@@ -15,6 +15,7 @@ from contracts.determining import Asked, Standing
 from contracts.envelope import Envelope, payment_id, schema_urn
 from contracts.events import PaymentDetermined, SettlementAnswered
 from contracts.events.base import Event
+from contracts.feedback import shown
 from contracts.methods import METHODS
 from contracts.outcome import Payment
 from contracts.roster import contract_digest
@@ -72,6 +73,7 @@ class Answers:
         payments = moved(asked, self._sheet, settlement, practice, group, before, digest)
         told = statement(self._sheet, gathered.adoption, settlement, practice, group, before, payments)
         told |= {"payer": self._payer, "request_id": row["request_id"], "pack_digest": digest}
+        told |= shown(settlement.period, practice, gathered.practices)
         for payment in payments:
             sequence = f"{row['log_offset']:09d}-{payment.sequence:03d}"
             event = emitted(self._payer, row, payment.payment_id, PaymentDetermined, sequence, payment.event)

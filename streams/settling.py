@@ -18,6 +18,7 @@ from contracts.errors import ContractError
 from contracts.fold import NotAdopted, OtherBuild
 from contracts.gathering import Gatherer
 from contracts.parts import Adoption, Sheet
+from contracts.practice_facts import PracticeFacts
 from contracts.reference_values import References
 from streams.codec import UnknownType, Unreadable, decode_record
 from streams.connections import Connections
@@ -45,6 +46,7 @@ class Gathered:
     cases: list[Case] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     remitted: dict[str, int] = field(default_factory=dict)
+    practices: PracticeFacts = field(default_factory=PracticeFacts)
 
     @property
     def sheet(self) -> Sheet:
@@ -111,7 +113,7 @@ async def gather(
             await between()
         if found is None:
             references = References(gatherer.adoption.references)
-            found = Gathered(partition, gatherer.adoption, references)
+            found = Gathered(partition, gatherer.adoption, references, practices=gatherer.practices)
             if "" not in gatherer.adoption.sheets:
                 raise CannotSettle(f"{log_topic(payer)} has adopted no terms before the cut")
         found.failed += gatherer.failed
