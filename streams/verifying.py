@@ -262,9 +262,10 @@ class _Payer:
             reader = partial(records_of, self._connections, self._log, job.partition)
             changed = await changed_record(reader, self._log, job.partition, expected, kept)
             if changed is not None:
-                return changed
+                return replace(changed, event_id=changed.event_id or await self._event_applied(changed.position))
         found = first_difference(table, expected, kept, self._log, job.partition)
-        return replace(found, event_id=await self._event_at(found.position))
+        told = await self._event_at(found.position) or await self._event_applied(found.position)
+        return replace(found, event_id=told)
 
     async def _event_at(self, at: dict[str, Any] | None) -> str | None:
         """The id of the event at a position, as the log has it."""
@@ -274,6 +275,18 @@ class _Payer:
         async for record in records_of(self._connections, at["topic"], at["partition"], first, first + 1):
             return event_of(record)
         return None
+
+    async def _event_applied(self, at: dict[str, Any] | None) -> str | None:
+        """The id of the event that was applied from a position, where the log no longer tells it."""
+        if at is None:
+            return None
+        name: str | None = await self._live.fetchval(
+            "SELECT event_id::text FROM fact WHERE payer = $1 AND partition = $2 AND log_offset = $3",
+            self._payer.name,
+            at["partition"],
+            at["offset"],
+        )
+        return name
 
     @staticmethod
     def _unreadable(topic: str, partition: int, first: int, last: int) -> Difference:

@@ -81,7 +81,10 @@ async def changed_record(
         records = [one async for one in read_records(now[FIRST], now[NEXT])]
         place = next(n for n, (a, b) in enumerate(zip_longest(marks_now, marks_then)) if a != b)
         record = records[place] if place < len(records) else None
-        offset = record.offset if record else now[NEXT] - 1
+        if len(marks_now) < len(marks_then):  # the first that is missing stood behind the last that is as it was
+            offset, record = (records[place - 1].offset + 1 if place else now[FIRST]), None
+        else:
+            offset = record.offset if record else now[NEXT] - 1
         key = {"partition": partition, "offset": offset}
         position = {"topic": log, "partition": partition, "offset": offset}
         if len(marks_now) != len(marks_then):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,11 +18,22 @@ from aiokafka import AIOKafkaProducer
 
 from carepact.local.platform import LocalPlatform
 from projections.batches import COLUMNS, rows_of
-from projections.digests import COMPARED, LOG_BATCHES, TABLES, UUIDS, Difference, Sums, live_rows
+from projections.digests import (
+    COMPARED,
+    LOG_BATCHES,
+    TABLES,
+    UUIDS,
+    Compared,
+    Difference,
+    Sums,
+    first_difference,
+    live_rows,
+    plain,
+)
 from projections.rows import Row
 from projections.store import Position
 from streams import verifying_outputs
-from streams.replay import PartitionReplay
+from streams.replay import Capture, PartitionReplay
 from streams.roster import Roster
 from streams.topics import log_topic, payments_topic
 from streams.transport import check_logs
@@ -46,6 +57,14 @@ class Kept:
         self.rows: list[Row] = []
         self.boundaries: list[int] = []
         self.sums = Sums()
+        self.expected: dict[str, list[Row]] = {}
+
+
+class All(Capture):
+    """Every row that a replay makes."""
+
+    def take(self, table: Compared, rows: Iterable[Sequence[Any]]) -> None:
+        self.rows[table.table] += [tuple(row) for row in rows]
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -60,10 +79,13 @@ async def kept(platform: LocalPlatform) -> AsyncIterator[Kept]:
     made.rows = [(LOG, PARTITION, *row) for row in await rows_of(connection, LOG, PARTITION)]
     made.boundaries, wrong = await boundaries(connection, LOG, PARTITION, len(made.records))
     assert wrong is None and len(made.boundaries) > 10
-    replay = PartitionReplay(MEDICARE, PARTITION)
+    everything = All({})
+    replay = PartitionReplay(MEDICARE, PARTITION, capture=everything)
     await replay.feed(made.records)
     made.sums = replay.finish()
     made.sums.merge(chained(LOG, PARTITION, made.boundaries, made.records))
+    made.expected = {name: everything.rows[name] for name in TABLES} | {LOG_BATCHES: made.rows}
+    assert sum(bool(rows) for rows in made.expected.values()) >= 10
     yield made
     await connection.close()
     await platform.drop_database("tampers")
@@ -83,8 +105,7 @@ async def named(kept: Kept, records: Sequence[Record]) -> Difference | None:
                 yield _placed(record)
 
     first = wrong[0]
-    if first >= len(now):
-        return Difference(LOG_BATCHES, {}, "rows", None, None, None)  # shorter than applied: found by its end
+    assert first < len(now)
     return await changed_record(reader, LOG, PARTITION, [now[first]], [kept.rows[first]])
 
 
@@ -103,7 +124,7 @@ def tampered(records: Sequence[Record], chance: random.Random) -> tuple[list[Rec
     made = [*records]
     n = chance.randrange(1, len(made) - 1)
     record = made[n]
-    match chance.randrange(8):
+    match chance.randrange(9):
         case 0:
             value = bytearray(record.value)
             value[chance.randrange(len(value))] ^= 1 << chance.randrange(8)
@@ -124,6 +145,9 @@ def tampered(records: Sequence[Record], chance: random.Random) -> tuple[list[Rec
             made[n] = replace(record, value=made[other].value, key=made[other].key)
         case 6:
             del made[n]
+            return made, record.offset
+        case 8:
+            made[n] = replace(record, offset=record.offset + chance.choice((-1, 1)))
             return made, None
         case _:
             m = chance.randrange(1, len(made))
@@ -144,24 +168,20 @@ async def test_every_change_of_a_record_is_found_and_named(kept: Kept, count: in
         assert found is not None, number
         if offset is not None:
             assert found.position is not None and found.position["offset"] == offset, (number, found)
-            assert found.field == "bytes"
+            assert found.field == ("bytes" if len(records) == len(kept.records) else "records")
 
 
-async def live(kept: Kept, tables: Sequence[str]) -> Sums:
-    sums = Sums()
-    for name in tables:
-        async for rows in live_rows(kept.connection, TABLES[name], "medicare", PARTITION, LOG):
-            sums.add(TABLES[name], rows)
-    return sums
-
-
-def other(value: Any, chance: random.Random) -> Any:
+def other(column: str, value: Any, chance: random.Random) -> Any:
     """Another value of the same type."""
     match value:
+        case str() if column in UUIDS:
+            return str(UUID(int=chance.getrandbits(128)))
         case bool():
             return not value
+        case int() if column == "partition":
+            return 1
         case int():
-            return value + chance.choice((-1, 1))
+            return value + chance.choice((-1, 1) if column not in KEYS else (1_000,))
         case bytes():
             changed = bytearray(value or b"x")
             changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
@@ -173,40 +193,72 @@ def other(value: Any, chance: random.Random) -> Any:
         case list():
             return [*value, 1]
         case _:
-            return None
+            raise AssertionError(column)
+
+
+KEYS = {name for table in COMPARED for name in table.key}
+"""Their neighbours are other rows', which the database would not let stand twice."""
+
+
+async def rows_now(kept: Kept, table: Compared) -> list[Row]:
+    return [row async for some in live_rows(kept.connection, table, "medicare", PARTITION, LOG) for row in some]
+
+
+async def told_of(kept: Kept, table: Compared) -> Difference:
+    """What verification says when this table alone is not as it was."""
+    now, sums = await rows_now(kept, table), Sums()
+    for name, one in TABLES.items():
+        sums.add(one, now if name == table.table else kept.expected[name])
+    buckets = kept.sums.differing(sums)
+    assert [*buckets] == [table.table]
+    bucket = buckets[table.table]
+    expected, found = (
+        [row for row in rows if table.bucket(row) == bucket] for rows in (kept.expected[table.table], now)
+    )
+    return first_difference(table, expected, found, LOG, PARTITION)
 
 
 @pytest.mark.parametrize("count", [SAMPLE, pytest.param(ALL, marks=pytest.mark.long)])
 async def test_every_change_of_a_compared_column_is_found_and_named(kept: Kept, count: int) -> None:
     chance, connection = random.Random(count), kept.connection
-    places = {"payer", "partition", "topic", "reject_id"} | UUIDS
-    for _ in range(count):
-        table = chance.choice([one for one in COMPARED if kept.sums.rows[one.table]])
-        found = connection.transaction()
-        await found.start()
-        rows = [row async for some in live_rows(connection, table, "medicare", PARTITION, LOG) for row in some]
+    tables = [one for one in COMPARED if kept.expected[one.table]]
+    columns = [(table, name) for table in tables for name in table.columns]
+    chance.shuffle(columns)
+    for number in range(count):
+        table, column = columns[number % len(columns)]
+        rows = [row for row in kept.expected[table.table] if row[table.columns.index(column)] is not None]
+        if not rows:
+            continue
         row = dict(zip(table.columns, chance.choice(rows), strict=True))
         where = " AND ".join(f"{name}::text = ${n}::text" for n, name in enumerate(table.key, 1))
         own = "topic = 'carepact.medicare.events.v1'" if table.table == LOG_BATCHES else "payer = 'medicare'"
         keys = [str(row[name]) for name in table.key]
-        if chance.random() < 0.2:
-            await connection.execute(f"DELETE FROM {table.table} WHERE {own} AND partition = 0 AND {where}", *keys)
-            column = None
+        where = f"WHERE {own} AND partition = 0 AND {where}"
+        changed = other(column, row[column], chance)
+        found = connection.transaction()
+        await found.start()
+        deleted = number % 5 == 4 or (table.table, column) == ("partition_state", "partition")  # there is one of each
+        if deleted:
+            done = await connection.execute(f"DELETE FROM {table.table} {where}", *keys)
         else:
-            can = [
-                name for name in table.columns if name not in places and name not in table.key and row[name] is not None
-            ]
-            column = chance.choice(can)
-            changed = other(row[column], chance)
-            await connection.execute(
-                f"UPDATE {table.table} SET {column} = ${len(keys) + 1}"
-                f" WHERE {own} AND partition = 0 AND {where}", *keys, changed,
-            )  # fmt: skip
-        differing = kept.sums.differing(await live(kept, [one.table for one in COMPARED]))
-        assert table.table in differing, (table.table, column)
+            done = await connection.execute(
+                f"UPDATE {table.table} SET {column} = ${len(keys) + 1} {where}", *keys, changed
+            )
+        assert done.endswith(" 1"), (table.table, column)
+        difference = await told_of(kept, table)
         await found.rollback()
+        key = {name: row[name] for name in table.key}
+        assert difference.table == table.table
+        if deleted or difference.field is None:  # a row is missing, or stands where it should not
+            assert {str(value) for value in difference.key.values()} <= {*map(str, key.values()), str(changed)}
+            assert (difference.expected is None) != (difference.found is None)
+        else:
+            assert (difference.key, difference.field) == (key, column)
+            assert (difference.expected, difference.found) == (plain(row[column]), plain(changed))
+        assert difference.position is not None or table.table in {"due", "log_batch"}
     async with connection.transaction():
-        assert kept.sums.differing(await live(kept, [one.table for one in COMPARED])) == {}
+        for table in tables:
+            assert sorted(map(repr, await rows_now(kept, table))) == sorted(map(repr, kept.expected[table.table]))
 
 
 # -- real logs --------------------------------------------------------------------------------------------------------
