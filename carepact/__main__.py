@@ -46,10 +46,11 @@ COMMANDS = {
     "calendar": "carepact.calendar_command:calendar",
     "checkpoints": "carepact.checkpoint_command:checkpoints",
     "gateway": "carepact.gateway_command:gateway",
+    "deliverer": "carepact.deliverer_command:deliverer",
 }
 """Each command and where it is: a function, or a Typer that is the command or has it."""
 
-HIDDEN = {"worker", "calendar", "checkpoints", "gateway"}
+HIDDEN = {"worker", "calendar", "checkpoints", "gateway", "deliverer"}
 
 
 class Commands(TyperGroup):

@@ -92,6 +92,8 @@ def config_of(settings: Settings) -> Config:
         catalogue=pages(),
         spool=settings.home_folder.path / "gateway",
         issuers=_issuers(settings.gateway_oidc),
+        webhooks_private=settings.webhooks_private,
+        webhooks_ca_file=settings.webhooks_ca,
         limits=Limits(
             body_bytes=settings.gateway_body_bytes,
             file_bytes=settings.gateway_file_bytes,

@@ -28,6 +28,8 @@ from carepact.logging import to_stderr
 from carepact.settings import Settings
 from streams.keys import KeyStoreAway, KeyStoreError
 
+DELIVERER_STOP_SECONDS = 25.0  # what is under way comes to its end
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Home = Annotated[Path | None, typer.Option(help="The platform's folder.", envvar="CAREPACT_HOME", show_default=False)]
@@ -42,7 +44,7 @@ def up_command(
         int | None,
         typer.Option(min=1, max=65_535, help="The gateway's port; a home keeps the one it chose.", show_default=False),
     ] = None,
-    gateway: Annotated[bool, typer.Option(help="Serve HTTP too.")] = True,
+    gateway: Annotated[bool, typer.Option(help="Serve HTTP too, and send webhooks.")] = True,
     close_days: Annotated[bool, typer.Option(help="Close each payer's days as they pass, in its time zone.")] = False,
     detach: Annotated[bool, typer.Option(help="Return when all is ready, and leave it running.")] = False,
     ready_descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -64,7 +66,7 @@ def up_command(
             settings=settings,
             workers=workers,
             gateway=gateway_of(settings, port) if gateway else None,
-            more_parts=_more_parts(settings, close_days),
+            more_parts=_more_parts(settings, close_days=close_days, webhooks=gateway),
             prepared=lambda: _adopt(settings),
         )
 
@@ -93,9 +95,12 @@ def setup_command(home: Home = None) -> None:
         say("both stores are set up")
 
 
-def _more_parts(settings: Settings, close_days: bool) -> list[Part]:
+def _more_parts(settings: Settings, *, close_days: bool, webhooks: bool) -> list[Part]:
     names = [*(["calendar"] if close_days else []), *(["checkpoints"] if settings.checkpoint_seconds else [])]
-    return [Command(settings.home_folder, name) for name in names]
+    parts = [Command(settings.home_folder, name) for name in names]
+    if webhooks:  # their endpoints are made by the gateway
+        parts.append(Command(settings.home_folder, "deliverer", DELIVERER_STOP_SECONDS))
+    return [*parts]
 
 
 def gateway_of(settings: Settings, port: int | None = None) -> Gateway:
@@ -200,6 +205,8 @@ def _show(document: dict[str, Any]) -> None:
         print(f"worker {number:<2} {'up  ' if worker['up'] else 'DOWN'} pid {worker['pid']}")
     if url := document["gateway"]["url"]:
         print(f"{'gateway':<9} {'up  ' if document['gateway']['up'] else 'DOWN'} {url}")
+    for part in document["parts"]:
+        print(f"{part['name']:<11} {'up  ' if part['up'] else 'DOWN'} pid {part['pid']}")
     for agent in document["agents"]:
         lag = "unknown" if agent["lag"] is None else f"{agent['lag']} records behind"
         print(f"{agent['payer']:<14} {agent['partitions']} partitions, {lag}")

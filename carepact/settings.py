@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     gateway_file_bytes: Annotated[int, Field(ge=1_000)] = 8_000_000_000
     gateway_requests_per_second: Annotated[float, Field(gt=0)] = 100  # of one caller
     gateway_streams: Annotated[int, Field(ge=0, le=50_000)] = 2_000  # open at once
+    webhooks_private: bool = False  # endpoints may be on private addresses and by plain HTTP: for tests
+    webhooks_ca_file: Path | None = None  # of certificates of endpoints, in place of the system's
 
     @property
     def home_folder(self) -> Home:
@@ -102,6 +104,16 @@ class Settings(BaseSettings):
         """Partitions of each log: as asked, else as this home's logs were made, else four."""
         chosen: int | None = self.home_folder.choices().get("partitions")
         return self.partitions or chosen or PARTITIONS
+
+    @property
+    def webhooks_ca(self) -> Path | None:
+        """The file of `webhooks_ca_file`; `Refused` where it is not there."""
+        if self.webhooks_ca_file is None:
+            return None
+        file = self.webhooks_ca_file.expanduser()
+        if not file.is_file():
+            raise Refused(f"CAREPACT_WEBHOOKS_CA_FILE: there is no file {file}")
+        return file
 
     @property
     def gateway_tls(self) -> tuple[Path, Path] | None:

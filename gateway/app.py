@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import events, feeds, files, health, quality, rejects, resending, schemas, streams
+from gateway import endpoints, events, feeds, files, health, quality, rejects, resending, schemas, streams
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
 from gateway.problems import ProblemDocument, handle_problems, response_of, told
@@ -28,6 +28,7 @@ ROUTERS: Sequence[APIRouter] = (
     files.router,
     feeds.router,
     streams.router,
+    endpoints.router,
     quality.router,
     rejects.router,
     resending.router,

@@ -39,6 +39,7 @@ class Limits:
     unknown_per_second: float = 2.0
     unknown_burst: int = 20
     streams: int = 2_000
+    tests_at_once: int = 8  # of endpoints
 
 
 class Rate:

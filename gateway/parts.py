@@ -21,6 +21,7 @@ from gateway.oidc import Issuers, Tokens
 from gateway.open_streams import Streams
 from gateway.principals import Principal
 from gateway.problems import Problem
+from gateway.reaching import Reach
 from gateway.runs import Runs
 from gateway.spool import Spool
 from gateway.tails import Tails
@@ -43,6 +44,8 @@ class Config:
     spool: Path
     issuers: Issuers = field(default_factory=Issuers)
     limits: Limits = field(default_factory=Limits)
+    webhooks_private: bool = False  # endpoints may be anywhere, by plain HTTP too: for tests
+    webhooks_ca_file: Path | None = None
 
 
 class Callers:
@@ -100,11 +103,16 @@ class Parts:
         self.runs = Runs(self.doors, self.acknowledgements, self.metrics)
         self.tails = Tails(self.doors.reading, [payer.name for payer in config.roster.payers])
         self.streams = Streams(config.limits.streams)
+        self.tests_held = Budget(config.limits.tests_at_once)
 
     def open(self) -> None:
         """Begin with an empty spool, and without acknowledgements that are too old."""
         self.spool.clear()
         self.acknowledgements.clear()
+
+    def reach(self) -> Reach:
+        """The way to endpoints that subscribers name."""
+        return Reach(private=self.config.webhooks_private, ca_file=self.config.webhooks_ca_file)
 
     async def close(self) -> None:
         """Let go of everything."""

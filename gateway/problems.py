@@ -38,6 +38,8 @@ TITLES = {
     "method_not_allowed": "The method is not for this path",
     "cursor_invalid": "The cursor is not one of this feed",
     "cursor_expired": "The feed has begun anew",
+    "too_many_endpoints": "No more endpoints for this subscriber",
+    "address_refused": "Not an address that a feed is sent to",
     "too_large": "More than the gateway takes at once",
     "too_deep": "JSON with too many levels",
     "too_expanded": "Packed data that grows too much",

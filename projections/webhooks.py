@@ -90,10 +90,6 @@ class Standing:
     probe_at: datetime | None
 
 
-class Superseded(Exception):
-    """The endpoint was changed or deleted meanwhile; nothing was written."""
-
-
 _CREATE = """
     INSERT INTO webhook_endpoint (endpoint_id, role, payer, plan, practice, url, event_types, at_once, secret, status,
                                   why, history, made_by, subject, sequence, event_id, created_at, created_by)
@@ -293,14 +289,20 @@ async def write(
     *,
     release: bool,
     give_up_before: datetime,
-) -> None:
+) -> bool:
     """What was done to an endpoint, in the caller's transaction; `release` has all that waits tried at once.
 
-    Raises `Superseded` where somebody changed the endpoint meanwhile.
+    Answers whether the endpoint is as the caller knows it. Where it was changed meanwhile, it stays as it was changed,
+    and only what became of events is kept; where it was deleted or a replay was begun, nothing is.
     """
     columns = standing.status, standing.why, *_columns(standing.place), standing.failing_since, standing.strikes
-    if await connection.execute(_STANDS, of.endpoint_id, of.generation, *columns, standing.probe_at) != "UPDATE 1":
-        raise Superseded
+    stands: str = await connection.execute(_STANDS, of.endpoint_id, of.generation, *columns, standing.probe_at)
+    if stands != "UPDATE 1":
+        now = await connection.fetchval(
+            "SELECT round FROM webhook_endpoint WHERE endpoint_id = $1 FOR UPDATE", of.endpoint_id
+        )
+        if now != of.round:
+            return False
     tenant = _of(of.tenant)
     if done:
         names = ("event_id", "subject", "type", "status", "attempts", "next_at", "done_at")
@@ -321,6 +323,7 @@ async def write(
         await connection.execute(_GIVE_UP, of.endpoint_id, at, give_up_before)
     if release:
         await connection.execute(_NOW, of.endpoint_id, at)
+    return stands == "UPDATE 1"
 
 
 async def forget_attempts(connection: Any, before: datetime) -> None:

@@ -24,6 +24,7 @@ _HOLD = """
     UPDATE relay_lease SET expires_at = clock_timestamp() + $4
      WHERE shard = $1 AND owner = $2 AND epoch = $3
 """
+_COMPARE = "SELECT 1 FROM relay_lease WHERE shard = $1 AND owner = $2 AND epoch = $3 FOR SHARE"
 _RELEASE = """
     UPDATE relay_lease SET expires_at = clock_timestamp()
      WHERE shard = $1 AND owner = $2 AND epoch = $3
@@ -55,6 +56,11 @@ class Lease:
         A lease that has expired and that nobody took is still ours.
         """
         if await connection.execute(_HOLD, self.shard, self.owner, self.epoch, self.ttl) != "UPDATE 1":
+            raise LeaseLost(f"shard {self.shard}: epoch {self.epoch} was taken over")
+
+    async def compare(self, connection: Any) -> None:
+        """As `hold` without renewing it: transactions that only compare do not wait for each other."""
+        if await connection.fetchval(_COMPARE, self.shard, self.owner, self.epoch) is None:
             raise LeaseLost(f"shard {self.shard}: epoch {self.epoch} was taken over")
 
     async def release(self, connection: Any) -> None:

@@ -11,13 +11,12 @@ from carepact.local.processes import spawn
 
 
 class Command:
-    """`carepact <name>`: `calendar`, `checkpoints`."""
+    """`carepact <name>`: `calendar`, `checkpoints`, `deliverer`."""
 
     stop_signal = signal.SIGTERM
-    stop_seconds = 10.0
 
-    def __init__(self, home: Home, name: str) -> None:
-        self._home, self.name = home, name
+    def __init__(self, home: Home, name: str, stop_seconds: float = 10.0) -> None:
+        self._home, self.name, self.stop_seconds = home, name, stop_seconds
 
     async def prepare(self) -> None:
         """There is nothing to make ready."""

@@ -64,6 +64,7 @@ class LocalPlatform:
         self.postgres: Kept | None = None
         self.workers: list[Kept] = []
         self.gateway: Kept | None = None
+        self.beside: list[Kept] = []
         self._gateway = gateway
         self._worker_count, self._opening, self._more_parts = workers, opening, more_parts
         self._prepared = prepared
@@ -95,8 +96,8 @@ class LocalPlatform:
                 await self._prepared()
             self.workers = [self._keep(Worker(self.home, index)) for index in range(self._worker_count)]
             self.gateway = self._keep(self._gateway) if self._gateway else None
-            beside = [self.gateway] if self.gateway else []
-            for kept in (*self.workers, *beside, *[self._keep(part) for part in self._more_parts]):
+            self.beside = [self._keep(part) for part in self._more_parts]
+            for kept in (*self.workers, *([self.gateway] if self.gateway else []), *self.beside):
                 await kept.start()
             self._ready = True
             self._say()
@@ -218,6 +219,7 @@ class LocalPlatform:
                 "postgres": self._said(self.postgres) | {"dsn": Postgres(self.home).shown_dsn},
                 "workers": [self._said(worker) for worker in self.workers],
                 "gateway": self._said(self.gateway) | {"url": self._gateway.url if self._gateway else None},
+                "parts": [{"name": kept.name} | self._said(kept) for kept in self.beside],
             }
         )
 

@@ -122,6 +122,7 @@ async def status(settings: Settings) -> dict[str, Any]:
         ],
         **{name: found[name] if found is not None else None for name in COUNTED},
         "gateway": {name: said.get("gateway", {}).get(name) for name in ("pid", "up", "url")},
+        "parts": [{name: part[name] for name in ("name", "pid", "up")} for part in said.get("parts", [])],
         "supervisor": said.get("supervisor", {"pid": None, "started_at": None}),
     }
 
@@ -133,6 +134,7 @@ def all_up(document: Mapping[str, Any]) -> bool:
         and document["postgres"]["up"]
         and all(worker["up"] for worker in document["workers"])
         and document["gateway"]["up"] is not False
+        and all(part["up"] for part in document["parts"])
     )
 
 

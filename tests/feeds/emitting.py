@@ -47,7 +47,9 @@ async def pay(connection: Any, payer: str, member: str, sequence: int, practice:
     return event
 
 
-def reaching(platform: LocalPlatform, space: str, folder: Path, **principals: Principal) -> FastAPI:
+def reaching(
+    platform: LocalPlatform, space: str, folder: Path, *, webhooks_private: bool = False, **principals: Principal
+) -> FastAPI:
     """A gateway's app on a database of its own; Kafka is away. A token is a name given, else a role's."""
     roster = Roster.load()
     config = Config(
@@ -57,6 +59,7 @@ def reaching(platform: LocalPlatform, space: str, folder: Path, **principals: Pr
         open_keys=lambda: SqliteKeyStore(folder / "keys.sqlite3"),
         catalogue=pages(),
         spool=folder / "spool",
+        webhooks_private=webhooks_private,
     )
     app = create_app(config)
     app.state.callers = Named(**(principals or {"practice": PRACTICE, "payer": PAYER, "other": OTHER}))

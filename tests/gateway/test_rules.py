@@ -16,7 +16,7 @@ from tests.gateway.served import app_of, client_of
 
 ROUTES = [route for router in ROUTERS for route in routes(router.routes)]
 PATHS = [(method, route.path, rules(route)[0]) for route in ROUTES for method in route.methods]
-EXAMPLES = {"reject_id": "280512c3-f4cf-5e07-8de7-318f65059a7e"}
+EXAMPLES = {"reject_id": "280512c3-f4cf-5e07-8de7-318f65059a7e", "endpoint_id": "280512c3-f4cf-5e07-8de7-318f65059a7e"}
 OPEN_PATHS = {"/health/live", "/health/ready"}
 
 
