@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import signal
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from aiokafka.errors import KafkaError
 
 from carepact.logging import to_stderr
 from carepact.settings import Settings, connection, open_key_store
-from projections.store import open_pool
+from projections.store import connect_by_key, open_pool
 from streams.agents import is_transient
 from streams.app import Built, build
 from streams.connections import Connections
@@ -134,7 +135,7 @@ async def _serve(
     options: dict[str, Any],
 ) -> int:
     async def connect() -> Any:
-        return await asyncpg.connect(connections.postgres, command_timeout=15)
+        return await connect_by_key(connections.postgres)
 
     relays = {payer.name: Relay(payer.name, outputs(payer), connections, connect) for payer in roster.payers}
     beside: list[mode.ServiceT] = [*ways_in, *relays.values()]
@@ -174,11 +175,13 @@ async def _say_progress(built: Built) -> None:
     before: dict[str, int] = {}
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
-        for payer, agent in built.agents.items():
-            if agent.counts.batches != before.get(payer, 0):
-                before[payer] = agent.counts.batches
-                counts = {name: getattr(agent.counts, name) for name in agent.counts.__slots__}
-                log.info("worker_progress", payer=payer, **counts)
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for agent in built.agents:
+            counts[agent.payer.name].update({name: getattr(agent.counts, name) for name in agent.counts.__slots__})
+        for payer, counted in counts.items():
+            if counted["batches"] != before.get(payer, 0):
+                before[payer] = counted["batches"]
+                log.info("worker_progress", payer=payer, **counted)
 
 
 async def _until(

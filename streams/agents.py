@@ -8,7 +8,7 @@ the others go on (seams 16, 17). The result depends on the order of the log only
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid5
@@ -102,7 +102,7 @@ class _Plan:
 
 
 class ContractAgent:
-    """Fold and transaction of one payer's contract. One batch at a time."""
+    """Fold and transaction of one payer's contract, for some of its partitions. One batch at a time."""
 
     def __init__(
         self,
@@ -156,7 +156,8 @@ class ContractAgent:
             try:
                 await self._transact(batch.epochs, part, plan, applied)
             except store.Repeated:
-                self._careful = True
+                self._careful = True  # facts are kept before any is folded: there is nothing to roll back
+                continue
             except Poisoned as poisoned:
                 self._park(plan, poisoned)
             except Stopped as stopped:
@@ -425,15 +426,11 @@ class BatchChannel(faust.Channel):  # type: ignore[misc]
         return made
 
 
-def declare(app: Any, agents: Iterable[ContractAgent]) -> dict[str, BatchChannel]:
-    """A Faust agent for each payer, on a channel of its own; answers the channels by payer."""
-    return {agent.payer.name: _declare(app, agent) for agent in agents}
-
-
-def _declare(app: Any, agent: ContractAgent) -> BatchChannel:
+def declare(app: Any, agent: ContractAgent, lane: int = 0) -> BatchChannel:
+    """A Faust agent for one lane of a payer; answers the channel, its own, that feeds it."""
     channel = BatchChannel(app)
 
-    @app.agent(channel, name=f"carepact.{agent.payer.name}")  # type: ignore[untyped-decorator]
+    @app.agent(channel, name=f"carepact.{agent.payer.name}.{lane}")  # type: ignore[untyped-decorator]
     async def contract_agent(batches: Any) -> None:
         async for batch in batches:
             await agent.serve(batch)

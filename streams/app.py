@@ -1,4 +1,4 @@
-"""The Faust app of one worker: a contract agent for each payer, the transport that feeds them, and what runs beside.
+"""The Faust app of one worker: contract agents for each payer, the transport that feeds them, and what runs beside.
 
 Faust supervises and gives agents their channels. Its tables, commits and producer carry nothing here; its one topic
 agent is on a control topic, because an app without any does not start.
@@ -7,7 +7,7 @@ agent is on a control topic, because an app without any does not start.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from streams.member_cache import CACHE_BYTES, Budget
 from streams.roster import Payer, Roster
 from streams.topics import control_topic, payments_topic
 from streams.transport import BATCH_RECORDS, GROUP, Transport
+
+LANES = 2
+"""Of each payer in one worker: one folds while the other's transaction is with PostgreSQL."""
 
 MakeFolds = Callable[[Payer], Callable[[Adoption], Fold]]
 
@@ -44,7 +47,7 @@ class Built:
     """An app and its parts."""
 
     app: Any
-    agents: Mapping[str, ContractAgent]
+    agents: Sequence[ContractAgent]
     transport: Transport
 
 
@@ -68,15 +71,15 @@ def build(
     space = f".{roster.space}" if roster.space else ""
     app = faust_app(f"{GROUP}.app{space}", roster, connections)
     budget = Budget(cache_bytes)
-    agents = {
-        payer.name: ContractAgent(payer, pool, folder_of(payer, make_folds, budget), after_commit=after_commit)
+    lanes = [
+        (ContractAgent(payer, pool, folder_of(payer, make_folds, budget), after_commit=after_commit), lane)
         for payer in roster.payers
-    }
-    channels = declare(app, agents.values())
+        for lane in range(LANES)
+    ]
     transport = Transport(
         connections,
         pool,
-        {name: (agent, channels[name]) for name, agent in agents.items()},
+        [(agent, declare(app, agent, lane)) for agent, lane in lanes],
         instance=f"worker-{index}",
         owner=owner or f"worker-{index}",
         group=f"{GROUP}{space}",
@@ -84,7 +87,7 @@ def build(
         beacon=app.beacon,
     )
     app.on_start_services = [*beside, transport]
-    return Built(app, agents, transport)
+    return Built(app, [agent for agent, _ in lanes], transport)
 
 
 class App(faust.App):  # type: ignore[misc]

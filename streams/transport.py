@@ -1,8 +1,9 @@
 """Reads the logs in batches and hands each to its payer's agent; keeps claims and rebalances in order.
 
-Kafka's group says who reads which partition, PostgreSQL says from where and refuses whoever lost it. Each payer has a
-loop of its own with one batch in flight, so that a slow payer holds up no other. On revocation the epochs are
-forgotten first, which ends the retries of what is in flight, and then that is waited for.
+Kafka's group says who reads which partition, PostgreSQL says from where and refuses whoever lost it. Each payer has
+lanes of its own, so that a slow payer holds up no other: a lane has some of the payer's partitions and one batch in
+flight, so that one lane folds while another waits for PostgreSQL. On revocation the epochs are forgotten first, which
+ends the retries of what is in flight, and then that is waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,6 @@ from streams.codec import UnknownType, Unreadable, decode_record, digest_of
 from streams.connections import Connections
 from streams.folding import Stopped
 from streams.reading import log_reader
-from streams.topics import log_topic
 
 GROUP = "carepact.contract"
 BATCH_RECORDS = 2_000
@@ -45,10 +45,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Lane:
-    """One payer's reading: what is claimed, where each partition goes on, what stands still."""
+    """The reading of some of a payer's partitions: what is claimed, where each goes on, what stands still."""
 
     agent: ContractAgent
     channel: BatchChannel
+    assigned: list[int] = field(default_factory=list)
     epochs: dict[int, int] = field(default_factory=dict)
     generation: int = -1  # of the assignment that was claimed
     next_offsets: dict[int, int] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Transport(mode.Service):  # type: ignore[misc]
         self,
         connections: Connections,
         pool: Any,
-        lanes: Mapping[str, tuple[ContractAgent, BatchChannel]],
+        lanes: Iterable[tuple[ContractAgent, BatchChannel]],
         *,
         instance: str,
         owner: str,
@@ -75,23 +76,18 @@ class Transport(mode.Service):  # type: ignore[misc]
         super().__init__(**arguments)
         self._connections = connections
         self._pool = pool
-        self._lanes = {payer: Lane(*lane) for payer, lane in lanes.items()}
+        self._lanes = [Lane(*lane) for lane in lanes]
         self._instance, self._owner, self._group = instance, owner, group
         self._batch_records = batch_records
-        self._assigned: dict[str, list[int]] = {}
         self._generation = 0
         self._changed = asyncio.Event()
         self._consumer: Any = None
-        for payer, lane in self._lanes.items():
-            lane.agent.is_current = self._is_current(payer)
-
-    def _is_current(self, payer: str) -> Any:
-        return lambda epochs: self._lanes[payer].epochs is epochs
+        for lane in self._lanes:
+            lane.agent.is_current = _is_current(lane)
 
     @property
-    def claimed(self) -> dict[str, dict[int, int]]:
-        """The epochs held now, by payer and partition."""
-        return {payer: dict(lane.epochs) for payer, lane in self._lanes.items()}
+    def _topics(self) -> set[str]:
+        return {lane.agent.topic for lane in self._lanes}
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -109,8 +105,7 @@ class Transport(mode.Service):  # type: ignore[misc]
                     log.warning("kafka_away", error=type(error).__name__)
                 await self._pause(tries)
                 tries += 1
-        topics = [log_topic(payer) for payer in self._lanes]
-        self._consumer.subscribe(topics, listener=_Listener(self))
+        self._consumer.subscribe(sorted(self._topics), listener=_Listener(self))
 
     def _new_consumer(self) -> Any:
         return AIOKafkaConsumer(
@@ -129,9 +124,9 @@ class Transport(mode.Service):  # type: ignore[misc]
         )
 
     async def on_started(self) -> None:
-        """Start a loop for each payer."""
-        for payer, lane in self._lanes.items():
-            self.add_future(self._run(payer, lane))
+        """Start a loop for each lane."""
+        for lane in self._lanes:
+            self.add_future(self._run(lane))
         self.add_future(self._commit())
 
     async def on_stop(self) -> None:
@@ -144,37 +139,38 @@ class Transport(mode.Service):  # type: ignore[misc]
     async def forget(self) -> None:
         """No partition is ours any more; returns when no batch is in flight."""
         self._generation += 1
-        self._assigned = {}
-        for lane in self._lanes.values():
-            lane.epochs = {}
-        waiting = [lane.in_flight for lane in self._lanes.values() if lane.in_flight is not None]
+        for lane in self._lanes:
+            lane.assigned, lane.epochs = [], {}
+        waiting = [lane.in_flight for lane in self._lanes if lane.in_flight is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=store.COMMAND_SECONDS)
 
     def assign(self, parts: Iterable[TopicPartition]) -> None:
-        """These partitions are ours; their claims are made by the payers' loops."""
+        """These partitions are ours, dealt out to each payer's lanes; their claims are made by the lanes' loops."""
         self._generation += 1
-        by_topic = {log_topic(payer): payer for payer in self._lanes}
-        assigned: dict[str, list[int]] = {}
-        for tp in sorted(parts):
-            assigned.setdefault(by_topic[tp.topic], []).append(tp.partition)
-        self._assigned = assigned
+        ours = sorted(parts)
+        for topic in self._topics:
+            lanes = [lane for lane in self._lanes if lane.agent.topic == topic]
+            partitions = [tp.partition for tp in ours if tp.topic == topic]
+            for i, lane in enumerate(lanes):
+                lane.assigned = partitions[i :: len(lanes)]
         self._changed.set()
         self._changed = asyncio.Event()
 
-    # -- one payer's loop ---------------------------------------------------------------------------------------------
+    # -- one lane's loop ----------------------------------------------------------------------------------------------
 
-    async def _run(self, payer: str, lane: Lane) -> None:
+    async def _run(self, lane: Lane) -> None:
+        payer = lane.agent.payer.name
         await lane.channel.listened.wait()
         tries = 0
         while not self.should_stop:
             try:
-                if not self._assigned.get(payer):
+                if not lane.assigned:
                     await self._assignment_changes()
                 elif lane.generation != self._generation or not lane.epochs:
-                    await self._claim(payer, lane)
+                    await self._claim(lane)
                 else:
-                    await self._step(payer, lane)
+                    await self._step(lane)
                 tries = 0
             except store.Fenced as fenced:
                 log.warning("fenced", payer=payer, reason=str(fenced))
@@ -196,10 +192,10 @@ class Transport(mode.Service):  # type: ignore[misc]
     async def _assignment_changes(self) -> None:
         await self.wait(self._changed)
 
-    async def _claim(self, payer: str, lane: Lane) -> None:
+    async def _claim(self, lane: Lane) -> None:
         """Claim what is assigned, see that the logs are those we know, and seek."""
-        generation, partitions = self._generation, list(self._assigned[payer])
-        topic = log_topic(payer)
+        generation, partitions = self._generation, list(lane.assigned)
+        payer, topic = lane.agent.payer.name, lane.agent.topic
         async with self._pool.acquire() as connection:
             await make_partitions(connection, max(partitions) + 1)
             claimed = await store.claim(connection, CONSUMER, [(topic, p) for p in partitions], self._owner)
@@ -213,7 +209,7 @@ class Transport(mode.Service):  # type: ignore[misc]
             await store.unhalt(connection, payer, [p for p in partitions if p not in wrong])
         lane.noted = set(wrong)
         for stopped in wrong.values():
-            await self._halt(payer, lane, stopped)
+            await self._halt(lane, stopped)
         if generation != self._generation:
             return
         lane.next_offsets = {partition: position.next_offset for partition, position in positions.items()}
@@ -223,11 +219,11 @@ class Transport(mode.Service):  # type: ignore[misc]
         lane.epochs = {partition: position.epoch for partition, position in positions.items()}
         log.info("claimed", payer=payer, partitions=partitions, owner=self._owner)
 
-    async def _step(self, payer: str, lane: Lane) -> None:
+    async def _step(self, lane: Lane) -> None:
         """Read one batch and have it applied."""
-        topic, epochs = log_topic(payer), lane.epochs
+        topic, epochs = lane.agent.topic, lane.epochs
         if due := [p for p, until in lane.halted.items() if until <= time.monotonic()]:
-            await self._retry_halted(payer, lane, due[0])
+            await self._retry_halted(lane, due[0])
             return
         free = [TopicPartition(topic, p) for p in epochs if p not in lane.halted]
         if not free:
@@ -237,11 +233,10 @@ class Transport(mode.Service):  # type: ignore[misc]
         if not got or lane.epochs is not epochs:
             return
         for records in _within_bytes({tp.partition: records for tp, records in got.items()}):
-            await self._apply(payer, lane, epochs, records)
+            await self._apply(lane, epochs, records)
 
-    async def _apply(
-        self, payer: str, lane: Lane, epochs: dict[int, int], records: Mapping[int, Sequence[Any]]
-    ) -> None:
+    async def _apply(self, lane: Lane, epochs: dict[int, int], records: Mapping[int, Sequence[Any]]) -> None:
+        payer = lane.agent.payer.name
         mine = {partition: part for partition, part in records.items() if partition not in lane.halted}
         if not mine:
             return
@@ -256,16 +251,17 @@ class Transport(mode.Service):  # type: ignore[misc]
             return
         lane.next_offsets.update(applied.next_offsets)
         for stopped in applied.stops.values():
-            self._consumer.seek(TopicPartition(log_topic(payer), stopped.partition), stopped.offset)
-            await self._halt(payer, lane, stopped)
+            self._consumer.seek(TopicPartition(lane.agent.topic, stopped.partition), stopped.offset)
+            await self._halt(lane, stopped)
         if gone_on := [p for p in mine if p in lane.noted and p not in applied.stops]:
             async with self._pool.acquire() as connection:
                 await store.unhalt(connection, payer, gone_on)
             lane.noted -= set(gone_on)
             log.info("partition_goes_on", payer=payer, partitions=gone_on)
 
-    async def _halt(self, payer: str, lane: Lane, stopped: Stopped) -> None:
+    async def _halt(self, lane: Lane, stopped: Stopped) -> None:
         """A partition stands still and is tried again later; said once for each reason."""
+        payer = lane.agent.payer.name
         lane.halted[stopped.partition] = time.monotonic() + HALTED_SECONDS
         lane.noted.add(stopped.partition)
         async with self._pool.acquire() as connection:
@@ -274,31 +270,31 @@ class Transport(mode.Service):  # type: ignore[misc]
             where = {"payer": payer, "partition": stopped.partition, "offset": stopped.offset}
             log.error("partition_halted", reason=stopped.reason, **where)
 
-    async def _retry_halted(self, payer: str, lane: Lane, partition: int) -> None:
+    async def _retry_halted(self, lane: Lane, partition: int) -> None:
         """One record of a halted partition by itself, after another look at the log."""
-        topic, epochs = log_topic(payer), lane.epochs
+        topic, epochs = lane.agent.topic, lane.epochs
         async with self._pool.acquire() as connection, connection.transaction():
             held = await store.hold(connection, CONSUMER, topic, {partition: epochs[partition]})
         wrong = await check_logs(self._connections, topic, held)
         if lane.epochs is not epochs:
             return
         if wrong:
-            await self._halt(payer, lane, wrong[partition])
+            await self._halt(lane, wrong[partition])
             return
         del lane.halted[partition]
         tp = TopicPartition(topic, partition)
         self._consumer.seek(tp, held[partition].next_offset)
         got = await self._consumer.getmany(tp, timeout_ms=POLL_MS, max_records=1)
         if got and lane.epochs is epochs:
-            await self._apply(payer, lane, epochs, {partition: got[tp]})
+            await self._apply(lane, epochs, {partition: got[tp]})
 
     async def _commit(self) -> None:
         """Tell Kafka how far we are, for displays of lag only."""
         while not self.should_stop:
             await self.sleep(COMMIT_SECONDS)
             offsets = {
-                TopicPartition(log_topic(payer), partition): offset
-                for payer, lane in self._lanes.items()
+                TopicPartition(lane.agent.topic, partition): offset
+                for lane in self._lanes
                 for partition, offset in lane.next_offsets.items()
                 if partition in lane.epochs
             }
@@ -308,6 +304,10 @@ class Transport(mode.Service):  # type: ignore[misc]
 
     async def _pause(self, tries: int) -> None:
         await self.sleep(CLAIM_SECONDS[min(tries, len(CLAIM_SECONDS) - 1)])
+
+
+def _is_current(lane: Lane) -> Callable[[Mapping[int, int]], bool]:
+    return lambda epochs: lane.epochs is epochs
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

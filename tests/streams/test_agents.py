@@ -178,11 +178,11 @@ async def test_a_faust_agent_serves_batches_and_its_exceptions_reach_the_future(
     log = population(Log(), members=3, facts=3)
     async with agent_on(fresh_database) as agent:
         app = faust_app("carepact.test", roster, Connections("agents", "localhost:1"))
-        declare(app, [agent])
+        declare(app, agent)
         loop = asyncio.get_running_loop()
         served: asyncio.Future[Applied] = loop.create_future()
         failed: asyncio.Future[Applied] = loop.create_future()
-        async with app.agents["carepact.medicare"].test_context() as tested:
+        async with app.agents["carepact.medicare.0"].test_context() as tested:
             put = tested.stream().channel.put
             epochs: dict[int, int] = agent.epochs  # type: ignore[attr-defined]
             await put(Batch(epochs, log.records, served))
