@@ -143,10 +143,25 @@ class ContractFold:
                 episode.spend = [held + amount for held, amount in zip(episode.spend, amounts, strict=True)]
         if spent:
             member.dirty.add(("episode", start))
-        if judge or any(start <= day <= end for day in moved.days):
+        if judge or self._told(member, rules, start, end, moved):
             self._judge(member, fact, rules, episode, touched, outcome)
         elif spent:
             self._expenditure(member, fact, episode, rules.clauses.expenditure_cents(episode), outcome)
+
+    @staticmethod
+    def _told(member: Member, rules: Rules, start: str, end: str, moved: Moved) -> bool:
+        """Whether what a claim moved within an episode may change its judgement or what is owed for it."""
+        for day in moved.days:
+            if start <= day <= end:
+                window = member.windows.get(start)
+                return (
+                    window is None
+                    or window.telling
+                    or window.end != end
+                    or start in moved.fills
+                    or rules.follower is not None
+                )
+        return False
 
     def _rechain(self, member: Member, fact: Fact, rules: Rules, touched: Touched, outcome: Outcome) -> list[str]:
         """Find the episodes again from the first that could have changed; close those gone, make those new."""
@@ -203,6 +218,7 @@ class ContractFold:
         window = window_of(member, episode.started_on, episode.ends_on)
         cancer = cancer_type(member, window, clauses.calendar.lookback_days)
         judgement = clauses.judge(member, window, cancer)
+        window.telling = False
         self._version(member, fact, episode, judgement, cancer, clauses.practice(window), outcome)
         follower, until = rules.follower, FOREVER
         if follower is not None:

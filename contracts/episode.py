@@ -68,7 +68,9 @@ class Window:
     """All evidence of one episode, counted so that one more piece, or one less, costs the same however many there are.
 
     `opening` are the first day's therapies and fills as `Month` keeps them; the least key is the one that opens.
-    `visits` are distinct by day, practice and cancer type, each with the claims that say so.
+    `visits` are distinct by day, practice and cancer type, each with the claims that say so. `telling` says whether
+    something changed since the last judgement that a judgement may look at: which drug classes there are, whether
+    there are visits, and to whom and for what once there are several to choose from; never how many of the same.
     """
 
     start: str
@@ -81,28 +83,32 @@ class Window:
     cancers: dict[str, int] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     cell_therapies: dict[str, Ref] = field(default_factory=dict)
+    telling: bool = True
 
     def note(self, bucket: str, key: str, value: Any, come: bool) -> None:
         """One piece of evidence within the window came to count, or ceased to."""
         match bucket:
             case "triggers":
-                _tally(self.drugs, value[1], come)
-                self._opens(key, value, come)
+                if _tally(self.drugs, value[1], come) or key.startswith(self.start):
+                    self._opens(key, value, come)
             case "fills":
-                _tally(self.filled, value[0], come)
-                self._opens(key, value, come)
+                if _tally(self.filled, value[0], come) or key.startswith(self.start):
+                    self._opens(key, value, come)
             case "visits":
                 self._visit(key, value, come)
             case "services":
+                self.telling = True
                 if come:
                     day, practice, code, _ = key.split("|", 3)
                     self.services[key] = Service(day, practice, code, key, value[1])
                 else:
                     del self.services[key]
             case "cell_therapies":
+                self.telling = True
                 _hold(self.cell_therapies, key, value, come)
 
     def _opens(self, key: str, value: list[Any], come: bool) -> None:
+        self.telling = True
         if key.startswith(self.start):
             _hold(self.opening, key, value, come)
 
@@ -112,13 +118,17 @@ class Window:
         claims = self.visits.get(visit)
         if claims is None:
             claims = self.visits[visit] = {}
-            _tally(self.practices, practice, True)
-            _tally(self.cancers, cancer, True)
+            self._weigh(practice, cancer, True)
         _hold(claims, claim, ref, come)
         if not claims:
             del self.visits[visit]
-            _tally(self.practices, practice, False)
-            _tally(self.cancers, cancer, False)
+            self._weigh(practice, cancer, False)
+
+    def _weigh(self, practice: str, cancer: str, come: bool) -> None:
+        other_practice = _tally(self.practices, practice, come)
+        other_cancer = _tally(self.cancers, cancer, come)
+        if other_practice or other_cancer or len(self.practices) > 1 or len(self.cancers) > 1:
+            self.telling = True
 
     @property
     def opened_by(self) -> tuple[str, Ref]:
@@ -134,12 +144,14 @@ class Window:
         return Visit(*visit, claims[min(claims)])
 
 
-def _tally(counts: dict[str, int], name: str, come: bool) -> None:
+def _tally(counts: dict[str, int], name: str, come: bool) -> bool:
+    """Count one more or one less; whether the name came or went with it."""
     count = counts.get(name, 0) + (1 if come else -1)
     if count:
         counts[name] = count
     else:
         del counts[name]
+    return count == (1 if come else 0)
 
 
 def _hold(held: dict[str, Any], key: str, value: Any, come: bool) -> None:

@@ -175,6 +175,7 @@ class Moved:
     """What a claim's record moved: days of evidence, of diagnoses and of therapy, billed services, spending by day.
 
     `therapy` are days that became days of therapy, or ceased to be, each with which of the two; `diagnoses` likewise.
+    `fills` are days of fills that open an episode and whose diagnosis came or went.
     """
 
     days: set[str] = field(default_factory=set)
@@ -182,6 +183,7 @@ class Moved:
     therapy: list[tuple[str, bool]] = field(default_factory=list)
     spend: dict[str, list[int]] = field(default_factory=dict)
     services: bool = False
+    fills: set[str] = field(default_factory=set)
 
 
 def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:

@@ -160,6 +160,7 @@ class Evolver:
             if day <= fill <= last and fill in member.head.fills:
                 if fill in member.head.episodes:
                     moved.days.add(fill)
+                    moved.fills.add(fill)
                 if shifts(member, calendar, fill, come):
                     touched.chain(fill)
 
