@@ -13,10 +13,14 @@ import typer
 from carepact.local.home import write_whole
 from carepact.platform_commands import Home, Json
 from carepact.publish_commands import way_in
-from carepact.read_commands import Refused, known_payer, run, show
+from carepact.read_commands import NotFound, Refused, Usage, known_payer, run, show
 from carepact.settings import Settings, connection
 from contracts.eom import CONTRACT
+from contracts.feedback import feedback
+from contracts.units import money
 from formats.eom_bundle import ENTITY
+from gateway.settlement_pages import feedback_page
+from projections.settlements import latest
 from streams.practices import NothingAdopted, month_of
 from streams.submitting import Asked, Built, build
 from streams.topics import OPERATOR
@@ -99,6 +103,57 @@ def submission_command(
             raise typer.Exit(IN_PART)
 
     run(home, read)
+
+
+@app.command("feedback")
+def feedback_command(
+    practice: Practice,
+    period: Annotated[int, typer.Option(min=1, max=99, help="The performance period.")],
+    run_: Annotated[
+        str | None, typer.Option("--run", help="initial or true-up; else the last of either.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the page here, as one HTML file.", show_default=False)
+    ] = None,
+    payer: Payer = "medicare",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """What a practice is sent back of a settled period: spending, use, quality by groups, attribution, claims, sharing.
+
+    It is of the last settlement asked for by `carepact reconcile`, which writes the same report with --out.
+
+    Example: carepact practice feedback --practice 571000014 --period 4 --out pp4.html
+    """
+    if run_ not in (None, "initial", "true-up"):
+        raise Usage(f"--run is initial or true-up, not {run_!r}")
+
+    async def read(database: Any, settings: Settings) -> None:
+        known_payer(settings, payer)
+        found = await latest(database, payer, practice, period, run_)
+        if found is None:
+            raise NotFound(f"period {period} of practice {practice} is not settled; `carepact reconcile` asks for it")
+        report = feedback(*found)
+        if out is not None:
+            write_whole(out, feedback_page(report).encode())
+        show(report, _told_feedback, as_json)
+
+    run(home, read)
+
+
+def _told_feedback(said: Mapping[str, Any]) -> Iterator[str]:
+    spending = said["spending"]
+    yield f"practice {said['practice']}, period {said['period']}, {said['run']} run"
+    yield f"  {said['episodes']['settled']:>18,} episodes settled"
+    yield f"  {money(spending['counted_cents']):>18} counts, {money(spending['benchmark_cents'])} expected"
+    for name, amount in spending["components_cents"].items():
+        yield f"  {money(amount):>18} {name}"
+    for name, count in (said["utilisation"] or {"used": {}})["used"].items():
+        yield f"  {count:>18,} {name}"
+    yield f"  {said['quality']['score'] or 'not known':>18} quality score, per cent"
+    for partner in said["care_partners"]:
+        yield f"  {money(partner['amount_cents']):>18} to Care Partner {partner['partner']}"
+    yield f"  {len(said['attribution']):>18,} episodes in the attribution list, {len(said['claims']):,} claims"
 
 
 def _submission(asked: Asked, built: Built, out: Path) -> dict[str, Any]:

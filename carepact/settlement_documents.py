@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from contracts.feedback import feedback
+
 PAGES = {
     "medicare-eom": "gateway.settlement_pages",
     "ocm": "gateway.settlement_pages",
@@ -19,9 +21,10 @@ PAGES = {
 
 
 def write_documents(out: Path, contract: str, documents: Iterable[Mapping[str, Any]]) -> list[Path]:
-    """`<practice>.statement.json`, `.statement.html`, `.contest.json` and `.contest.html` of each; what was written.
+    """`<practice>.statement.json`, `.contest.json` and their pages in `.html` of each; what was written.
 
-    Under a plan the name begins with the plan's.
+    Contracts that settle practices by episode also have `.feedback.json` and `.feedback.html`. Under a plan the name
+    begins with the plan's.
     """
     out.mkdir(parents=True, exist_ok=True)
     pages: Any = import_module(PAGES[contract])
@@ -34,6 +37,9 @@ def write_documents(out: Path, contract: str, documents: Iterable[Mapping[str, A
             "contest.json": _json(one["pack"]),
             "contest.html": pages.contest_page(one["pack"]).encode(),
         }
+        if hasattr(pages, "feedback_page"):
+            report = feedback(one["statement"], one["pack"])
+            contents |= {"feedback.json": _json(report), "feedback.html": pages.feedback_page(report).encode()}
         for ending, content in contents.items():
             path = out / f"{name}.{ending}"
             path.write_bytes(content)

@@ -40,6 +40,11 @@ def contest_page(pack: Mapping[str, Any]) -> str:
     return _environment().get_template("contest.html").render(p=pack)
 
 
+def feedback_page(report: Mapping[str, Any]) -> str:
+    """The feedback report as HTML."""
+    return _environment().get_template("feedback.html").render(f=report)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("gateway"), autoescape=True, undefined=StrictUndefined)

@@ -166,3 +166,24 @@ async def documents(connection: Any, payer: str, request_id: str) -> list[dict[s
         for row in rows
         if row["statement"] is not None
     ]
+
+
+async def latest(
+    connection: Any, payer: str, practice: str, period: int, run: str | None = None, plan: str = ""
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """A practice's statement and contest pack of the last settlement of a period, of one run or any; None: none is."""
+    row = await connection.fetchrow(
+        """
+        SELECT statement, pack FROM settlement
+         WHERE payer = $1 AND practice = $2 AND plan = $3 AND statement IS NOT NULL
+           AND (convert_from(statement, 'UTF8')::jsonb ->> 'period')::int = $4
+           AND ($5::text IS NULL OR convert_from(statement, 'UTF8')::jsonb ->> 'run' = $5)
+         ORDER BY log_offset DESC LIMIT 1
+        """,
+        payer,
+        practice,
+        plan,
+        period,
+        run,
+    )
+    return None if row is None else (orjson.loads(row["statement"]), orjson.loads(zlib.decompress(row["pack"])))

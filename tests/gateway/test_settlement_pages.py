@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from carepact.generate import write
 from carepact.settlement_documents import write_documents
+from contracts.feedback import shown
 from contracts.statement import contest_pack, statement
 from tests.oracle.gathered import Recorded, gathered
 
@@ -25,10 +27,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     practice, group = max(settlement.practices, key=lambda one: len(one[0].priced))
     told = statement(found.sheet, found.gatherer.adoption, settlement, practice, group, [], [])
     told |= {"payer": "medicare", "request_id": "<r>", "pack_digest": "d"}
+    told |= shown(settlement.period, practice, found.gatherer.practices)
     pack = contest_pack(settlement, practice, "medicare", "log")
     document = {"plan": "", "practice": practice.name, "statement": told, "pack": pack}
     names = write_documents(out / "to", "medicare-eom", [document])
-    assert sorted(path.suffix for path in names) == [".html", ".html", ".json", ".json"]
+    assert sorted(path.suffix for path in names) == [".html"] * 3 + [".json"] * 3
     return out / "to"
 
 
@@ -43,3 +46,24 @@ def test_a_contest_pack_lists_each_claim_in_or_out_and_the_visits_of_each_practi
     page = next(pages.glob("*.contest.html")).read_text()
     assert "first visit at" in page
     assert ("is within" in page and "voided or replaced" in page) or "is after the episode ended" in page
+
+
+def test_feedback_adds_up_and_tells_use_groups_and_the_attribution_list(pages: Path) -> None:
+    report = json.loads(next(pages.glob("*.feedback.json")).read_text())
+    spending, settled = report["spending"], report["episodes"]["settled"]
+    assert sum(one["expenditure_cents"] for one in spending["by_cancer"]) == spending["expenditure_cents"] > 0
+    assert sum(one["episodes"] for one in spending["by_cancer"]) == settled == report["utilisation"]["episodes"]
+    for groups in report["quality"]["by"].values():
+        assert sum(one["episodes"] for one in groups.values()) == settled
+    whole = {one["measure"]: [one["numerator"], one["denominator"]] for one in report["quality"]["measures"]}
+    for groups in report["quality"]["by"].values():
+        for measure in ("EOM-1a", "EOM-1b", "EOM-2", "EOM-3"):
+            sums = [sum(one["measures"][measure][n] for one in groups.values()) for n in (0, 1)]
+            assert sums == whole[measure]
+    listed = [one for one in report["attribution"] if one["why_not"] is None]
+    assert len(listed) == settled
+    assert sum(one["expenditure_cents"] for one in listed) == spending["expenditure_cents"]
+    assert report["utilisation"]["used"]["physician_claims"] > 0
+    assert {claim["in"] for claim in report["claims"]} == {True, False}
+    page = next(pages.glob("*.feedback.html")).read_text()
+    assert "By dual status" in page and "Attribution list" in page and "&lt;r&gt;" in page
