@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from carepact.noting import noted
 from carepact.platform_commands import Home, Json
 from carepact.read_commands import known_payer, run, write_lines
 from carepact.settings import Settings, connection
@@ -28,6 +29,7 @@ def alerts_command(
 
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
+        await noted(settings, "alerts", payer, member, open=only_open)
         await write_lines(alerts(database, connection(settings, OPERATOR), payer, member, only_open=only_open))
 
     run(home, read)

@@ -16,9 +16,11 @@ import typer
 from aiokafka.errors import KafkaError
 
 from carepact.local.errors import Refused, TryAgain
+from carepact.noting import noted
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound, Usage
 from carepact.settings import Settings, connection
+from projections.access import member_of
 from streams.checkpoints import FILE, KEY, Book, Signer, examine, heads_of, is_signed, leaves_of, topics_of
 from streams.packets import ROLES, NothingToShow, Subject
 from streams.packets import made as packet_made
@@ -43,14 +45,14 @@ class _Office:
         roster = settings.load_roster()
         if payer not in roster.names:
             raise NotFound(f"there is no payer {payer}; there are {', '.join(roster.names)}")
-        self.payer, self.space = payer, roster.space
+        self.payer, self.of, self.space = payer, roster.payer(payer), roster.space
         self.reach = connection(settings, OPERATOR)
         self.signer = Signer(settings.home_folder.secrets / KEY)
         self.book = Book(self.reach, settings.home_folder.path / FILE, roster.space)
 
     async def checkpoint(self) -> tuple[dict[str, Any], Any]:
         """A new checkpoint, in the book, and the leaves that it signs."""
-        leaves = await leaves_of(self.reach, topics_of(self.payer, self.space))
+        leaves = await leaves_of(self.reach, topics_of(self.of, self.space))
         return await self.book.sign(self.signer, self.payer, datetime.now(UTC), heads_of(leaves)), leaves
 
 
@@ -91,6 +93,7 @@ def packet_command(
     member: Annotated[str, typer.Option(help="All payments for a member (the token).")] = "",
     practice: Annotated[str, typer.Option(help="All payments to a practice.")] = "",
     period: Annotated[int | None, typer.Option(min=1, max=99, help="Of a performance period only.")] = None,
+    subscriber: Annotated[str, typer.Option(help="An employer: what was released to it, and its settlements.")] = "",
     role: Annotated[str, typer.Option(help=f"Whose eyes it is for: {', '.join(ROLES)}.")] = "auditor",
     home: Home = None,
     as_json: Json = False,
@@ -104,13 +107,16 @@ def packet_command(
     with reported():
         if role not in ROLES:
             raise Usage(f"--role is one of {', '.join(ROLES)}, not {role!r}")
-        if role == "practice" and not practice:
-            raise Usage("a packet for a practice needs --practice")
-        subject = Subject(payer, _id(payment), _id(episode), member, practice, period)
+        if (role == "practice" and not practice) or (role == "subscriber" and not subscriber):
+            raise Usage(f"a packet for a {role} needs --{role}")
+        subject = Subject(payer, _id(payment), _id(episode), member, practice, period, subscriber)
 
         async def work(office: _Office) -> bytes:
             database = await asyncpg.connect(office.reach.postgres, timeout=10)
             try:
+                one = subject.payment or subject.episode
+                of = member or (await member_of(database, one) if one else None)
+                await noted(settings_of(home), "packet", payer, of, f"evidence, as for: {role}", asked=subject.told)
                 new, leaves = await office.checkpoint()
                 at = datetime.now(UTC)
                 return await packet_made(office.reach, database, subject, role, office.signer, new, leaves, at)
@@ -173,7 +179,7 @@ def chain_command(payer: Payer, home: Home = None, as_json: Json = False) -> Non
     with reported():
 
         async def work(office: _Office) -> tuple[list[dict[str, Any]], list[Any], str]:
-            leaves = await leaves_of(office.reach, topics_of(office.payer, office.space))
+            leaves = await leaves_of(office.reach, topics_of(office.of, office.space))
             wrong = await examine(office.book, office.payer, leaves, office.signer.public_key)
             return office.book.filed(office.payer), wrong, office.signer.public_key
 

@@ -17,10 +17,12 @@ import typer
 from rich.console import Console
 
 from carepact.local.errors import PlatformError, TryAgain
+from carepact.noting import PURPOSE, noted
 from carepact.platform_commands import Home, Json, reported, say, settings_of
 from carepact.settings import Settings, connection
 from carepact.settlement_documents import write_documents
 from carepact.telling import tell_episode, tell_fact, tell_payment, tell_settlement
+from projections.access import member_of
 from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
 from projections.lineage import explain_fact
@@ -41,6 +43,7 @@ At = Annotated[
     str | None,
     typer.Option("--as-of", help="As known then: a time with zone, a day, or partition:offset,...", show_default=False),
 ]
+Purpose = Annotated[str, typer.Option(help="Why it is read; that it is read is noted.")]
 On = Annotated[
     str | None, typer.Option("--on", help="A day of service, apart from what was known when.", show_default=False)
 ]
@@ -70,6 +73,7 @@ def episodes_command(
     member: Member = None,
     as_of: At = None,
     on: On = None,
+    purpose: Purpose = PURPOSE,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +85,7 @@ def episodes_command(
 
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
+        await noted(settings, "episodes", payer, member, purpose, as_of=as_of, on=on)
         await write_lines(episodes(database, payer, member, as_of=point(as_of, payer), on=day(on)))
 
     run(home, read)
@@ -99,6 +104,7 @@ def payments_command(
     aging_: Annotated[bool, typer.Option("--aging", help="What is open by practice, netted, and by age.")] = False,
     as_of: At = None,
     on: On = None,
+    purpose: Purpose = PURPOSE,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -122,6 +128,7 @@ def payments_command(
             return
         of = str(identifier(episode)) if episode else None
         then = point(as_of, payer)
+        await noted(settings, "payments", payer, member, purpose, episode=of, kind=kind, as_of=as_of, on=on)
         await write_lines(payments(database, payer, member, of, kind, then, day(on)))
         if member is None and of is None:
             await write_lines(settled_payments(database, payer, kind, then, day(on)))
@@ -146,6 +153,7 @@ def returns_command(
     member: Member = None,
     as_of: At = None,
     on: On = None,
+    purpose: Purpose = PURPOSE,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -159,6 +167,7 @@ def returns_command(
 
     async def read(database: Any, settings: Settings) -> None:
         known_payer(settings, payer)
+        await noted(settings, "returns", payer, member, purpose, as_of=as_of, on=on)
         await write_lines(returns(database, payer, member, point(as_of, payer), day(on)))
 
     run(home, read)
@@ -174,6 +183,7 @@ def explain_command(
     payer: Annotated[
         str | None, typer.Option(help="Whose log positions without a topic are of.", show_default=False)
     ] = None,
+    purpose: Purpose = PURPOSE,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -185,8 +195,9 @@ def explain_command(
     Example: carepact explain 8f14e45f-ceea-567e-8a36-dcf4b0c1a6d2
     """
 
-    async def read(database: Any, _: Settings) -> None:
+    async def read(database: Any, settings: Settings) -> None:
         name, then = str(identifier(what)), point(as_of, payer)
+        await noted(settings, "explanation", payer, await member_of(database, name), purpose, of=name, as_of=as_of)
         if payment := await explain_payment(database, name, then):
             show(payment, tell_payment, as_json)
         elif settled := await explain_settled(database, name):
@@ -231,6 +242,7 @@ def reconcile_command(
         if answer["status"] == "refused":
             raise Refused(f"the request was refused: {answer['reason']}")
         if out is not None:
+            await noted(settings, "contest_packs", payer, period=period, run=run_)
             written = write_documents(out, contract, await documents(database, payer, asked.request_id))
             say(f"{len(written)} files in {out}")
         show(answer, tell_settlement, as_json)

@@ -11,10 +11,12 @@ import orjson
 import typer
 
 from carepact.key_custody import open_and_rotate
+from carepact.noting import noted
 from carepact.platform_commands import Home, Json, settings_of
 from carepact.publish_commands import DONE_IN_PART, print_json, refusals, way_in
 from carepact.read_commands import NotFound, Refused, Usage, known_payer, reading
-from carepact.settings import open_key_store
+from carepact.settings import connection, open_key_store
+from carepact.telling_subjects import told_report
 from contracts.events import MemberLinkRequested
 from contracts.events.base import Identifier
 from gateway.acknowledgements import Acknowledgements
@@ -22,6 +24,8 @@ from streams.erasing import DutyToKeep, erase
 from streams.keys import KeyStore, UnknownSubject, identifier_digest
 from streams.linking import Linked, link, token_of
 from streams.naming import Naming
+from streams.reporting import report
+from streams.topics import OPERATOR
 
 app = typer.Typer(no_args_is_help=True, help="One person: what is held, erasure, identifiers that are the same.")
 
@@ -73,6 +77,51 @@ def link_command(
         return
     there = f"{linked.moved} facts moved, {linked.already_there} were there"
     typer.echo(f"{linked.retired} is now {linked.survivor}: {there}")
+
+
+@app.command("report")
+def report_command(
+    member: Member,
+    payer: Annotated[str, typer.Option(help="The payer whose member it is.")],
+    plan: Annotated[str, typer.Option(help="The employer's plan, with KIND:VALUE.")] = "",
+    opened: Annotated[bool, typer.Option("--open", help="Also what names the person, in plain words.")] = False,
+    purpose: Annotated[str, typer.Option(help="Why it is read; it is noted.")] = "an access request of the person",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """What is held of a person, who read it, what was disclosed, and from which day on it may be erased.
+
+    That you read it is noted before it is shown.
+
+    Example: carepact subject report --payer medicare trptre5mrgzufxpzldbziz5b7a --open
+    """
+
+    async def run() -> dict[str, Any]:
+        settings = settings_of(home)
+        known_payer(settings, payer)
+        if not purpose.strip():
+            raise Usage("--purpose is empty")
+        keys = open_key_store(settings)
+        try:
+            token = known_token(keys, payer, plan, member)
+            used = keys.tokens_of(payer, token)[0]
+            await noted(settings, "report", payer, used, purpose.strip()[:2000], opened=opened)
+            contract, today = settings.load_roster().payer(payer).contract, datetime.now(UTC).date()
+            async with reading(settings) as database:
+                asked = (keys, payer, token, today, settings.load_retention(), contract)
+                return await report(connection(settings, OPERATOR), database, *asked, opened=opened)
+        except UnknownSubject:
+            raise NotFound(f"{payer} has no such member") from None
+        finally:
+            keys.close()
+
+    with refusals():
+        document = asyncio.run(run())
+    if as_json:
+        print_json(document)
+    else:
+        for line in told_report(document):
+            typer.echo(line)
 
 
 @app.command("erase")

@@ -91,6 +91,11 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
         refusal = await carepact(world, *words_of(world, person))
         assert refusal.exit_code == 1 and "ten years after the agreement has ended" in refusal.stderr
 
+        report = await report_of(world, person)
+        assert all(said.decode() in orjson.dumps(report["sealed"]).decode() for said in person.said)
+        assert len(report["rejects"]) == 2 and report["duties"][0]["ends_on"] == "2040-06-30"
+        assert report["disclosed"][0]["events"] == report["derived"]["payments"] > 0
+
         sending = asyncio.create_task(send_on(world, others))
         erased = await carepact(
             world, *words_of(world, person), "--rotate", CAREPACT_RETENTION=str(world.folder / "no-duty.toml")
@@ -107,6 +112,10 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
         again = await carepact(world, *words_of(world, person), CAREPACT_RETENTION=str(world.folder / "no-duty.toml"))
         assert orjson.loads(again.stdout)["status"] == "already_erased"
         await world.settled()
+        report = await report_of(world, person)
+        assert (report["erased"], report["rejects"], report["sealed"]["facts"]) == (True, [], 0)
+        assert {each["decision"] for each in report["erasures"]} == {"refused", "requested", "done"}
+        assert {each["what"] for each in report["reads"]} >= {"report", "erasure"}
 
     after = await payments_of(world)
     assert {each: after[each] for each in before} == before
@@ -121,6 +130,14 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
 def words_of(world: World, person: Person) -> Sequence[str]:
     payer = world.payer("medicare").name
     return ("subject", "erase", "--payer", payer, f"mbi:{person.mbi}", "--why", "request 17", "--json")
+
+
+async def report_of(world: World, person: Person) -> Any:
+    """The access report, all of it in plain words."""
+    payer = world.payer("medicare").name
+    answer = await carepact(world, "subject", "report", "--payer", payer, person.token, "--open", "--json")
+    assert answer.exit_code == 0, answer.output
+    return orjson.loads(answer.stdout)
 
 
 async def someone_paid_for(world: World, lines: Sequence[bytes]) -> Person:
