@@ -45,15 +45,14 @@ class Keeper:
     async def step(self, now: Callable[[], datetime]) -> list[str]:
         """One round; answers the payers of whom a checkpoint was made."""
         moved = []
-        for payer in self._roster.names:
-            last = {
-                (h["topic"], h["partition"]): h for one in self._book.filed(payer)[-1:] for h in one.get("heads", ())
-            }
+        for payer in self._roster.payers:
+            filed = self._book.filed(payer.name)
+            last = {(head["topic"], head["partition"]): head for head in (filed[-1].get("heads", ()) if filed else ())}
             ends = await self._ends(topics_of(payer, self._roster.space))
             heads = [await self._head(at, end, last.get(at)) for at, end in sorted(ends.items())]
             if any(head.size != last.get((head.topic, head.partition), {"size": 0})["size"] for head in heads):
-                await self._book.sign(self._signer, payer, now(), heads)
-                moved.append(payer)
+                await self._book.sign(self._signer, payer.name, now(), heads)
+                moved.append(payer.name)
         if moved:
             self._write()
         return moved

@@ -28,7 +28,16 @@ from streams.connections import Connections
 from streams.log_writer import LogWriter
 from streams.merkle import Tree
 from streams.output import groupless, partitions_of
-from streams.topics import checkpoints_topic, log_topic, operations_topic, payments_topic, settlements_topic
+from streams.roster import Payer
+from streams.topics import (
+    checkpoints_topic,
+    log_topic,
+    operations_topic,
+    outcomes_topic,
+    payments_topic,
+    requests_topic,
+    settlements_topic,
+)
 from streams.verify_packet import canonical
 from streams.verifying_log import records_of
 
@@ -110,9 +119,10 @@ async def leaves_of(connections: Connections, topics: Iterable[str]) -> dict[At,
     return found
 
 
-def topics_of(payer: str, space: str) -> list[str]:
-    """What a payer's checkpoints cover: its log, its payments and settlements, and operators' acts."""
-    return [log_topic(payer), payments_topic(payer), settlements_topic(payer), operations_topic(space)]
+def topics_of(payer: Payer, space: str) -> list[str]:
+    """What a payer's checkpoints cover: its log and requests, all that was sent, and operators' acts."""
+    own = [topic(payer.name) for topic in (log_topic, requests_topic, payments_topic, settlements_topic)]
+    return [*own, *(outcomes_topic(plan.name) for plan in payer.plans), operations_topic(space)]
 
 
 def made(signer: Signer, payer: str, at: datetime, heads: Iterable[Head], previous: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ see is left out of a record and its hash stands in its place, so that the proof 
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from html import escape
@@ -23,22 +24,26 @@ from contracts.units import money
 from streams.chain import content_digest
 from streams.checkpoints import At, Leaves, Signer
 from streams.connections import Connections
+from streams.output import id_of
 from streams.reading import grouped, log_reader
-from streams.topics import payments_topic
-from streams.verify_packet import FIXED, MANIFEST, SIGNATURE, archive
+from streams.topics import outcomes_topic, payments_topic, settlements_topic
+from streams.verify_packet import FIXED, MANIFEST, SIGNATURE, archive, pack_name
 from streams.verifying_log import records_of
 
-ROLES = ("operator", "auditor", "payer", "practice")
-"""A practice sees the payments to it and what concerns everybody; members' facts are withheld from it."""
+ROLES = ("operator", "auditor", "payer", "practice", "subscriber")
+"""A practice sees the payments to it, a subscriber what was released or settled with it, and both what concerns
+everybody; facts about members and about others are withheld from them."""
+
+Place = tuple[str, int, int]
 
 
 class NothingToShow(Exception):
-    """No payment answers to what was asked for."""
+    """Nothing that was sent answers to what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a packet is about: one of payment, episode, member, or a practice with a performance period."""
+    """What a packet is about: one of payment, episode, member, practice with a period, or subscriber."""
 
     payer: str
     payment: str = ""
@@ -46,12 +51,33 @@ class Subject:
     member: str = ""
     practice: str = ""
     period: int | None = None
+    subscriber: str = ""
 
     @property
     def told(self) -> dict[str, Any]:
         """What is named."""
         named = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in named.items() if value}
+
+
+@dataclass
+class Chosen:
+    """What a packet shows: events as they were sent, by topic; where the facts stand that they rest on; documents."""
+
+    sent: dict[str, set[str]] = field(default_factory=dict)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    places: set[Place] = field(default_factory=set)
+    documents: dict[str, bytes] = field(default_factory=dict)
+
+    def pay(self, topic: str, rows: Iterable[Any]) -> None:
+        """Take in payments."""
+        for row in rows:
+            payment = orjson.loads(row["event"])["data"]
+            self.payments.append(payment)
+            self.sent.setdefault(topic, set()).add(payment["payment_id"])
+            for at in (payment["position"], *(fact["position"] for fact in payment["facts"])):
+                self.places.add((at["topic"], at["partition"], at["offset"]))
 
 
 _PAYMENTS = """
@@ -63,10 +89,38 @@ _PAYMENTS = """
             SELECT FROM episode e WHERE e.episode_id = p.episode_id AND e.performance_period = $5))
      ORDER BY p.member, p.sequence
 """
+_SETTLED = """
+    SELECT p.payment_id::text, p.request_id, p.practice, p.plan, p.reverses::text, p.supersedes::text, p.event
+      FROM settlement_payment p JOIN request r USING (payer, request_id)
+     WHERE p.payer = $1 AND ($2 = '' OR p.practice = $2) AND ($3 = '' OR p.plan = $3)
+       AND ($4::int IS NULL OR r.period = $4)
+     ORDER BY p.plan, p.practice, p.log_offset, p.ordinal
+"""
+_ANSWERS = """
+    SELECT s.settlement_id::text, s.pack, s.event
+      FROM settlement s JOIN request r USING (payer, request_id)
+     WHERE s.payer = $1 AND ($2 = '' OR s.practice = $2) AND ($3 = '' OR s.plan = $3)
+       AND ($4::int IS NULL OR r.period = $4)
+     ORDER BY s.log_offset, s.plan, s.practice
+"""
 
 
-async def payments_of(database: Any, subject: Subject) -> list[dict[str, Any]]:
-    """The payments that a packet shows, as they were emitted; of one payment, what it reverses, replaces or came to."""
+async def chosen(database: Any, subject: Subject) -> Chosen:
+    """What answers to a subject; of one payment, what it reverses, replaces or came to as well."""
+    found = Chosen()
+    if subject.subscriber:
+        await _released(database, subject, found)
+    else:
+        await _paid(database, subject, found)
+    if not (subject.episode or subject.member):
+        await _settled(database, subject, found)
+    if not found.sent:
+        raise NothingToShow(f"{subject.payer} has sent nothing about {subject.told}")
+    return found
+
+
+async def _paid(database: Any, subject: Subject, found: Chosen) -> None:
+    """Payments that follow from members' facts."""
     episode = subject.episode or None
     if subject.payment:
         episode = await database.fetchval(
@@ -74,22 +128,58 @@ async def payments_of(database: Any, subject: Subject) -> list[dict[str, Any]]:
             UUID(subject.payment), subject.payer,
         )  # fmt: skip
         if episode is None:
-            raise NothingToShow(f"{subject.payer} has no payment {subject.payment}")
+            return
     rows = await database.fetch(
         _PAYMENTS, subject.payer, UUID(episode) if episode else None, subject.member, subject.practice, subject.period
     )
+    found.pay(payments_topic(subject.payer), _linked(rows, subject.payment) if subject.payment else rows)
+
+
+async def _settled(database: Any, subject: Subject, found: Chosen) -> None:
+    """Payments of settlements, and the answers with the packs on which they rest."""
+    topic, own = settlements_topic(subject.payer), (subject.practice, subject.subscriber, subject.period)
+    rows = await database.fetch(_SETTLED, subject.payer, *own)
     if subject.payment:
-        wanted = {subject.payment}
-        for _ in rows:
-            links = [{row[0], row[2], row[3]} - {None} for row in rows]
-            more = {name for link in links if link & wanted for name in link} | wanted
-            if more == wanted:
-                break
-            wanted = more
-        rows = [row for row in rows if row[0] in wanted]
-    if not rows:
-        raise NothingToShow(f"{subject.payer} has no payment of {subject.told}")
-    return [orjson.loads(row["event"])["data"] for row in rows]
+        rows = _linked(rows, subject.payment)
+        requests = {(row["practice"], row["plan"]) for row in rows}
+        answers = [
+            one for practice, plan in sorted(requests)
+            for one in await database.fetch(_ANSWERS, subject.payer, practice, plan, None)
+        ]  # fmt: skip
+    else:
+        answers = await database.fetch(_ANSWERS, subject.payer, *own)
+    found.pay(topic, rows)
+    for row in answers:
+        answer = orjson.loads(row["event"])["data"]
+        found.sent.setdefault(topic, set()).add(row["settlement_id"])
+        if row["pack"] is not None:
+            found.documents[pack_name(answer["pack_digest"])] = zlib.decompress(row["pack"])
+
+
+async def _released(database: Any, subject: Subject, found: Chosen) -> None:
+    """What an employer was told; the acts that released it hold what did not leave, and are not shown."""
+    rows = await database.fetch(
+        """
+        SELECT event_id::text, event FROM employer_outcome WHERE payer = $1 AND plan = $2 ORDER BY ordinal, number
+        """,
+        subject.payer,
+        subject.subscriber,
+    )
+    for row in rows:
+        found.outcomes.append(orjson.loads(row["event"])["data"])
+        found.sent.setdefault(outcomes_topic(subject.subscriber), set()).add(row["event_id"])
+
+
+def _linked(rows: Sequence[Any], payment: str) -> list[Any]:
+    """A payment, and what it took back, replaced, or was taken back or replaced by."""
+    wanted = {payment}
+    for _ in rows:
+        links = [{row["payment_id"], row["reverses"], row["supersedes"]} - {None} for row in rows]
+        more = {name for link in links if link & wanted for name in link} | wanted
+        if more == wanted:
+            break
+        wanted = more
+    return [row for row in rows if row["payment_id"] in wanted]
 
 
 async def made(
@@ -103,17 +193,18 @@ async def made(
     at: datetime,
 ) -> bytes:
     """The packet, as the bytes of its zip file."""
-    payments = await payments_of(database, subject)
-    facts = await _facts(connections, payments)
-    sent = await _sent(connections, subject.payer, {payment["payment_id"] for payment in payments}, leaves)
+    found = await chosen(database, subject)
+    facts = await _facts(connections, found.places)
+    sent = await _sent(connections, found.sent, leaves)
     shown = {
         "facts.json": [_record(record, leaves, role, subject) for record in facts],
         "payments.json": [_record(record, leaves, role, subject) for record in sent],
     }
     there = {name: orjson.dumps(records, option=orjson.OPT_INDENT_2) for name, records in shown.items()}
-    there["report.html"] = _report(subject, role, payments, shown, checkpoint).encode()
+    there["report.html"] = _report(subject, role, found, shown, checkpoint).encode()
     there["verify.py"] = files("streams").joinpath("verify_packet.py").read_bytes()
     assert sorted(there) == sorted(FIXED)
+    there |= found.documents
     manifest = {
         "version": 1,
         "made_at": at.isoformat(timespec="seconds"),
@@ -128,23 +219,20 @@ async def made(
     return archive(there)
 
 
-async def _facts(connections: Connections, payments: Sequence[Mapping[str, Any]]) -> list[Any]:
+async def _facts(connections: Connections, places: Iterable[Place]) -> list[Any]:
     """The records that payments rest on, and those that caused them."""
-    places = [fact["position"] for payment in payments for fact in payment["facts"]]
-    places += [payment["position"] for payment in payments]
-    wanted = grouped({(at["topic"], at["partition"], at["offset"]) for at in places})
     async with log_reader(connections) as reader:
-        found = await reader.records(wanted)
+        found = await reader.records(grouped(places))
     return [found[place] for place in sorted(found)]
 
 
-async def _sent(connections: Connections, payer: str, ids: set[str], leaves: Mapping[At, Leaves]) -> list[Any]:
-    """The records of the payments' topic that are these, as far as the checkpoint covers them."""
-    topic, found = payments_topic(payer), list[Any]()
-    for (name, partition), own in sorted(leaves.items()):
-        if name == topic and own.offsets:
+async def _sent(connections: Connections, sent: Mapping[str, set[str]], leaves: Mapping[At, Leaves]) -> list[Any]:
+    """The records of output topics that are these, as far as the checkpoint covers them."""
+    found = list[Any]()
+    for (topic, partition), own in sorted(leaves.items()):
+        if topic in sent and own.offsets:
             async for record in records_of(connections, topic, partition, 0, own.offsets[-1] + 1):
-                if orjson.loads(record.value)["id"] in ids:
+                if str(id_of(record.value)) in sent[topic]:
                     found.append(record)
     return found
 
@@ -172,20 +260,27 @@ def _record(record: Any, leaves: Mapping[At, Leaves], role: str, subject: Subjec
     return told | {
         "key": None if record.key is None else record.key.decode(),
         "value": record.value.decode(),
-        "headers": [[name, base64.b64encode(value).decode()] for name, value in record.headers],
+        "headers": [[name, None if held is None else base64.b64encode(held).decode()] for name, held in record.headers],
     }
 
 
 def _visible(event: Mapping[str, Any], role: str, subject: Subject) -> bool:
-    if role != "practice" or "subject" not in event:
-        return True
-    return bool(event["type"].startswith("carepact.Payment") and event["data"].get("practice") == subject.practice)
+    """Whether a role may see an event: a practice or subscriber its own, and what is about nobody."""
+    data = event["data"]
+    if role == "practice":
+        if event["type"].startswith("carepact.Payment"):
+            return bool(data.get("practice") == subject.practice)
+        return "subject" not in event and data.get("practice") in (None, "", subject.practice)
+    if role == "subscriber":
+        own = data.get("plan") or data.get("employer_id") or event.get("plan")
+        return own == subject.subscriber if own else "subject" not in event
+    return True
 
 
 def _report(
     subject: Subject,
     role: str,
-    payments: Iterable[Mapping[str, Any]],
+    found: Chosen,
     shown: Mapping[str, Sequence[Mapping[str, Any]]],
     checkpoint: Mapping[str, Any],
 ) -> str:
@@ -196,7 +291,7 @@ def _report(
     parts.append(
         f"<p>About {escape(about)}, for the role {escape(role)}. Checkpoint of {escape(checkpoint['at'])}.</p>"
     )
-    for payment in payments:
+    for payment in found.payments:
         if payment["payment_id"] not in open_ids:
             continue
         title = f"{payment['kind']} for {payment['period']}: {money(payment['amount_cents'])}"
@@ -216,6 +311,15 @@ def _report(
             place = f"{at['topic']}[{at['partition']}] offset {at['offset']}"
             parts.append(f"<li>{escape(fact['says'])} <small>{escape(place)}, event {fact['event_id']}</small></li>")
         parts.append("</ul>")
+    if found.outcomes:
+        parts.append("<h2>What was released</h2><table><tr><th>figure</th><th>days</th><th>as shown</th></tr>")
+    for outcome in found.outcomes:
+        days, name = outcome["measurement_period"], " ".join((outcome["metric_id"], outcome["stratum"])).strip()
+        value = outcome["value"] if outcome["numerator"] is None else outcome["numerator"]
+        shown_as = "withheld" if outcome["suppression"] else "none" if value is None else value
+        cells = (name, f"{days['from_on']} to {days['through_on']}, as of {outcome['as_of']}", shown_as)
+        parts.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
+    parts.append("</table>" if found.outcomes else "")
     parts.append(
         "<p>Check this packet: <code>python -I -S verify.py</code> in its folder, or beside it.</p></body></html>"
     )

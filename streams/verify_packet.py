@@ -25,6 +25,11 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 FIXED = ("facts.json", "payments.json", "report.html", "verify.py")
 
 
+def pack_name(digest: str) -> str:
+    """What the contest pack of this SHA-256 is called in a packet."""
+    return f"pack-{digest[:16]}.json"
+
+
 class Wrong(Exception):
     """One thing that is not as it must be."""
 
@@ -37,7 +42,7 @@ def sized(part: bytes | None) -> bytes:
     return struct.pack(">q", -1) if part is None else struct.pack(">q", len(part)) + part
 
 
-def content_digest(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bytes:
+def content_digest(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> bytes:
     """The SHA-256 of what a record holds."""
     form = struct.pack(">q", len(headers))
     for name, held in headers:
@@ -156,7 +161,8 @@ def files_of(path: Path) -> dict[str, bytes]:
     """The packet's files; of a zip only if every byte of it is in its place."""
     if path.is_dir():
         there = (path / name for name in sorted({MANIFEST, SIGNATURE, *FIXED}))
-        return {file.name: file.read_bytes() for file in there if file.is_file()}
+        packs = path.glob(pack_name("?" * 16))
+        return {file.name: file.read_bytes() for file in (*there, *sorted(packs)) if file.is_file()}
     whole = path.read_bytes()
     try:
         with zipfile.ZipFile(path) as packed:
@@ -272,7 +278,7 @@ class Check:
         content = bytes.fromhex(record["content"])
         if "value" in record:
             key = None if record["key"] is None else record["key"].encode()
-            headers = [(name, base64.b64decode(held)) for name, held in record["headers"]]
+            headers = [(name, None if held is None else base64.b64decode(held)) for name, held in record["headers"]]
             if content_digest(key, record["value"].encode(), headers) != content:
                 raise Wrong("its content does not have the hash it names")
         head = self.heads.get((record["topic"], record["partition"]))
@@ -296,14 +302,37 @@ class Check:
                     self.wrong.append(f"terms {data['sheet_version']}: they do not have the digest they name")
                 sheets.append(data["content"]["terms"])
         paid: dict[str, Any] = {}
+        told = others = 0
         for record in json.loads(self.files["payments.json"]):
-            if "value" in record:
-                payment = json.loads(record["value"])["data"]
-                paid[payment["payment_id"]] = payment
+            if "value" not in record:
+                continue
+            data = json.loads(record["value"])["data"]
+            if "payment_id" in data:
+                paid[data["payment_id"]] = data
+            elif "pack_digest" in data:
+                told += 1
+                self.pack(data)
+            else:
+                others += 1
         for name, payment in paid.items():
             for reason in self.payment(payment, paid, facts, sheets):
                 self.wrong.append(f"payment {name}: {reason}")
         self.passed.append(f"{len(paid)} payments add up, by the terms adopted, on the facts given")
+        if told:
+            self.passed.append(f"{told} answers to settlement requests have the packs that they name")
+        if others:
+            self.unchecked.append(
+                f"that {others} released figures or answers follow from facts: they are shown as sent"
+            )
+
+    def pack(self, answer: Mapping[str, Any]) -> None:
+        """The pack on which a settlement's answer rests is the one whose hash it names."""
+        digest = answer["pack_digest"]
+        pack = self.files.get(pack_name(digest))
+        if pack is None:
+            self.wrong.append(f"settlement {answer['request_id']}: its pack {digest} is not in the packet")
+        elif hashlib.sha256(pack).hexdigest() != digest:
+            self.wrong.append(f"settlement {answer['request_id']}: its pack is not the one it names")
 
     def payment(
         self, payment: Mapping[str, Any], paid: Mapping[str, Any], facts: Mapping[Any, Any], sheets: Sequence[Any]

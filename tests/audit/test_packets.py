@@ -35,8 +35,11 @@ from streams.roster import Roster
 from streams.topics import OPERATOR, log_topic
 from streams.verify_packet import archive, check, files_of, root_from_inclusion, signed_by
 from tests.streams.replayed import Sent, World, world_of
+from tests.streams.test_requests import World as Asking
+from tests.streams.test_requests import relay
 
 TAMPERS = 50
+PERIOD = 2
 
 
 @dataclass
@@ -62,12 +65,22 @@ async def office(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFacto
     async with world_of(platform, "audit", payers=1) as world:
         folder = tmp_path_factory.mktemp("audit")
         payer = world.roster.payers[0].name
+        await settle(world)
         signer = Signer(folder / "secrets" / "audit-key")
         book = Book(world.connections, folder / "checkpoints.ndjson", world.roster.space)
-        leaves = await leaves_of(world.connections, topics_of(payer, world.roster.space))
+        leaves = await leaves_of(world.connections, topics_of(world.roster.payers[0], world.roster.space))
         checkpoint = made(signer, payer, datetime(2026, 1, 30, tzinfo=UTC), heads_of(leaves), "")
         await book.add(checkpoint)
         yield Office(world, signer, book, leaves, checkpoint, payer, folder)
+
+
+async def settle(world: World) -> None:
+    """A period of the first payer asked for, answered and sent."""
+    asking = Asking(world.roster.payers[0], world.connections, connection=world.connection)
+    asked = await asking.ask(PERIOD)
+    async with asking.desk() as desk:
+        await asking.until_told(desk, asked)
+    await relay(asking)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -127,11 +140,13 @@ def test_verify_py_keeps_to_python_3_9_and_its_library() -> None:
 
 async def test_a_packet_holds_what_its_payments_rest_on(office: Office, packet: bytes) -> None:
     files = _files(packet)
-    payments = [json.loads(record["value"])["data"] for record in json.loads(files["payments.json"])]
+    sent = [json.loads(record["value"])["data"] for record in json.loads(files["payments.json"])]
+    payments = [one for one in sent if "payment_id" in one]
     facts = {(r["topic"], r["partition"], r["offset"]) for r in json.loads(files["facts.json"])}
     count = await office.world.connection.fetchval(
-        "SELECT count(*) FROM payment WHERE payer = $1 AND practice = 'P1'", office.payer
-    )
+        "SELECT (SELECT count(*) FROM payment WHERE payer = $1 AND practice = 'P1')"
+        " + (SELECT count(*) FROM settlement_payment WHERE payer = $1 AND practice = 'P1')", office.payer
+    )  # fmt: skip
     assert len(payments) == count > 3
     for payment in payments:
         for at in (payment["position"], *(fact["position"] for fact in payment["facts"])):
@@ -154,12 +169,47 @@ async def test_a_payment_brings_what_it_took_back(office: Office, tmp_path: Path
     assert verified(tmp_path, whole) == (True, [])
 
 
+async def test_a_practices_period_brings_its_settlement_and_the_pack_it_rests_on(
+    office: Office, tmp_path: Path
+) -> None:
+    rows = await office.world.connection.fetch(
+        "SELECT payment_id::text, practice FROM settlement_payment WHERE payer = $1 ORDER BY 1", office.payer
+    )
+    name, practice = rows[0]
+    whole = await office.packet(Subject(office.payer, practice=practice, period=PERIOD))
+    assert verified(tmp_path, whole) == (True, [])
+    files = _files(whole)
+    sent = [json.loads(record["value"])["data"] for record in json.loads(files["payments.json"])]
+    ids = {one["payment_id"] for one in sent if "payment_id" in one}
+    assert {row[0] for row in rows if row[1] == practice} <= ids
+    (answer,) = [one for one in sent if "pack_digest" in one]
+    pack = f"pack-{answer['pack_digest'][:16]}.json"
+    assert sha256(files[pack]).hexdigest() == answer["pack_digest"]
+    assert "RECOUPMENT" in files["report.html"].decode()
+    alone_ = await office.packet(Subject(office.payer, payment=name))
+    assert verified(tmp_path, alone_) == (True, [])
+    shown = [json.loads(record["value"])["data"] for record in json.loads(_files(alone_)["payments.json"])]
+    assert {one["payment_id"] for one in shown if "payment_id" in one} == {name}
+    for changed, reason in ((b"{}", "changed since"), (None, "missing")):
+        tampered = {**files, pack: changed} if changed else {one: data for one, data in files.items() if one != pack}
+        right, wrong = verified(tmp_path, archive(tampered))
+        assert not right and any(reason in one for one in wrong)
+    resigned = _rehashed({**files, pack: b"{}"})
+    resigned["manifest.sig"] = office.signer.sign(resigned["manifest.json"]).encode()
+    right, wrong = verified(tmp_path, archive(resigned))
+    assert not right and any("its pack is not the one" in one for one in wrong)
+    masked = await office.packet(Subject(office.payer, practice=practice, period=PERIOD), "practice")
+    assert verified(tmp_path, masked) == (True, [])
+
+
 async def test_a_practice_sees_its_payments_and_no_members_facts(office: Office, tmp_path: Path) -> None:
     masked = await office.packet(Subject(office.payer, practice="P1"), "practice")
     assert verified(tmp_path, masked) == (True, [])
     records = json.loads(_files(masked)["facts.json"])
     assert any("value" not in record for record in records)
-    assert all("subject" not in json.loads(record["value"]) for record in records if "value" in record)
+    open_ = [json.loads(record["value"]) for record in records if "value" in record]
+    assert all("subject" not in event for event in open_)
+    assert {event["data"].get("practice") for event in open_} <= {None, "P1"}
     file = tmp_path / "packet.zip"
     assert any("withheld" in one for one in check(file)[1].unchecked)
 
@@ -367,7 +417,7 @@ async def test_heads_are_signed_again_when_something_moved_and_only_then(
     (tmp_path / "edges.json").write_text(json.dumps(edges))
     await write(1)
     assert await keeper().step(now) == [payer], "does not believe edges that do not lead to what was signed"
-    leaves = await leaves_of(reach, topics_of(payer, roster.space))
+    leaves = await leaves_of(reach, topics_of(roster.payers[0], roster.space))
     assert len(book.filed(payer)) == 4
     assert await examine(book, payer, leaves, signer.public_key) == []
 
