@@ -65,10 +65,26 @@ def tell_payment(why: Mapping[str, Any], brief: bool = False) -> Iterator[str]:
             continue
         yield f"  {fact['says']}"
         yield f"    {fact['topic']}[{fact['partition']}] offset {fact['offset']}, event {fact['event_id']}"
+    if not brief:
+        yield from _tell_life(why.get("life"))
     contract = why["contract"]
     yield f"under {contract['id']}, terms {contract['version']}, clauses {contract['digest'][:16]}"
     at = why["as_of"][0]
     yield f"as known at {at['topic']}[{at['partition']}] offset {at['offset']}"
+
+
+def _tell_life(life: Mapping[str, Any] | None) -> Iterator[str]:
+    """What became of a payment; nothing is said of a reversal, which is told with what it reverses."""
+    if life is None:
+        return
+    yield ""
+    yield f"What became of it: {in_words(life['status'])}; open {dollars(life['open_cents'])}"
+    for one in life["moves"]:
+        because = f", {one['reason']}" if one["reason"] else ""
+        trace = f", trace {one['trace']}" if one["trace"] else ""
+        place = f"{one['topic']}[{one['partition']}] offset {one['offset']}"
+        yield f"  {one['on']} {one['kind']} {dollars(one['amount_cents'])} ({one['source']}{trace}{because}) at {place}"
+    yield ""
 
 
 def tell_episode(why: Mapping[str, Any]) -> Iterator[str]:

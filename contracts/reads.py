@@ -44,6 +44,10 @@ NOTED = {
 contracts/submission.py), or when a contract's figures leave (contracts/releases.py)."""
 
 
+LIFE = frozenset({"remittance_days", "aging_days"})
+"""Terms by which what is open of any contract's payments is aged (contracts/payment_life.py)."""
+
+
 def terms_needed(contract: str) -> frozenset[str]:
     """Every term that a clause of the contract cannot do without."""
     tried = (trial.reads for trial in TRIALS if trial.contract == contract)
@@ -53,7 +57,7 @@ def terms_needed(contract: str) -> frozenset[str]:
 def terms_known(contract: str) -> frozenset[str]:
     """Every term that a clause of the contract may read, or that says something of every contract."""
     named = frozenset().union(*(_words(module) for module in _modules(contract)))
-    return terms_needed(contract) | named | STATED | NOTED.get(contract, frozenset())
+    return terms_needed(contract) | named | STATED | LIFE | NOTED.get(contract, frozenset())
 
 
 @cache

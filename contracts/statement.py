@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from contracts.cases import Case, Claimed, MonthlyLine
@@ -33,8 +34,12 @@ def statement(
     group: Group | None,
     standing: Sequence[Standing],
     moved: Sequence[Payment],
+    remitted: Mapping[str, int] = MappingProxyType({}),
 ) -> Document:
-    """A practice's figures: pool, benchmark, actual, zone, quality, result, billed months, and what moves now."""
+    """A practice's figures: pool, benchmark, actual, zone, quality, result, billed months, and what moves now.
+
+    `remitted` are cents that moved for earlier payments, by id.
+    """
     period, method = settlement.period, settlement.method
     return {
         "contract": sheet.contract,
@@ -61,7 +66,16 @@ def statement(
         "group": _group(sheet, settlement, group),
         "share_cents": practice.share_cents,
         "meos": _meos(practice),
-        "before": [{"payment_id": s.payment_id, "kind": s.kind, "amount_cents": s.amount_cents} for s in standing],
+        "before": [
+            {
+                "payment_id": s.payment_id,
+                "kind": s.kind,
+                "amount_cents": s.amount_cents,
+                "remitted_cents": remitted.get(s.payment_id, 0),
+                "open_cents": s.amount_cents - remitted.get(s.payment_id, 0),
+            }
+            for s in standing
+        ],
         "moved": [
             {"payment_id": p.payment_id, "kind": p.kind, "amount_cents": p.amount_cents, "reverses": p.reverses or None}
             for p in moved

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from projections.batches import COLUMNS as LOG_BATCH
-from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, RETURN_TO_WORK, STATE_PART, Row
+from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, REMITTANCE, RETURN_TO_WORK, STATE_PART, Row
 from projections.store import FACT, REJECT
 
 OFFSETS_PER_BUCKET = 256
@@ -84,6 +84,7 @@ COMPARED = (
     Compared("return_to_work", RETURN_TO_WORK, ("episode_id", "version"), "from_offset"),
     Compared("payment", PAYMENT, ("payment_id",), "log_offset"),
     Compared("ledger_line", LEDGER_LINE, ("payment_id", "line"), "log_offset"),
+    Compared("remittance", REMITTANCE, ("log_offset", "ordinal"), "log_offset"),
 )
 LOG_BATCHES, FACTS = COMPARED[0].table, COMPARED[2].table
 TABLES = {one.table: one for one in COMPARED}

@@ -15,6 +15,7 @@ from contracts.parts import ClaimRecord, Family, read_ref
 from contracts.units import FOREVER
 from projections.episodes import episodes
 from projections.packing import unpack
+from projections.payment_life import life_of
 from projections.payments import payments
 from projections.positions import NOW, AsOf, position
 
@@ -61,6 +62,7 @@ async def explain_payment(connection: Any, payment_id: str, as_of: AsOf = NOW) -
         "reverses": str(row["reverses"]) if row["reverses"] else None,
         "supersedes": str(row["supersedes"]) if row["supersedes"] else None,
         "reversed_by": str(reversed_by) if reversed_by else None,
+        "life": await life_of(connection, row["payment_id"], as_of),
         "illustrative": any(term["illustrative"] for line in event["lines"] for term in line["terms"]),
     }
 

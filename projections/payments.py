@@ -11,7 +11,11 @@ from projections.positions import NOW, AsOf, columns, each, position
 _QUESTION = """
     WITH cut AS (SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[]) c (payer, partition, next_offset))
     SELECT p.payment_id, p.payer, p.plan, p.contract, p.kind, p.amount_cents, p.member, p.episode_id, p.practice,
-           p.period, p.effective_on, p.reverses, p.supersedes, p.cause, p.sequence, p.partition, p.log_offset
+           p.period, p.effective_on, p.reverses, p.supersedes, p.cause, p.sequence, p.partition, p.log_offset,
+           (SELECT coalesce(sum(r.amount_cents), 0)::bigint FROM remittance r
+             WHERE r.payer = p.payer AND r.payment_id = p.payment_id::text
+               AND (c.next_offset IS NULL OR r.partition <> p.partition OR r.log_offset < c.next_offset))
+           AS remitted_cents
       FROM payment p
       LEFT JOIN cut c ON c.payer = p.payer AND c.partition = p.partition
      WHERE (c.next_offset IS NULL OR p.log_offset < c.next_offset)
@@ -54,6 +58,7 @@ async def payments(
             "supersedes": _text(row["supersedes"]),
             "cause": str(row["cause"]),
             "plan": row["plan"],
+            "remitted_cents": row["remitted_cents"],
             "sequence": row["sequence"],
             "position": position(row),
         }

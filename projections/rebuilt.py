@@ -17,7 +17,7 @@ SCHEMA = "carepact_rebuild"
 PASSAGE = "carepact_passage"
 EXCHANGED = (
     "log_batch", "state_part", "due", "partition_state", "episode", "return_to_work", "episode_spend", "payment",
-    "ledger_line", "parked_member", "halted_partition",
+    "ledger_line", "remittance", "parked_member", "halted_partition",
 )  # fmt: skip
 """And `fact` with its partitions."""
 

@@ -82,6 +82,10 @@ PAYMENT = (
     "event",
 )
 LEDGER_LINE = ("payer", "payment_id", "line", "account", "party", "amount_cents", "partition", "log_offset")
+REMITTANCE = (
+    "payer", "plan", "partition", "log_offset", "ordinal", "event_id", "member", "payment_id", "kind", "amount_cents",
+    "moved_on", "source", "trace", "reason", "known_at",
+)  # fmt: skip
 OUTBOX = ("payer", "topic", "key", "value", "event_id", "partition", "log_offset")
 STATE_PART = ("payer", "partition", "member", "kind", "key", "data", "log_offset")
 
@@ -106,6 +110,7 @@ class Rows:
     payments: list[Row] = field(default_factory=list)
     ledger: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
+    moves: list[Row] = field(default_factory=list)
     new_parts: list[Row] = field(default_factory=list)
     changed_parts: list[Row] = field(default_factory=list)
     due: list[tuple[int, str, date | None]] = field(default_factory=list)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from projections.payment_life import life_of
 from projections.positions import NOW, AsOf, each
 
 _QUESTION = """
@@ -81,6 +82,7 @@ async def explain_settled(connection: Any, payment_id: str) -> dict[str, Any] | 
         "as_of": [_position(row)],
         "cause_kind": event["cause_kind"],
         "reversed_by": _text(row["reversed_by"]),
+        "life": await life_of(connection, row["payment_id"]),
         "illustrative": any(term["illustrative"] for term in terms),
     }
 

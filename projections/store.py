@@ -21,6 +21,7 @@ from projections.rows import (
     LEDGER_LINE,
     OUTBOX,
     PAYMENT,
+    REMITTANCE,
     RETURN_TO_WORK,
     STATE_PART,
     Row,
@@ -323,6 +324,7 @@ class LiveParts:
         await self._copy("return_to_work", rows.returns, RETURN_TO_WORK)
         await self._copy("payment", rows.payments, PAYMENT)
         await self._copy("ledger_line", rows.ledger, LEDGER_LINE)
+        await self._copy("remittance", rows.moves, REMITTANCE)
         if rows.outbox:
             await self._copy("outbox", rows.outbox, OUTBOX)
             await self._connection.execute("SELECT pg_notify($1, $2)", OUTBOX_CHANNEL, self._payer)

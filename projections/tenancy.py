@@ -35,7 +35,7 @@ WITH_REASON = f"{OF_PAYER} AND {_is('reason')} <> ''"
 
 FOR_AUDITORS = (
     "operation", "file_run", "reject", "request", "settlement", "settlement_payment",
-    "settlement_ledger_line", "payment", "ledger_line", "employer_release", "employer_outcome",
+    "settlement_ledger_line", "payment", "ledger_line", "remittance", "employer_release", "employer_outcome",
 )  # fmt: skip
 _HOOKS = ("webhook_endpoint", "webhook_delivery", "webhook_attempt")
 OWN_HOOKS: dict[Role, dict[str, str]] = {
@@ -49,6 +49,7 @@ SEES: dict[Role, dict[str, str]] = {
     "payer": {
         **dict.fromkeys(("fact", "episode", "payment", "reject", "settlement", "settlement_payment"), OF_PLAN),
         "file_run": OF_PLAN,
+        "remittance": OF_PLAN,
         **dict.fromkeys(("episode_spend", "ledger_line", "request", "settlement_ledger_line"), OF_WHOLE_PAYER),
         **OWN_HOOKS["payer"],
     },
@@ -56,7 +57,17 @@ SEES: dict[Role, dict[str, str]] = {
     "practice": dict.fromkeys(("payment", "settlement", "settlement_payment"), OF_PRACTICE) | OWN_HOOKS["practice"],
     "auditor": dict.fromkeys(FOR_AUDITORS, OF_PAYER),
     "break_glass": dict.fromkeys(
-        ("fact", "episode", "return_to_work", "episode_spend", "payment", "ledger_line", "reject", "operation"),
+        (
+            "fact",
+            "episode",
+            "return_to_work",
+            "episode_spend",
+            "payment",
+            "ledger_line",
+            "remittance",
+            "reject",
+            "operation",
+        ),
         WITH_REASON,
     ),
 }

@@ -71,7 +71,9 @@ class Answers:
         )  # fmt: skip
         before = self._before.get(practice.name, [])
         payments = moved(asked, self._sheet, settlement, practice, group, before, digest)
-        told = statement(self._sheet, gathered.adoption, settlement, practice, group, before, payments)
+        told = statement(
+            self._sheet, gathered.adoption, settlement, practice, group, before, payments, gathered.remitted
+        )
         told |= {"payer": self._payer, "request_id": row["request_id"], "pack_digest": digest}
         told |= shown(settlement.period, practice, gathered.practices)
         for payment in payments:

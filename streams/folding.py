@@ -17,8 +17,10 @@ from contracts.errors import ContractError
 from contracts.fold import Fold, Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
 from contracts.outcome import Outcome, ReturnToWork, SpendChange, ledger_lines
 from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Member
+from contracts.payment_life import MOVES, moves
 from projections.packing import pack, unpack
 from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
+from projections.store import instant
 from streams.codec import Emitter
 from streams.member_cache import NONE, Budget, Cached
 
@@ -121,6 +123,8 @@ class Folder:
         todo = [f for f in facts if not f.member or f.offset < parked.get(f.member, f.offset + 1)] if parked else facts
         await self._load_for(todo, store)
         for fact in todo:
+            if fact.type in MOVES:
+                self._moved(fact)
             if fact.member:
                 outcome = self._apply(fact)
                 if outcome is None:
@@ -146,6 +150,8 @@ class Folder:
         """
         for fact in facts:
             if fact.member:
+                if fact.type in MOVES:
+                    self._moved(fact)
                 await self._load_for([fact], store)
                 outcome = self._apply(fact) or await self._load_and_apply(fact, store)
                 self._record(fact, outcome)
@@ -447,6 +453,17 @@ class Folder:
                 )
             key = p.member.encode()
             rows.outbox.append((payer, self.payments_topic, key, None, p.payment_id, partition, offset))
+
+    def _moved(self, fact: Fact) -> None:
+        """Money that a fact says moved for payments of ours."""
+        for one in moves(fact):
+            self._rows.moves.append(
+                (
+                    self.payer, fact.plan, fact.partition, fact.offset, one.ordinal, fact.fact_id, fact.member,
+                    one.payment_id, one.kind, one.amount_cents, one.moved_on, one.source, one.trace, one.reason,
+                    instant(fact.known_at),
+                )
+            )  # fmt: skip
 
     def _record_return(self, r: ReturnToWork, partition: int, offset: int) -> None:
         """A version of a return to work closes the one before it. Nothing of it is sent to anyone."""

@@ -263,6 +263,7 @@ class PartitionReplay:
         self._add("episode_spend", rows.spends)
         self._add("payment", rows.payments)
         self._add("ledger_line", rows.ledger)
+        self._add("remittance", rows.moves)
         for payment in rows.payments:
             self.payments[id_bytes(payment[PAYMENT_ID])] = brief(payment[EVENT])
 

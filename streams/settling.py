@@ -18,6 +18,7 @@ from contracts.errors import ContractError
 from contracts.fold import NotAdopted, OtherBuild
 from contracts.gathering import Gatherer
 from contracts.parts import Adoption, Sheet
+from contracts.payment_life import MOVES, moves
 from contracts.practice_facts import PracticeFacts
 from contracts.reference_values import References
 from streams.codec import UnknownType, Unreadable, decode_record
@@ -25,7 +26,6 @@ from streams.connections import Connections
 from streams.replay import id_bytes, log_records
 from streams.topics import log_topic
 
-REMITTED = {"carepact.PaymentRemitted.v1": 1, "carepact.PaymentReturned.v1": -1}
 Between = Callable[[], Awaitable[None]]
 
 
@@ -89,11 +89,11 @@ class PartitionReader:
             self._take(fact)
 
     def _take(self, fact: Fact) -> None:
-        sign = REMITTED.get(fact.type)
-        if sign is not None:
-            payment = fact.data.payment_id
-            self.remitted[payment] = self.remitted.get(payment, 0) + sign * fact.data.amount_cents
-            return
+        if fact.type in MOVES:
+            for one in moves(fact):
+                self.remitted[one.payment_id] = self.remitted.get(one.payment_id, 0) + one.amount_cents
+            if fact.member:
+                return
         try:
             self._gatherer.take(fact)
         except (NotAdopted, OtherBuild, ContractError) as error:

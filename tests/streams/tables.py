@@ -18,6 +18,7 @@ QUERIES = {
     "return_to_work": "SELECT * FROM return_to_work ORDER BY episode_id, version",
     "payment": f"SELECT {', '.join(PAYMENT)} FROM payment ORDER BY member, sequence",
     "ledger_line": "SELECT * FROM ledger_line ORDER BY payment_id, line",
+    "remittance": "SELECT * FROM remittance ORDER BY payer, partition, log_offset, ordinal",
     "outbox": "SELECT payer, topic, key, value, event_id, partition, log_offset FROM outbox ORDER BY event_id",
     "order": "SELECT key, event_id FROM outbox ORDER BY key, outbox_id",
     "reject": "SELECT * FROM reject ORDER BY reject_id",
