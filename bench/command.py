@@ -11,7 +11,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from bench import fold, replay, settling
+from bench import feeds, fold, replay, settling
 from bench.independent import NoOracle
 from bench.intake import FIGURES
 from bench.machine import this_machine
@@ -185,6 +185,32 @@ def intake_command(
         sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     else:
         typer.echo("\n".join([*(each.told() for each in figures), str(machine)]))
+
+
+@app.command("feeds")
+def feeds_command(
+    events: Annotated[int, typer.Option(min=2_000, help="Events that are read.")] = 200_000,
+    webhooks: Annotated[int, typer.Option(min=500, help="Of them, those that are sent to an endpoint.")] = 20_000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """A feed by cursor, by stream and by webhooks, idle streams, and what row-level security costs, on a fresh home.
+
+    Example: carepact bench feeds
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    console = Console(stderr=True, highlight=False, markup=False)
+    with reported():
+        try:
+            figures = asyncio.run(feeds.run(events, min(webhooks, events), console.print))
+        except Wrong as wrong:
+            console.print(f"carepact: no figure: {wrong}")
+            raise typer.Exit(1) from None
+    machine = this_machine()
+    if as_json:
+        document = figures.as_json() | {"machine": machine.as_json()}
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        typer.echo("\n".join([*figures.told(), str(machine)]))
 
 
 def told(result: Result) -> list[str]:

@@ -74,7 +74,7 @@ async def run(events: int, members: int, say: Say = lambda _: None) -> tuple[Ser
         part = Gateway(settings.home_folder, "127.0.0.1", free_ports(1)[0])
         say("starting Kafka, PostgreSQL and the gateway")
         async with LocalPlatform(settings=settings, gateway=part) as platform:
-            key = await _key(settings)
+            key = await payer_key(settings)
             bodies = await asyncio.to_thread(_bodies, members, events)
             say(f"sending {events:,} events of {members:,} members")
             assert platform.gateway is not None
@@ -87,7 +87,7 @@ async def run(events: int, members: int, say: Say = lambda _: None) -> tuple[Ser
         return ours, plain
 
 
-async def _key(settings: Settings) -> str:
+async def payer_key(settings: Settings) -> str:
     """A payer's key, put where the projection would put it."""
     made, keys = new_key(), SqliteKeyStore(settings.key_store)
     digest = secret_digest(keys.platform_key(PURPOSE), made.text)
