@@ -93,14 +93,12 @@ def _uuid5(name: str) -> str:
     """`str(uuid5(NAMESPACE, name))`, without the objects between: there is one for each fact."""
     made = _NAMESPACE_HASHED.copy()
     made.update(name.encode())
-    number = int.from_bytes(made.digest()[:16])
-    text = f"{number & _WITHOUT_VERSION | _VERSION_5:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = made.hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 _NAMESPACE_HASHED = sha1(NAMESPACE.bytes, usedforsecurity=False)
-_WITHOUT_VERSION = ~(0xF000 << 64) & ~(0xC000 << 48)
-_VERSION_5 = (5 << 76) | (0x8000 << 48)
+_VARIANT = {f"{n:x}": f"{n & 3 | 8:x}" for n in range(16)}
 
 
 def broadcast_fact_id(payer: str, source: str, producer_id: str) -> str:

@@ -15,7 +15,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -154,10 +154,14 @@ def _codes() -> Mapping[str, tuple[tuple[int, Mapping[str, date | None]], ...]]:
 
 def _is_listed(system: str, value: str | tuple[str, ...], on: date | None) -> bool:
     for code in (value,) if isinstance(value, str) else value:
-        sent = code.lower() if system == "instrument" else code
-        for length, prefixes in _codes().get(system, ()):
-            if (prefix := sent[:length]) in prefixes:
-                through = prefixes[prefix]
-                if through is None or on is None or on <= through:
-                    return True
+        if (through := _through(system, code)) is not None and (on is None or on <= through):
+            return True
     return False
+
+
+@lru_cache(maxsize=50_000)
+def _through(system: str, code: str) -> date | None:
+    """The last day that a code tags; None for one that never does."""
+    sent = code.lower() if system == "instrument" else code
+    found = [each[sent[:length]] or date.max for length, each in _codes().get(system, ()) if sent[:length] in each]
+    return max(found, default=None)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from contracts.envelope import MAX_FACT_BYTES
 from contracts.events import LOG_FACTS, EproResponseReceived, Event, MemberFact
 from contracts.instruments import unscorable
-from formats.reading import Place, Read, ReadFact, Reject
+from formats.reading import Instant, Place, Read, ReadFact, Reject
 from formats.schema_errors import first_error
 
 MAX_DEPTH = 32
@@ -92,7 +92,7 @@ def read_event(line: bytes, place: Place) -> ReadFact:
         raise _wrong_envelope(error) from None
     model = _model(sent)
     try:
-        event = model.model_validate_json(memoryview(sent.data).tobytes())
+        event = model.__pydantic_validator__.validate_json(bytes(sent.data))
     except ValidationError as error:
         found = first_error(error)
         raise _Wrong(found.code, found.reason, found.remedy, "/data" + found.field) from None
@@ -112,7 +112,7 @@ def read_event(line: bytes, place: Place) -> ReadFact:
         place=place,
         source=sent.source,
         producer_id=sent.id,
-        natural_key=natural_key("ndjson", event),
+        natural_key=natural_key("ndjson", event) if sent.id is None else "",
         plan=sent.plan or "",
         payer=sent.payer or "",
         part2=bool(sent.sensitivity),
@@ -250,7 +250,7 @@ def _model(sent: _Inbound) -> type[Event]:
 
 
 @lru_cache(4_096)  # events of one batch of a sender often have one time
-def _utc(time: str) -> str:
+def _utc(time: str) -> Instant:
     """A date-time with an offset, in UTC; without one it says no instant."""
     try:
         at = datetime.fromisoformat(time)
@@ -260,4 +260,4 @@ def _utc(time: str) -> str:
         raise _Wrong(
             "envelope", "a time that is no date-time with offset", "send time as RFC 3339, with its offset", "/time"
         )
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return Instant(at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))

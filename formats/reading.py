@@ -45,6 +45,12 @@ class Place(Struct, frozen=True):
         return f"{self.file}:{self.line}" + (f" {self.field}" if self.field else "")
 
 
+class Instant(str):
+    """A time that was checked: RFC 3339 in UTC, to the millisecond."""
+
+    __slots__ = ()
+
+
 class ReadFact(Struct, frozen=True):
     """A fact as read. `producer_id` is the sender's own event id; without one the door derives it from content.
 

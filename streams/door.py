@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import os
 import sqlite3
+from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +43,7 @@ from contracts.events import (
     sealed_fields,
 )
 from contracts.part2 import PART2, Programmes, sensitive
-from formats.reading import Place, Read, ReadFact, Reject
+from formats.reading import Instant, Place, Read, ReadFact, Reject
 from streams.keys import KeyStore, PayerKeys, Subject, identifier_digest
 from streams.output import partition_of
 from streams.roster import Payer
@@ -70,6 +71,7 @@ _MEMBERS_CACHED = 100_000
 _TIMES_CACHED = 4_096  # records of one batch of a sender often have one time
 _SEAL_VERSION = b"\x01"
 _NONCE_BYTES = 12
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Admitted(Struct):
@@ -139,11 +141,12 @@ class SingleRecords:
 class _Kind:
     """What the door knows of one type of event."""
 
-    __slots__ = ("event_type", "family", "is_member", "is_sent", "model", "sealed", "to_json", "urn")
+    __slots__ = ("digested", "event_type", "family", "is_member", "is_sent", "model", "sealed", "to_json", "urn")
 
     def __init__(self, model: type[Event]) -> None:
         self.model = model
         self.event_type = model.type_name()
+        self.digested = self.event_type.encode() + b"|"
         self.urn = schema_urn(model)
         self.to_json = model.__pydantic_serializer__.to_json
         self.sealed = set(sealed_fields(model))
@@ -256,7 +259,7 @@ class Door:
         event, plan = fact.event, fact.plan or self._plan
         if refusal := self._refusal(fact, plan):
             return refusal
-        if fact.time is not None and _utc(fact.time) is None:
+        if fact.time is not None and type(fact.time) is not Instant and _utc(fact.time) is None:
             return _refused(fact, "bad_time", "time has no offset or is no time", "write it as in RFC 3339", "/time")
         if self.shift_years:
             try:
@@ -341,7 +344,8 @@ class Door:
         producer_id = fact.producer_id or self._derived_id(fact, known.key, digest, submission)
         event_id = log_id(self.payer.name, fact.source, producer_id, known.token)
         bound = f"{event_id}|{known.token}".encode()
-        sealed = base64.urlsafe_b64encode(_SEAL_VERSION + nonce + known.cipher.encrypt(nonce, personal, bound))
+        blob = b2a_base64(_SEAL_VERSION + nonce + known.cipher.encrypt(nonce, personal, bound), newline=False)
+        sealed = blob.translate(_URL_SAFE)
         record = self._record(fact, kind, known, event_id, digest, data, sealed)
         return _too_large(fact) if len(record.value) > MAX_FACT_BYTES else record
 
@@ -393,7 +397,7 @@ class Door:
             )  # fmt: skip
 
     def _digest(self, kind: _Kind, data: bytes, personal: bytes) -> bytes:
-        return self._keyed(b"|".join((kind.event_type.encode(), data, personal)))
+        return self._keyed(b"%b%b|%b" % (kind.digested, data, personal))
 
     def _keyed(self, content: bytes) -> bytes:
         """HMAC-SHA256 under the payer's content key, which is set up once."""
@@ -488,7 +492,7 @@ def _findings(fact: ReadFact) -> bytes:
 
 def _instant(text: str) -> bytes:
     """A time that was checked, as the log has it."""
-    found = _utc(text)
+    found = text if type(text) is Instant else _utc(text)
     assert found is not None, "it was checked"
     return found.encode()
 

@@ -63,7 +63,7 @@ def test_a_claim_is_read_as_sent() -> None:
         "lowcountry-retail",
         "employers",
     )
-    assert item.time == "2024-03-02T14:00:00Z"
+    assert item.time == "2024-03-02T14:00:00.000Z"
     assert item.rows == 1
 
 
