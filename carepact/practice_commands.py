@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from carepact.local.home import write_whole
@@ -16,6 +17,7 @@ from carepact.publish_commands import way_in
 from carepact.read_commands import NotFound, Refused, Usage, known_payer, run, show
 from carepact.settings import Settings, connection
 from contracts.eom import CONTRACT
+from contracts.events import OperatorAct, PracticeReadinessTold
 from contracts.feedback import feedback
 from contracts.units import money
 from formats.eom_bundle import ENTITY
@@ -42,6 +44,9 @@ def practice() -> None:
 def readiness_command(
     practice: Practice,
     month: Annotated[str, typer.Option(help="YYYY-MM.")],
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Let the practice read it over HTTP: activities and counts, no patient.")
+    ] = False,
     payer: Payer = "medicare",
     home: Home = None,
     as_json: Json = False,
@@ -59,9 +64,18 @@ def readiness_command(
             told = await month_of(connection(settings, OPERATOR), database, payer, practice, month)
         except NothingAdopted as refused:
             raise Refused(str(refused)) from None
+        if tell:
+            await _tell(settings, payer, told)
         show(told, _told, as_json)
 
     run(home, read)
+
+
+async def _tell(settings: Settings, payer: str, told: Mapping[str, Any]) -> None:
+    act = PracticeReadinessTold.model_fields
+    said = {name: value for name, value in told.items() if name in act and name not in OperatorAct.model_fields}
+    async with way_in(settings, payer) as way:
+        await way.state(PracticeReadinessTold.model_validate_json(orjson.dumps(way.who | said)))
 
 
 @app.command("submission")

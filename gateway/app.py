@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import endpoints, events, feeds, files, health, quality, rejects, resending, schemas, streams
+from gateway import endpoints, events, feeds, files, health, practices, quality, rejects, resending, schemas, streams
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
 from gateway.problems import ProblemDocument, handle_problems, response_of, told
@@ -29,6 +29,7 @@ ROUTERS: Sequence[APIRouter] = (
     feeds.router,
     streams.router,
     endpoints.router,
+    practices.router,
     quality.router,
     rejects.router,
     resending.router,

@@ -50,6 +50,7 @@ SCOPES: dict[str, Scope] = {
     "rejects:open": Scope("see rejected records themselves, as far as its role may; noted", (*TENANTS, OPERATOR)),
     "rejects:write": Scope("send rejected records again, corrected or not, or drop them", (*TENANTS, OPERATOR)),
     "feed:read": Scope("read what was emitted to it", (*TENANTS, PRACTICE)),
+    "practice:read": Scope("read a practice's feedback and readiness", (PAYER, PRACTICE, OPERATOR)),
     "endpoints:manage": Scope("have its feed sent to endpoints, and see what was sent", (*TENANTS, PRACTICE)),
     "schemas:read": Scope("read the catalogue of events", ROLES),
     "metrics:read": Scope("read the gateway's counters", (OPERATOR,)),

@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 _EPISODES = """
     SELECT episode_id, member, partition, started_on, ends_on, cancer_type, status, void_reason, exclusion,
            performance_period
@@ -66,3 +68,23 @@ async def broadcast_places(connection: Any, payer: str, types: Iterable[str]) ->
     """The same of facts about no one member, as one partition has them."""
     rows = await connection.fetch(_BROADCASTS, payer, sorted(types))
     return [(row["partition"], row["log_offset"]) for row in rows]
+
+
+async def readiness_told(connection: Any, payer: str, practice: str, month: str) -> dict[str, Any] | None:
+    """What a practice was told last of a month's readiness, and when; None: nothing."""
+    row = await connection.fetchrow(
+        """
+        SELECT data, known_at FROM operation
+         WHERE payer = $1 AND type = 'carepact.PracticeReadinessTold.v1' AND data ->> 'practice' = $2
+           AND data ->> 'month' = $3
+         ORDER BY log_offset DESC LIMIT 1
+        """,
+        payer,
+        practice,
+        month,
+    )
+    if row is None:
+        return None
+    told: dict[str, Any] = orjson.loads(row["data"])
+    del told["by"]
+    return {**told, "told_at": row["known_at"].isoformat(timespec="seconds")}

@@ -39,6 +39,7 @@ from contracts.events.operations import (
     MemberReleased,
     OperatorAct,
     PersonalDataRead,
+    PracticeReadinessTold,
     RejectDropped,
     RejectRetried,
     SubjectErasureDone,
@@ -134,6 +135,7 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     SubjectErasureRefused,
     SubjectErasureRequested,
     SubjectErasureDone,
+    PracticeReadinessTold,
 )
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
@@ -194,6 +196,7 @@ __all__ = [
     "PersonalDataRead",
     "PharmacyClaimReceived",
     "PracticeParticipationChanged",
+    "PracticeReadinessTold",
     "PremiumPaid",
     "PriorAuthorizationDecided",
     "PriorAuthorizationRequested",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from contracts.events.base import Code, Event, Model
 
@@ -143,6 +143,33 @@ class DataSubmissionBuilt(OperatorAct):
     withheld: Annotated[Count, Field(description="patients who could not be named, for one reason or another")] = 0
     incomplete: Annotated[Count, Field(description="patients of whom an element asked for is missing")] = 0
     terms: Annotated[str, Field(max_length=64, description="the version of the terms that name the elements")]
+
+
+class ActivityTold(Model):
+    """One of a practice's redesign activities in a month."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    activity: Code
+    asked: bool
+    shown: bool
+
+
+class PracticeReadinessTold(OperatorAct):
+    """What a practice's month lacks to be billable was told to the practice: activities and counts, no patient."""
+
+    practice: Annotated[str, Field(max_length=32, pattern=r"^[A-Za-z0-9-]+$")]
+    month: Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")]
+    terms: Annotated[str, Field(max_length=64)]
+    takes_part: bool
+    activities: tuple[ActivityTold, ...]
+    practice_lacks: tuple[Code, ...] = ()
+    episodes: Count
+    ready: Count
+    ready_but_for_the_practice: Count = 0
+    paid: Count
+    paid_and_lacking: Count = 0
+    lacking: Annotated[Counts, Field(description="episodes by what they lack")]
 
 
 class MemberReleased(OperatorAct):
