@@ -18,7 +18,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import endpoints, events, feeds, files, health, practices, quality, rejects, resending, schemas, streams
+from gateway import (
+    endpoints,
+    events,
+    feeds,
+    files,
+    health,
+    practices,
+    quality,
+    rejects,
+    reports,
+    resending,
+    schemas,
+    streams,
+)
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
 from gateway.problems import ProblemDocument, handle_problems, response_of, told
@@ -28,6 +41,7 @@ ROUTERS: Sequence[APIRouter] = (
     files.router,
     feeds.router,
     streams.router,
+    reports.router,
     endpoints.router,
     practices.router,
     quality.router,

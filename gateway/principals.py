@@ -52,6 +52,8 @@ SCOPES: dict[str, Scope] = {
     "feed:read": Scope("read what was emitted to it", (*TENANTS, PRACTICE)),
     "practice:read": Scope("read a practice's feedback and readiness", (PAYER, PRACTICE, OPERATOR)),
     "endpoints:manage": Scope("have its feed sent to endpoints, and see what was sent", (*TENANTS, PRACTICE)),
+    "reports:read": Scope("read the reports released to it", (EMPLOYER,)),
+    "measures:read": Scope("read its settled quality measures", (PRACTICE,)),
     "schemas:read": Scope("read the catalogue of events", ROLES),
     "metrics:read": Scope("read the gateway's counters", (OPERATOR,)),
 }
