@@ -19,11 +19,13 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import (
+    accesses,
     endpoints,
     events,
     feeds,
     files,
     health,
+    members,
     practices,
     quality,
     rejects,
@@ -47,6 +49,8 @@ ROUTERS: Sequence[APIRouter] = (
     quality.router,
     rejects.router,
     resending.router,
+    members.router,
+    accesses.router,
     schemas.router,
     health.router,
 )
@@ -83,7 +87,7 @@ def create_app(config: Config) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.state.parts, app.state.callers = parts, parts.callers
+    app.state.parts, app.state.callers, app.state.accesses = parts, parts.callers, parts.accesses
     for router in ROUTERS:
         app.include_router(router)
     handle_problems(app)

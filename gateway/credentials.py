@@ -22,7 +22,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from gateway.principals import Principal
+from gateway.principals import Principal, scopes_of
 from gateway.problems import away
 
 PURPOSE = "credentials"
@@ -126,5 +126,6 @@ class Credentials:
 
 def _known(row: Mapping[str, Any]) -> _Known:
     holder = {name: row[name] for name in ("role", "payer", "plan", "practice", "name")}
-    principal = Principal(**holder, scopes=frozenset(row["scopes"]), credential=row["credential_id"])
+    scopes = frozenset(row["scopes"]) & scopes_of(row["role"])  # a role may have lost one since
+    principal = Principal(**holder, scopes=scopes, credential=row["credential_id"])
     return _Known(row["secret_digest"], row["expires_at"], principal)

@@ -20,11 +20,11 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from contracts.events import LOG_FACTS, sealed_fields
-from gateway.principals import AUDITOR, EMPLOYER, OPERATOR, PAYER
+from gateway.principals import AUDITOR, OPERATOR, PAYER
 
 View = Literal["none", "masked", "limited", "full"]
 VIEWS: tuple[View, ...] = ("none", "masked", "limited", "full")
-MOST: dict[str, View] = {PAYER: "full", OPERATOR: "full", EMPLOYER: "limited", AUDITOR: "masked"}
+MOST: dict[str, View] = {PAYER: "full", OPERATOR: "full", AUDITOR: "masked"}
 """The most that each role is shown; a scope is asked for beside it."""
 
 _UPPER, _LOWER, _DIGIT = re.compile(r"[^\W\d_a-z]"), re.compile(r"[a-z]"), re.compile(r"\d")

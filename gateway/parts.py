@@ -17,6 +17,7 @@ from gateway.idempotency import PURPOSE as IDEMPOTENCY
 from gateway.idempotency import Idempotency
 from gateway.limits import Budget, Limits, Rate
 from gateway.metrics import Metrics
+from gateway.noting import Accesses
 from gateway.oidc import Issuers, Tokens
 from gateway.open_streams import Streams
 from gateway.principals import Principal
@@ -100,6 +101,7 @@ class Parts:
         self.files_held = Budget(config.limits.files_at_once)
         self.spool = Spool(config.spool)
         self.acknowledgements = Acknowledgements(config.spool)
+        self.accesses = Accesses(self.doors.state)
         self.runs = Runs(self.doors, self.acknowledgements, self.metrics)
         self.tails = Tails(self.doors.reading, [payer.name for payer in config.roster.payers])
         self.streams = Streams(config.limits.streams)

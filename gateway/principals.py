@@ -28,9 +28,14 @@ from starlette.routing import Mount
 from gateway.problems import Problem
 
 PAYER, EMPLOYER, PRACTICE, OPERATOR, AUDITOR = "payer", "employer", "practice", "operator", "auditor"
-ROLES = (PAYER, EMPLOYER, PRACTICE, OPERATOR, AUDITOR)
-TENANTS = (PAYER, EMPLOYER)
-"""Roles that send facts: of one payer, or of one employer's plan."""
+BREAK_GLASS = "break_glass"
+ROLES = (PAYER, EMPLOYER, PRACTICE, OPERATOR, AUDITOR, BREAK_GLASS)
+TENANTS = (PAYER,)
+"""Roles that send facts and see their own: a payer, or with a plan the administrator of an employer's plan.
+
+An employer is another principal: it reads what was released to it, and nothing about one person (45 CFR 164.504(f)).
+"""
+SUBSCRIBERS = (PAYER, EMPLOYER, PRACTICE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Scope:
 
     about: str
     roles: tuple[str, ...]
+    noted: str = ""
+    """What the access log says is read with it, where that may be of persons; a route may note more than that."""
 
 
 SCOPES: dict[str, Scope] = {
@@ -49,11 +56,13 @@ SCOPES: dict[str, Scope] = {
     "rejects:read": Scope("see what could not be taken in", (*TENANTS, OPERATOR, AUDITOR)),
     "rejects:open": Scope("see rejected records themselves, as far as its role may; noted", (*TENANTS, OPERATOR)),
     "rejects:write": Scope("send rejected records again, corrected or not, or drop them", (*TENANTS, OPERATOR)),
-    "feed:read": Scope("read what was emitted to it", (*TENANTS, PRACTICE)),
-    "practice:read": Scope("read a practice's feedback and readiness", (PAYER, PRACTICE, OPERATOR)),
-    "endpoints:manage": Scope("have its feed sent to endpoints, and see what was sent", (*TENANTS, PRACTICE)),
+    "feed:read": Scope("read what was emitted to it", SUBSCRIBERS, noted="feed"),
+    "practice:read": Scope("read a practice's feedback and readiness", (PAYER, PRACTICE, OPERATOR), noted="practice"),
+    "endpoints:manage": Scope("have its feed sent to endpoints, and see what was sent", SUBSCRIBERS),
     "reports:read": Scope("read the reports released to it", (EMPLOYER,)),
     "measures:read": Scope("read its settled quality measures", (PRACTICE,)),
+    "members:read": Scope("read what is held under one member's token; noted", (PAYER, BREAK_GLASS)),
+    "access:read": Scope("see who read personal data", (PAYER, OPERATOR, AUDITOR)),
     "schemas:read": Scope("read the catalogue of events", ROLES),
     "metrics:read": Scope("read the gateway's counters", (OPERATOR,)),
 }
@@ -136,6 +145,8 @@ class Needs:
         request.state.principal = principal
         if self.scope not in principal.scopes:
             raise Problem(403, "forbidden", f"this needs the scope {self.scope}, which {principal} has not")
+        if (what := SCOPES[self.scope].noted) and principal.role != EMPLOYER:
+            await request.app.state.accesses.note(principal, what)
         return principal
 
 

@@ -30,7 +30,7 @@ Words = Annotated[
     ),
 ]
 CredentialId = Annotated[str, Field(pattern=r"^[a-z2-7]{16}$", description="the part of a key that is no secret")]
-Role = Literal["payer", "employer", "practice", "operator", "auditor"]
+Role = Literal["payer", "employer", "practice", "operator", "auditor", "break_glass"]
 
 
 class OperatorAct(Event):
@@ -241,6 +241,8 @@ class CredentialCreated(OperatorAct):
     scopes: Annotated[tuple[Code, ...], Field(max_length=64, description="what it may do")]
     secret_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="HMAC-SHA256 under the pepper")]
     expires_at: AwareDatetime | None = None
+    why: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$", description="of the role break_glass")] = ""
+    kafka: Annotated[bool, Field(description="whether it is a Kafka user of its own too")] = False
 
 
 class CredentialRevoked(OperatorAct):

@@ -198,7 +198,7 @@ async def test_nobody_sends_anothers_rejects_again(gateway: Served, client: http
     (one,) = (await client.post("/v1/events", content=bad, headers=JSON)).json()["results"]
     place = one["reject_id"]
     await until(lambda: all_listed(client, [place]), "the reject is in its table")
-    other = await gateway.key("employer", "employers", "lowcountry-retail")
+    other = await gateway.key("payer", "employers", "lowcountry-retail")
     for token, status in ((other, 404), (await gateway.key("auditor"), 403)):
         async with gateway.client(token) as theirs:
             for answer in (
@@ -235,8 +235,8 @@ async def test_a_request_sent_again_with_its_key_gets_its_answer_again(client: h
 
 async def test_the_payer_is_the_credentials_and_others_see_nothing(gateway: Served, client: httpx.AsyncClient) -> None:
     world = gateway.world
-    employer = await gateway.key("employer", "employers", "lowcountry-retail")
-    async with gateway.client(employer) as theirs, gateway.client(await gateway.key("auditor")) as auditor:
+    administrator = await gateway.key("payer", "employers", "lowcountry-retail")
+    async with gateway.client(administrator) as theirs, gateway.client(await gateway.key("auditor")) as auditor:
         answer = await theirs.post("/v1/events", content=event("F1"), headers=JSON)
         assert results(answer) == ["accepted"]
         log = {fact["id"]: fact for fact in await facts(gateway, "employers")}
@@ -272,7 +272,7 @@ async def test_a_file_is_a_run_with_a_result_and_all_duplicates_the_second_time(
     assert (again["accepted"], again["duplicate"], again["rejected"]) == (0, len(lines), 1)
     listed = (await client.get("/v1/files")).json()["runs"]
     assert [each["run_id"] for each in listed][:2] == [again["run_id"], run["run_id"]]
-    employer = await gateway.key("employer", "employers", "palmetto-manufacturing")
+    employer = await gateway.key("payer", "employers", "palmetto-manufacturing")
     async with gateway.client(employer) as other:
         assert (await other.get(first.headers["location"])).status_code == 404
         assert (await other.get("/v1/files")).json() == {"runs": []}
@@ -329,7 +329,7 @@ async def test_an_x12_file_is_acknowledged_to_its_sender_alone(gateway: Served, 
     assert (await client.get(f"{place}/835")).status_code == 422
     async with gateway.client(await gateway.key("operator")) as operator:
         assert (await operator.get(f"{place}/999")).status_code == 403
-    async with gateway.client(await gateway.key("employer", "employers", "palmetto-manufacturing")) as other:
+    async with gateway.client(await gateway.key("payer", "employers", "palmetto-manufacturing")) as other:
         assert (await other.get(f"{place}/999")).status_code == 404
     noted = [orjson.loads(each.value) for each in await records_of(gateway.world.connections(), operations(gateway))]
     reads = [each["data"] for each in noted if each["type"] == "carepact.PersonalDataRead.v1"]

@@ -26,7 +26,7 @@ payer = "medicare"
 
 [[issuers.callers]]
 claims = { azp = "hr", groups = "benefits" }
-role = "employer"
+role = "payer"
 payer = "employers"
 plan = "lowcountry-retail"
 scopes = ["files:write"]
@@ -72,7 +72,7 @@ async def test_a_token_is_who_the_file_says(login: Login) -> None:
     assert (str(found), found.scopes) == ("payer:medicare", scopes_of("payer"))
     found = await login.tokens.holder(login.token(azp="hr", groups=["a", "benefits"], aud=["x", "carepact"]))
     assert found is not None
-    assert (str(found), found.scopes) == ("employer:employers/lowcountry-retail", frozenset({"files:write"}))
+    assert (str(found), found.scopes) == ("payer:employers/lowcountry-retail", frozenset({"files:write"}))
 
 
 @pytest.mark.parametrize(

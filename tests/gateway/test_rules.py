@@ -10,13 +10,15 @@ from fastapi import Depends, FastAPI
 
 from carepact.settings import Settings
 from gateway.app import ROUTERS
+from gateway.credentials import _known
 from gateway.principals import OPEN, ROLES, SCOPES, Principal, needs, require_rules, routes, rules, scopes_of
 from gateway.problems import MEDIA_TYPE
 from tests.gateway.served import app_of, client_of
 
 ROUTES = [route for router in ROUTERS for route in routes(router.routes)]
 PATHS = [(method, route.path, rules(route)[0]) for route in ROUTES for method in route.methods]
-EXAMPLES = {"reject_id": "280512c3-f4cf-5e07-8de7-318f65059a7e", "endpoint_id": "280512c3-f4cf-5e07-8de7-318f65059a7e"}
+SOME = "280512c3-f4cf-5e07-8de7-318f65059a7e"
+EXAMPLES = {"member": "a" * 26, "reject_id": SOME, "endpoint_id": SOME}
 OPEN_PATHS = {"/health/live", "/health/ready"}
 
 
@@ -79,8 +81,21 @@ def test_there_is_no_rule_for_a_scope_that_is_not_declared() -> None:
 
 def test_only_tenants_send_and_only_an_operator_counts() -> None:
     senders = [role for role in ROLES if "events:write" in scopes_of(role)]
-    assert senders == ["payer", "employer"]
+    assert senders == ["payer"], "of a plan, its administrator: a payer with a plan"
     assert [role for role in ROLES if "metrics:read" in scopes_of(role)] == ["operator"]
+
+
+def test_an_employer_reads_what_was_released_to_it_and_nothing_of_one_person() -> None:
+    """The plan's administrator is another principal; and no scope that says of persons is ever an employer's."""
+    personal = ("events", "files", "acknowledgements", "rejects", "members", "practice", "episodes", "payments")
+    assert not [scope for scope in scopes_of("employer") if scope.partition(":")[0] in personal]
+    assert "feed:read" in scopes_of("employer")
+
+
+def test_a_key_opens_no_more_than_its_role_may() -> None:
+    row = {"role": "employer", "payer": "employers", "plan": "p", "practice": "", "name": "", "credential_id": "a" * 16}
+    made = _known(row | {"scopes": ["events:write", "feed:read"], "secret_digest": "", "expires_at": None})
+    assert made.principal.scopes == {"feed:read"}, "one made when employers still sent"
 
 
 def test_a_principal_sees_its_own() -> None:

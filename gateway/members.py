@@ -1,0 +1,51 @@
+"""`/v1/members`: what is held under one member's token; for the payer's own, and for who must break the glass."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
+
+from contracts.events import PersonalDataRead
+from gateway.parts import Parts, parts_of
+from gateway.principals import BREAK_GLASS, Principal, needs
+from gateway.problems import RESPONSES, Problem
+from projections.members import member_shown
+from projections.tenancy import Tenant, seen_by
+
+OWN = "the payer's own work"
+
+router = APIRouter(tags=["members"], responses=RESPONSES)
+
+
+class MemberShown(BaseModel):
+    """What is computed of a member, under the token. Nothing of it names the person; it is personal all the same."""
+
+    member: str
+    facts: dict[str, int] = Field(description="in the log, by type")
+    episodes: list[dict[str, Any]]
+    payments: list[dict[str, Any]]
+
+
+@router.get("/v1/members/{member}", summary="What is held under a member's token")
+async def show_member(
+    member: Annotated[str, Path(pattern=r"^[a-z2-7]{26}$")],
+    caller: Annotated[Principal, Depends(needs("members:read"))],
+    parts: Annotated[Parts, Depends(parts_of)],
+    reason: Annotated[
+        str, Query(max_length=500, pattern=r"^[^\x00]*$", description="why; who breaks the glass must say it")
+    ] = "",
+) -> MemberShown:
+    """Facts by type, episodes and payments. Each read is noted, with its reason, before anything is shown."""
+    said = reason.strip()
+    if caller.role == BREAK_GLASS and not said:
+        raise Problem(422, "reason_required", "say why the glass is broken; it is noted", pointer="/query/reason")
+    tenant = Tenant("break_glass" if caller.role == BREAK_GLASS else "payer", caller.payer, caller.plan, reason=said)
+    holder = {"payer": caller.payer, "plan": caller.plan, "by": caller.by}
+    await parts.doors.state(PersonalDataRead(**holder, what="member", subject=member, purpose=said or OWN))
+    async with (await parts.doors.pool()).acquire() as connection, seen_by(connection, tenant):
+        found = await member_shown(connection, member)
+    if not found["facts"]:
+        raise Problem(404, "not_found", "there is no such member")
+    return MemberShown.model_validate({"member": member} | found)
