@@ -99,10 +99,16 @@ def check_url(url: str, private: bool) -> None:
         raise BadUrl("the URL names no host")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise BadUrl("the URL has no user, password or fragment")
-    with suppress(ValueError):
+    if not private and _is_address(host) and not is_public(host):
+        raise BadUrl("the URL's address is not public")
+
+
+def _is_address(host: str) -> bool:
+    try:
         ipaddress.ip_address(host)
-        if not private and not is_public(host):
-            raise BadUrl("the URL's address is not public")
+    except ValueError:
+        return False
+    return True
 
 
 class _Checked(AbstractResolver):
