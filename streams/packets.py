@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -219,8 +219,10 @@ async def made(
     return archive(there)
 
 
-async def _facts(connections: Connections, places: Iterable[Place]) -> list[Any]:
+async def _facts(connections: Connections, places: Collection[Place]) -> list[Any]:
     """The records that payments rest on, and those that caused them."""
+    if not places:
+        return []
     async with log_reader(connections) as reader:
         found = await reader.records(grouped(places))
     return [found[place] for place in sorted(found)]

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,17 @@ import pytest
 from carepact.local.platform import LocalPlatform
 from carepact.worker_command import outputs
 from contracts.events import DayClosed, EmployerOutcomeReported, EnrollmentChanged, OutcomesReleased
+from streams.checkpoints import Signer, heads_of, leaves_of, made, topics_of
 from streams.log_writer import LogWriter
 from streams.operations import insert
+from streams.packets import Subject
+from streams.packets import made as packet_made
 from streams.relay import take_over
 from streams.releasing import CannotRelease, Desk, NotYet, release, releases
 from streams.roster import Roster
 from streams.topics import log_topic, operations_topic, outcomes_topic
+from streams.verify_packet import check, files_of
+from streams.verifying_outputs import Outputs
 from tests import forked
 from tests.end_to_end.harness import roster_toml, until
 from tests.streams.logs import Log, population
@@ -95,9 +100,31 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
     assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
     told = [EmployerOutcomeReported.model_validate_json(orjson.dumps(event["data"])) for event in events]
     assert {one.employer_id for one in told} == {plan}
+    await assert_proved_to_the_employer(world, roster, plan, tmp_path)
     ids = {event["id"] for event in events}
     assert {one.supersedes for one in told if one.supersedes} <= ids
     await world.connection.close()
+
+
+async def assert_proved_to_the_employer(world: World, roster: Roster, plan: str, folder: Path) -> None:
+    """What left is held to its rows, and a packet for the employer shows it and nothing of the act that released it."""
+    async with world.connection.transaction():
+        assert await Outputs(world.connections, world.connection, world.payer).outcomes() is None
+    leaves, signer = await leaves_of(world.connections, topics_of(world.payer, roster.space)), Signer(folder / "key")
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    checkpoint = made(signer, world.payer.name, at, heads_of(leaves), "")
+    subject = Subject(world.payer.name, subscriber=plan)
+    arguments = world.connections, world.connection, subject, "subscriber", signer, checkpoint, leaves, at
+    file = folder / "packet.zip"
+    file.write_bytes(await packet_made(*arguments))
+    right, found = check(file, signer.public_key)
+    assert (right, found.wrong) == (True, [])
+    held = files_of(file)
+    assert orjson.loads(held["facts.json"]) == []
+    shown = orjson.loads(held["payments.json"])
+    assert len(shown) == await world.connection.fetchval("SELECT count(*) FROM employer_outcome WHERE plan = $1", plan)
+    assert all(orjson.loads(record["value"])["subject"] == plan for record in shown)
+    assert "What was released" in held["report.html"].decode()
 
 
 async def assert_told_by_the_command(
