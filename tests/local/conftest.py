@@ -30,7 +30,7 @@ class Command:
         self.home = home
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def run(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
             self._words(*words), env=self._environment(), capture_output=True, text=True, timeout=timeout, check=False

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from carepact.local.errors import Held
 from carepact.local.home import Home
 from carepact.local.platform import LocalPlatform
+from carepact.local.postgres import Postgres
 from carepact.local.processes import end, gone, left_over
 from streams.roster import Roster
 from streams.topics import log_topic
@@ -68,6 +69,10 @@ async def test_a_killed_supervisor_takes_its_parts_along_and_can_be_started_agai
     first = Home(carepact.home).state()
     assert first["kafka"]["bootstrap"] != platform.connections().bootstrap, "two homes run side by side"
     assert carepact.run("status").returncode == 0
+    database = await asyncpg.connect(Postgres(Home(carepact.home)).dsn())
+    for promise in ("fsync", "synchronous_commit", "full_page_writes"):
+        assert await database.fetchval(f"SHOW {promise}") == "on", "what is committed is on the disk"
+    await database.close()
     late = carepact.run("wait", "--timeout", "0")
     assert (late.returncode, "behind: carepact.medicare.events.v1 by" in late.stderr) == (75, True)
 
