@@ -37,6 +37,7 @@ COMMANDS = {
     "employer-report": "carepact.employer_report_command:employer_report_command",
     "release": "carepact.release_command:release_command",
     "report": "carepact.report_command:report_command",
+    "statement": "carepact.statement_command:statement_command",
     "contract": "carepact.contract_commands:app",
     "practice": "carepact.practice_commands:app",
     "subject": "carepact.subject_commands:app",

@@ -32,6 +32,7 @@ from gateway import (
     reports,
     resending,
     schemas,
+    statements,
     streams,
 )
 from gateway.parts import Config, Parts
@@ -44,6 +45,7 @@ ROUTERS: Sequence[APIRouter] = (
     feeds.router,
     streams.router,
     reports.router,
+    statements.router,
     endpoints.router,
     practices.router,
     quality.router,

@@ -60,6 +60,7 @@ SCOPES: dict[str, Scope] = {
     "practice:read": Scope("read a practice's feedback and readiness", (PAYER, PRACTICE, OPERATOR), noted="practice"),
     "endpoints:manage": Scope("have its feed sent to endpoints, and see what was sent", SUBSCRIBERS),
     "reports:read": Scope("read the reports released to it", (EMPLOYER,)),
+    "statements:read": Scope("read its events of a month as a file", (PAYER, EMPLOYER, PRACTICE)),
     "measures:read": Scope("read its settled quality measures", (PRACTICE,)),
     "members:read": Scope("read what is held under one member's token; noted", (PAYER, BREAK_GLASS)),
     "access:read": Scope("see who read personal data", (PAYER, OPERATOR, AUDITOR)),

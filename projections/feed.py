@@ -9,7 +9,7 @@ A page is found from each table's own index, so that its cost does not grow with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -61,6 +61,13 @@ _NEWS = """
     ) AS emitted
      WHERE made_by >= $2::text::xid8 AND made_by < $3::text::xid8
 """
+_WITHIN = """
+    SELECT event FROM ({rows}) AS emitted
+     WHERE substring(event FROM position($2::bytea IN event) + octet_length($2::bytea) FOR 7) = $3::bytea
+     ORDER BY subject COLLATE "C", sequence, event_id
+"""
+_TIME = b'"time":"'
+WITHIN_SECONDS = 300
 FIRST = UUID(int=0)
 
 
@@ -119,6 +126,21 @@ async def emitted_of(connection: Any, tenant: Tenant, ids: Sequence[UUID]) -> Ma
     return {row["event_id"]: row["event"] for row in found}
 
 
+async def emitted_within(connection: Any, tenant: Tenant, month: str) -> AsyncIterator[bytes]:
+    """The events of a tenant whose time is in a month (`YYYY-MM`, UTC), byte for byte: by subject, in its order.
+
+    Which they are, and their order, follows from the events alone, so that they are the same after a rebuild.
+    """
+    rows = " UNION ALL ".join(f"({_ROW})".format(**told) for told in _told(tenant))
+    async with seen_by(connection, tenant):
+        await connection.execute(f"SET LOCAL statement_timeout = '{WITHIN_SECONDS}s'")
+        found = connection.cursor(
+            _WITHIN.format(rows=rows), tenant.payer, _TIME, month.encode(), prefetch=1_000, timeout=WITHIN_SECONDS
+        )
+        async for row in found:
+            yield row["event"]
+
+
 async def standing(connection: Any) -> Place:
     """Behind all that is told now, to whomever."""
     history, horizon = await connection.fetchrow(_STANDING)
@@ -132,6 +154,8 @@ async def told_between(connection: Any, payers: Sequence[str], since: Place, unt
         _NEWS, list(payers), str(since.made_by), str(until.made_by)
     ):
         found.add(Tenant("employer" if outcome else "payer", payer, plan))
+        if plan and not outcome:
+            found.add(Tenant("payer", payer))  # who administers all plans
         if practice:
             found.add(Tenant("practice", payer, practice=practice))
     return found

@@ -28,6 +28,8 @@ def _is(setting: str) -> str:
 
 OF_PAYER = f"payer = {_is('payer')} AND payer <> ''"
 OF_PLAN = f"{OF_PAYER} AND plan = {_is('plan')}"
+OF_PLANS = f"{OF_PAYER} AND ({_is('plan')} = '' OR plan = {_is('plan')})"
+"""A plan's, or of who administers all plans of a payer."""
 OF_WHOLE_PAYER = f"{OF_PAYER} AND {_is('plan')} = ''"
 OF_EMPLOYER = f"{OF_PLAN} AND plan <> ''"
 OF_PRACTICE = f"{OF_PAYER} AND practice = {_is('practice')} AND practice <> ''"
@@ -47,9 +49,9 @@ OWN_HOOKS: dict[Role, dict[str, str]] = {
 
 SEES: dict[Role, dict[str, str]] = {
     "payer": {
-        **dict.fromkeys(("fact", "episode", "payment", "reject", "settlement", "settlement_payment"), OF_PLAN),
-        "file_run": OF_PLAN,
-        "remittance": OF_PLAN,
+        **dict.fromkeys(("fact", "episode", "payment", "reject", "settlement", "settlement_payment"), OF_PLANS),
+        "file_run": OF_PLANS,
+        "remittance": OF_PLANS,
         **dict.fromkeys(("episode_spend", "ledger_line", "request", "settlement_ledger_line"), OF_WHOLE_PAYER),
         **OWN_HOOKS["payer"],
     },
