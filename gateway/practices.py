@@ -38,7 +38,7 @@ async def read_feedback(
     payer: OfPayer = None,
 ) -> dict[str, Any]:
     """Of the last settlement, or the last of one run: spending, use, quality, attribution, claims, sharing."""
-    return await _report(caller, parts, *_asked(caller, parts, practice, payer), period, run)
+    return await _report(caller, parts, *asked_of(caller, parts, practice, payer), period, run)
 
 
 @router.get("/v1/practice/feedback.html", summary="The same as a page", response_class=HTMLResponse)
@@ -51,7 +51,7 @@ async def read_feedback_page(
     payer: OfPayer = None,
 ) -> HTMLResponse:
     """One HTML page with nothing to load; claim lines stand in the JSON alone."""
-    report = await _report(caller, parts, *_asked(caller, parts, practice, payer), period, run)
+    report = await _report(caller, parts, *asked_of(caller, parts, practice, payer), period, run)
     return HTMLResponse(feedback_page(report))
 
 
@@ -64,7 +64,7 @@ async def read_readiness(
     payer: OfPayer = None,
 ) -> dict[str, Any]:
     """As told last by `carepact practice readiness --tell`: the activities shown, and episodes by what they lack."""
-    of_payer, of_practice = _asked(caller, parts, practice, payer)
+    of_payer, of_practice = asked_of(caller, parts, practice, payer)
     async with (await parts.doors.pool()).acquire() as connection:
         told = await readiness_told(connection, of_payer, of_practice, month)
     if told is None:
@@ -72,7 +72,7 @@ async def read_readiness(
     return told
 
 
-def _asked(caller: Principal, parts: Parts, practice: str | None, payer: str | None) -> tuple[str, str]:
+def asked_of(caller: Principal, parts: Parts, practice: str | None, payer: str | None) -> tuple[str, str]:
     """The payer and practice that a caller asks of; 404 for what is not its own, as for what is not there."""
     of_payer = caller.payer or payer or ""
     of_practice = caller.practice if caller.role == PRACTICE else practice or ""

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from carepact.__main__ import app
 from carepact.local.gateway import Gateway
 from carepact.local.home import free_ports
+from carepact.local.postgres import READER
 from carepact.local.supervisor import Kept
 from carepact.logging import to_stderr
 from carepact.schemas import pages
@@ -92,7 +93,10 @@ class GatewayOf(Gateway):
         super().__init__(world.platform.home, "127.0.0.1", free_ports(1)[0])
         self.name = f"{world.space}-gateway"
         self.output = world.platform.home.logs / f"{self.name}.log"
-        self._environment = world.environment(self.name)
+        reader = world.platform.dsn(READER, world.database)
+        self._environment = world.environment(self.name) | {
+            "CAREPACT_POSTGRES": f"{reader}&application_name={self.name}"
+        }
 
     async def start(self) -> forked.Forked:
         """Start it as the supervisor starts its own."""
