@@ -102,7 +102,7 @@ class Deliverer:
         for endpoint_id, (generation, courier, task) in list(self._couriers.items()):
             if task.done():
                 del self._couriers[endpoint_id]
-                if (error := task.exception()) is not None:
+                if not task.cancelled() and (error := task.exception()) is not None:
                     if isinstance(error, LeaseLost):
                         raise error
                     log.error("courier_failed", endpoint=str(endpoint_id), error=type(error).__name__)

@@ -32,8 +32,8 @@ PAYER = Principal("payer", "medicare", scopes=scopes_of("payer"))
 OTHER = Principal("payer", "bcbs-sc", scopes=scopes_of("payer"))
 
 
-async def pay(connection: Any, payer: str, member: str, sequence: int, practice: str = "P1") -> bytes:
-    """One payment's row; answers its event."""
+async def pay(connection: Any, payer: str, member: str, sequence: int, practice: str = "P1", topic: str = "") -> bytes:
+    """One payment's row, and its row for the relay if a topic is named; answers its event."""
     made = uuid4()
     event = orjson.dumps({"id": str(made), "subject": member, "sequence": f"{sequence:09}", "payer": payer})
     await connection.execute(
@@ -44,14 +44,33 @@ async def pay(connection: Any, payer: str, member: str, sequence: int, practice:
         """,
         payer, made, member, date(2026, 1, 1), sequence, event, practice,
     )  # fmt: skip
+    if topic:
+        await connection.execute(
+            "INSERT INTO outbox (payer, topic, key, value, event_id, partition, log_offset) "
+            "VALUES ($1, $2, $3, $4, $5, 0, 0)",
+            payer, topic, member.encode(), event, made,
+        )  # fmt: skip
     return event
 
 
+class Unnoted:
+    """Stands for the access log, which is in Kafka."""
+
+    async def note(self, caller: Principal, what: str) -> None:
+        """Note nothing."""
+
+
 def reaching(
-    platform: LocalPlatform, space: str, folder: Path, *, webhooks_private: bool = False, **principals: Principal
+    platform: LocalPlatform,
+    space: str,
+    folder: Path,
+    roster: Roster | None = None,
+    *,
+    webhooks_private: bool = False,
+    **principals: Principal,
 ) -> FastAPI:
     """A gateway's app on a database of its own; Kafka is away. A token is a name given, else a role's."""
-    roster = Roster.load()
+    roster = roster or Roster.load()
     config = Config(
         roster=roster,
         connections=Connections("gateway", "127.0.0.1:9", dsn=platform.dsn(READER, space)),
@@ -62,6 +81,7 @@ def reaching(
         webhooks_private=webhooks_private,
     )
     app = create_app(config)
+    app.state.accesses = Unnoted()
     app.state.callers = Named(**(principals or {"practice": PRACTICE, "payer": PAYER, "other": OTHER}))
     return app
 

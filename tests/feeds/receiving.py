@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from pathlib import Path
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import AGENT, READER
 from gateway.delivering import Config, Deliverer
-from gateway.reaching import Lookup, Reach
+from gateway.reaching import Reach
 from gateway.signing import PURPOSE
 from streams.keys import SqliteKeyStore
 
@@ -139,25 +139,24 @@ async def sending(
     space: str,
     folder: Path,
     clock: Clock | None = None,
-    *,
-    private: bool = True,
-    look_up: Lookup | None = None,
-) -> AsyncIterator[None]:
+    payers: Sequence[str] = ("medicare", "bcbs-sc", "employers"),
+) -> AsyncIterator[Deliverer]:
     """A deliverer that runs, for the endpoints of a test's database."""
     keys = SqliteKeyStore(folder / "keys.sqlite3")
     config = Config(
         reader=platform.dsn(READER, space),
         agent=platform.dsn(AGENT, space),
-        payers=["medicare", "bcbs-sc", "employers"],
+        payers=payers,
         key=keys.platform_key(PURPOSE),
-        reach=Reach(private=private, look_up=look_up),
+        reach=Reach(private=True),
         now=clock or Clock(),
     )
     keys.close()
     stopped = asyncio.Event()
-    running = asyncio.create_task(Deliverer(config).run(stopped))
+    made = Deliverer(config)
+    running = asyncio.create_task(made.run(stopped))
     try:
-        yield
+        yield made
     finally:
         stopped.set()
         await running

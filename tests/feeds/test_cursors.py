@@ -11,6 +11,7 @@ from gateway.cursors import BadCursor, opened, sealed
 from gateway.principals import Principal, scopes_of
 from projections.feed import Place
 from projections.tenancy import Tenant
+from tests.feeds.emitting import Unnoted
 from tests.gateway.served import MEDICARE, app_of, client_of
 
 KEY = bytes(32)
@@ -37,6 +38,7 @@ def test_a_cursor_made_up_is_refused(made_up: str) -> None:
 async def test_the_feed_refuses_such_a_cursor_and_a_credential_of_no_payer(tmp_path: Path) -> None:
     nowhere = Principal("practice", practice="P1", scopes=scopes_of("practice"))
     app = app_of(tmp_path, payer=MEDICARE, nowhere=nowhere)
+    app.state.accesses = Unnoted()
     for token, status, code in (("payer", 400, "cursor_invalid"), ("nowhere", 403, "forbidden")):
         async with client_of(app, token) as client:
             answer = await client.get("/v1/feed", params={"after": "made-up"})

@@ -21,7 +21,7 @@ from gateway.streams import chunks
 from gateway.tails import KEPT_BYTES_EACH, Tail
 from projections.feed import Emitted, OtherHistory, Page, Place
 from projections.tenancy import Tenant
-from tests.feeds.emitting import PAYER, listening, pay, reaching
+from tests.feeds.emitting import PAYER, Unnoted, listening, pay, reaching
 from tests.gateway.served import Named, app_of, client_of
 
 KEY = bytes(32)
@@ -142,7 +142,9 @@ async def test_a_revoked_credential_ends_its_stream_and_no_other(
 
 
 async def test_no_more_streams_than_may_be_are_open(tmp_path: Path) -> None:
-    async with client_of(app_of(tmp_path, Limits(streams=0), payer=PAYER), "payer") as client:
+    app = app_of(tmp_path, Limits(streams=0), payer=PAYER)
+    app.state.accesses = Unnoted()
+    async with client_of(app, "payer") as client:
         answer = await client.get("/v1/feed/stream")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "5")
 
