@@ -24,7 +24,7 @@ from carepact.logging import to_stderr
 from carepact.platform_commands import Home, Json, reported, settings_of
 from carepact.read_commands import NotFound, Usage, known_payer
 from carepact.settings import Settings, acting, connection, open_key_store
-from contracts.events import FileRunRecorded, OperatorAct
+from contracts.events import FileRunRecorded, MemberLinkRequested, OperatorAct
 from contracts.events.operations import FILES_MAX
 from formats.detect import READERS, check_file, read_files
 from formats.fhir import Validate
@@ -32,10 +32,12 @@ from formats.mapping import FORMAT
 from formats.mapping_file import BadMapping, Mapping
 from formats.reading import Read
 from formats.table import UnknownLayout
+from projections.facts import retired_among
 from streams.broadcasts import close_day
 from streams.connections import Connections
 from streams.door import Door, Submission
 from streams.keys import KeyStore, KeyStoreAway, KeyStoreError
+from streams.linking import Linked, link
 from streams.log_writer import LogWriter, NoSuchTopic, PartitionsDiffer
 from streams.operations import state, submitted
 from streams.publishing import Published, Publisher, StandsStill, settle, until_projected
@@ -89,6 +91,7 @@ def publish_command(
     checked: Validate = "full" if validate == "full" else "syntax"
     answers = Acknowledging(checked, acknowledge)
     written: list[Path] = []
+    linked: list[Linked] = []
 
     async def publish() -> Published:
         settings = settings_of(home)
@@ -109,6 +112,7 @@ def publish_command(
                     items = read_files(files, format_, validate=checked, by=by, readers=answers.readers)
                     published = await publisher.publish(items, told)
             written.extend(answers.write(datetime.now(UTC)))
+            linked.extend(await make_links(way, way.door.take_links()))
             if wait:
                 await waiting(settings, timeout, lambda database: settle(database, payer, published))
                 await tell()
@@ -116,7 +120,7 @@ def publish_command(
 
     with refusals():
         published = asyncio.run(publish())
-    _show(published, as_json, written)
+    _show(published, as_json, written, len(linked))
     raise typer.Exit(DONE_IN_PART if published.rejects else 0)
 
 
@@ -233,6 +237,25 @@ async def way_in(settings: Settings, payer: str, plan: str = "", shift_years: in
         keys.close()
 
 
+async def make_links(way: WayIn, pairs: Sequence[tuple[str, str]]) -> list[Linked]:
+    """Link members that are one person, but for those of whom the log says that it was done. What is done is told."""
+    if not pairs:
+        return []
+    payer, done = way.door.payer.name, set[str]()
+    with suppress(OSError, asyncpg.PostgresError):  # without it links are made once more, which changes nothing
+        database = await asyncpg.connect(way.reach.postgres, timeout=10)
+        try:
+            done = await retired_among(database, payer, [retired for _, retired in pairs])
+        finally:
+            await database.close()
+    linked: list[Linked] = []
+    for survivor, retired in pairs:
+        if retired not in done:
+            await way.state(MemberLinkRequested(**way.who, survivor=survivor, retired=retired))
+            linked.append(await link(way.reach, way.writer, way.door, way.keys, survivor, retired))
+    return linked
+
+
 @asynccontextmanager
 async def _told(
     way: WayIn, files: Sequence[Path], format_: str, published: Published, card: Card
@@ -315,9 +338,10 @@ def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda rows: progress.update(task, completed=rows)
 
 
-def _show(published: Published, as_json: bool, acknowledgements: Sequence[Path] = ()) -> None:
+def _show(published: Published, as_json: bool, acknowledgements: Sequence[Path] = (), linked: int = 0) -> None:
     summary = published.summary()
     if as_json:
+        summary |= {"linked": linked} if linked else {}
         summary |= {"acknowledgements": [str(path) for path in acknowledgements]} if acknowledgements else {}
         print_json(summary)
         return
@@ -330,6 +354,8 @@ def _show(published: Published, as_json: bool, acknowledgements: Sequence[Path] 
         typer.echo(f"  {count:>9,} {family}")
     if published.warned:
         typer.echo(f"  {published.warned:>9,} rows stand with what a check has against them")
+    if linked:
+        typer.echo(f"  {linked:>9,} members were the same as another, and are linked")
     for path in acknowledgements:
         typer.echo(f"  answered by {path}")
     if published.rejects:

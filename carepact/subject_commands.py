@@ -13,13 +13,15 @@ import typer
 from carepact.key_custody import open_and_rotate
 from carepact.noting import noted
 from carepact.platform_commands import Home, Json, settings_of
-from carepact.publish_commands import DONE_IN_PART, print_json, refusals, way_in
+from carepact.publish_commands import DONE_IN_PART, make_links, print_json, refusals, way_in
 from carepact.read_commands import NotFound, Refused, Usage, known_payer, reading
-from carepact.settings import connection, open_key_store
+from carepact.read_commands import run as run_reading
+from carepact.settings import Settings, connection, open_key_store
 from carepact.telling_subjects import told_report
 from contracts.events import MemberLinkRequested
 from contracts.events.base import Identifier
 from gateway.acknowledgements import Acknowledgements
+from projections.facts import links_asked_for
 from streams.erasing import DutyToKeep, erase
 from streams.keys import KeyStore, UnknownSubject, identifier_digest
 from streams.linking import Linked, link, token_of
@@ -71,12 +73,42 @@ def link_command(
 
     with refusals():
         linked = asyncio.run(run())
+    _show_linked(linked, as_json)
+
+
+def _show_linked(linked: Linked, as_json: bool) -> None:
     if as_json:
         document = {name: getattr(linked, name) for name in Linked.__slots__}
         sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
         return
     there = f"{linked.moved} facts moved, {linked.already_there} were there"
     typer.echo(f"{linked.retired} is now {linked.survivor}: {there}")
+
+
+@app.command("links")
+def links_command(
+    payer: Annotated[str, typer.Option(help="The payer whose members they are.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make the links that files sent over HTTP have asked for: members whose former identifiers had facts of their own.
+
+    Example: carepact subject links --payer medicare
+    """
+
+    async def asked_for(database: Any, settings: Settings) -> None:
+        known_payer(settings, payer)
+        pairs = await links_asked_for(database, payer)
+        async with way_in(settings, payer) as way:
+            made.extend(await make_links(way, pairs))
+
+    made: list[Linked] = []
+    with refusals():
+        run_reading(home, asked_for)
+    for linked in made:
+        _show_linked(linked, as_json)
+    if not made and not as_json:
+        typer.echo("no link is waiting")
 
 
 @app.command("report")

@@ -173,9 +173,9 @@ def known(mbi: str) -> Person:
     return Person(identifier=Identifier(kind="mbi", value=mbi))
 
 
-def fact(event: Event, line: Line, *key: str, rows: int = 1) -> ReadFact:
+def fact(event: Event, line: Line, *key: str, rows: int = 1, formerly: tuple[Identifier, ...] = ()) -> ReadFact:
     """A fact of a record, named in CMS's terms."""
-    return ReadFact(event, line.place, SOURCE, natural_key="|".join((SOURCE, *key)), rows=rows)
+    return ReadFact(event, line.place, SOURCE, natural_key="|".join((SOURCE, *key)), rows=rows, formerly=formerly)
 
 
 def refused(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date
 
 from pydantic import ValidationError
 
 from contracts.events import EnrollmentChanged, MemberDescribed, Person
+from contracts.events.base import Identifier
 from formats.cclf_layout import Line, day, fact, known, name, refused
 from formats.cells import BadCell
 from formats.cms_codes import ESRD, SEX
@@ -29,15 +31,15 @@ _described, _enrolled = (model.__pydantic_validator__.validate_python for model 
 def former(records: list[Kept], present: dict[str, str]) -> Iterator[Read]:
     """Former identifiers, to be replaced everywhere by the newest of their chain."""
     lines = [Line(record, {}) for record in records]
+    sent: dict[str, str] = {}
     for line in lines:
         kind, new, old, _ = line.cells()
         if new and old and new != old and kind == "M":
-            present[old] = new
-    for old in list(present):
-        newest, steps = present[old], 0
-        while newest in present and steps < len(present):
-            newest, steps = present[newest], steps + 1
-        present[old] = newest
+            sent[old] = new
+    present |= _newest(sent)
+    before: dict[str, list[str]] = {}
+    for old, newest in present.items():
+        before.setdefault(newest, []).append(old)
     for line in lines:
         _, new, _, since = line.cells()
         if not new:
@@ -45,11 +47,33 @@ def former(records: list[Kept], present: dict[str, str]) -> Iterator[Read]:
             yield refused(line, error)
             continue
         try:
-            person = known(present.get(new, new))
+            person = known(newest := present.get(new, new))
         except ValidationError as error:
             yield refused(line, error, column="CRNT_NUM")
         else:
-            yield fact(MemberDescribed(person=person), line, "xref", since)
+            formerly = tuple(_identifiers(old for old in before.pop(newest, ()) if old != newest))
+            yield fact(MemberDescribed(person=person), line, "xref", since, formerly=formerly)
+
+
+def _identifiers(sent: Iterable[str]) -> Iterator[Identifier]:
+    """Those that are identifiers: of the others there are no facts."""
+    for each in sent:
+        with suppress(ValidationError):
+            yield known(each).identifier
+
+
+def _newest(sent: dict[str, str]) -> dict[str, str]:
+    """The end of the chain of each former identifier; of a ring, one of its members."""
+    found: dict[str, str] = {}
+    for old in sent:
+        path: dict[str, None] = {}
+        at = old
+        while at in sent and at not in found and at not in path:
+            path[at] = None
+            at = sent[at]
+        newest = found.get(at, at)
+        found |= dict.fromkeys(path, newest)
+    return found
 
 
 def beneficiary(line: Line) -> Iterator[Read]:

@@ -17,6 +17,7 @@ from datetime import date
 from msgspec import Struct
 
 from contracts.events import Event
+from contracts.events.base import Identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class ReadFact(Struct, frozen=True):
     `payer` is the payer that the record itself names, '' when it names none. `keyed` names fields of the event that
     hold digests of what names a person: the door puts digests under the payer's key in their place. `findings` are
     what a check has against the record; they stand beside the fact and have no part in its identity. `part2` is that
-    the sender marks it as a record of substance use treatment; the door finds others by itself.
+    the sender marks it as a record of substance use treatment; the door finds others by itself. `formerly` are
+    identifiers that meant the person before, the oldest first.
     """
 
     event: Event
@@ -74,6 +76,7 @@ class ReadFact(Struct, frozen=True):
     findings: tuple[str, ...] = ()
     listing: Listing | None = None
     part2: bool = False
+    formerly: tuple[Identifier, ...] = ()
 
 
 class Reject(Struct, frozen=True):

@@ -18,7 +18,7 @@ from formats.icd9 import MAPPING, translated
 from formats.reading import Place, ReadFact
 from formats.x12_levels import Context
 from formats.x12_members import cents, day, number
-from formats.x12_set import SOURCE, Elements, Transaction
+from formats.x12_set import SOURCE, Elements, Finding, Transaction
 
 _ACTIONS = {"7": "replacement", "8": "void"}
 _OTHER_FIRST = {"12": "A", "13": "B", "43": "G"}
@@ -26,6 +26,7 @@ _OTHER_FIRST = {"12": "A", "13": "B", "43": "G"}
 _HCPCS, _NDC = re.compile(r"[A-Z0-9]{5}"), re.compile(r"[0-9]{11}")
 _NPI, _TWO = re.compile(r"[A-Za-z0-9]{1,15}"), re.compile(r"[0-9]{2}")
 _TIN = re.compile(r"[^A-Za-z0-9-]")
+_LX = re.compile(r"0*[1-9][0-9]{0,2}")
 _FOUR, _BILL, _DRG = re.compile("[0-9]{4}"), re.compile("[0-9A-Z]{3}"), re.compile("[0-9]{3,4}")
 _PROCEDURE = re.compile("[A-Z0-9]{3,7}")
 _DIAGNOSES = frozenset(("ABK", "ABF", "BK", "BF"))
@@ -37,8 +38,8 @@ class ClaimRow:
     """One CLM with what follows it. `at` is the segment that is being read."""
 
     __slots__ = (
-        "_beside_payer", "_component", "_context", "_decided", "_facility", "_head", "_institutional", "_lines",
-        "_old", "_post", "_rendering", "_sent", "_transaction", "at", "first", "segments",
+        "_beside_payer", "_component", "_context", "_decided", "_facility", "_head", "_in_order", "_institutional",
+        "_lines", "_notes", "_old", "_post", "_rendering", "_sent", "_transaction", "at", "first", "segments",
     )  # fmt: skip
 
     def __init__(self, transaction: Transaction, context: Context, first: int, segments: list[Elements]) -> None:
@@ -49,6 +50,7 @@ class ClaimRow:
         self._post = bool(_POST.match(transaction.guide))
         self._institutional = bool(_INSTITUTIONAL.match(transaction.guide))
         self._sent: list[str] = []
+        self._in_order, self._notes = True, tuple[str, ...]()
         self._old = self._beside_payer = False
         self._rendering: str | None = None
         self._decided: date | None = None
@@ -156,9 +158,9 @@ class ClaimRow:
     def _findings(self) -> tuple[str, ...]:
         transaction = self._transaction
         if not transaction.findings:
-            return transaction.notes
+            return (*transaction.notes, *self._notes)
         runs = [*self._context.runs(), (self.first, self.segments)]
-        return transaction.notes_of(*((first, first + len(segments)) for first, segments in runs))
+        return (*transaction.notes_of(*((first, first + len(segments)) for first, segments in runs)), *self._notes)
 
     def _person(self) -> dict[str, Any]:
         patient, subscriber = self._context.patient, self._context.subscriber
@@ -169,19 +171,33 @@ class ClaimRow:
         family = subscriber.name[9] if subscriber.name else ""
         return who.made(own or family, dependent=patient.name is not None and not own)
 
-    def _read_segments(self, place: str) -> None:
+    def _number_lines(self) -> None:
+        """By LX01, where it tells all lines apart; else they keep their places. What is not 1, 2, 3, ... is noted."""
+        sent = [self.segments[at][1] for at, _ in self._lines]
+        numbers = [int(text) if _LX.fullmatch(text) else 0 for text in sent]
+        if numbers != list(range(1, len(numbers) + 1)):
+            self._notes = (str(Finding("LX", 1, 0, "order")),)
+            if 0 not in numbers and len(set(numbers)) == len(numbers):
+                for (_, line), number in zip(self._lines, numbers, strict=True):
+                    line["line"] = number
+
+    def _read_segments(self, facility: str) -> None:
         line: dict[str, Any] | None = None
         for at, e in enumerate(self.segments):
             if e[0] == "LX":
-                line = {"line": len(self._lines) + 1, "service_on": None, "rendering_npi": self._rendering}
+                place = len(self._lines) + 1
+                line = {"line": place, "service_on": None, "rendering_npi": self._rendering}
                 self._lines.append((at, line))
+                self._in_order = self._in_order and e[1] == str(place)
             elif line is None:
                 if e[0] in _HEAD:
                     self.at = at
                     self._read_head(e)
             elif e[0] in _LINE:
                 self.at = at
-                self._read_line(e, line, place)
+                self._read_line(e, line, facility)
+        if not self._in_order:
+            self._number_lines()
 
     def _read_head(self, e: Elements) -> None:
         name = e[0]

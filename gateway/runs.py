@@ -21,7 +21,7 @@ import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
 
-from contracts.events import FileRunRecorded
+from contracts.events import FileRunRecorded, MemberLinkRequested
 from contracts.events.operations import SubmittedFile
 from formats import mapping
 from formats.detect import check_file, read_files
@@ -37,6 +37,7 @@ from gateway.principals import Principal
 from gateway.problems import Problem, told
 from gateway.sending import taken
 from gateway.spool import Spooled
+from projections.facts import links_asked_for, retired_among
 from projections.file_runs import broken_off
 from streams.operations import submitted_as
 from streams.publishing import Published, StandsStill, settle
@@ -159,6 +160,7 @@ class Runs:
                     items = read_files([spooled.path], format_, validate=validate, by=by, readers=hearing.readers)
                     async for _ in taken(self._doors, way, publisher, items):
                         pass
+                    await self._ask_for_links(run, way)
                     answers = ((kind, text) for _, _, kind, text in hearing.answers(datetime.now(UTC)))
                     await asyncio.to_thread(self._acknowledgements.keep, run.run_id, keys, answers)
                     await self._ended(run, "complete")
@@ -174,6 +176,20 @@ class Runs:
 
         self._task(work(), run)
         return run
+
+    async def _ask_for_links(self, run: Run, way: WayIn) -> None:
+        """Have it noted which members are one person by a file: the gateway cannot read the log to move their facts."""
+        if not (pairs := way.door.take_links()):
+            return
+        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            async with (await self._doors.pool()).acquire() as connection:
+                done = await retired_among(connection, run.payer, [retired for _, retired in pairs])
+                asked = set(await links_asked_for(connection, run.payer))
+                pairs = [pair for pair in pairs if pair[1] not in done and pair not in asked]
+        for survivor, retired in pairs:
+            said = {"payer": run.payer, "plan": run.plan, "by": run.by}
+            await self._doors.state(MemberLinkRequested(**said, survivor=survivor, retired=retired))
+        log.info("links_asked_for", run_id=run.run_id, payer=run.payer, count=len(pairs))
 
     def _task(self, work: Any, run: Run) -> None:
         task = asyncio.create_task(work, name=f"run-{run.run_id}")

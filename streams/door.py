@@ -44,7 +44,7 @@ from contracts.events import (
 )
 from contracts.part2 import PART2, Programmes, sensitive
 from formats.reading import Instant, Place, Read, ReadFact, Reject
-from streams.keys import KeyStore, PayerKeys, Subject, identifier_digest
+from streams.keys import KeyStore, PayerKeys, Subject, identifier_digest, member_token
 from streams.output import partition_of
 from streams.roster import Payer
 from streams.rosters import SOURCE as ROSTERS
@@ -194,6 +194,7 @@ class Door:
         self._members: dict[tuple[str, str, str], _Known] = {}
         self._kinds: dict[type[Event], _Kind] = {}
         self._heads: dict[tuple[str, str, str], bytes] = {}
+        self.links: set[tuple[str, str]] = set()
         self._tail = b'"' + (b',"shiftyears":%d' % shift_years if shift_years else b"")
 
     def admit(self, items: Sequence[Read], submission: Submission | None = None) -> list[Admitted | Reject]:
@@ -312,6 +313,9 @@ class Door:
         if (generation := self._store.generation()) != self._generation or len(self._members) > _MEMBERS_CACHED:
             self._members.clear()
             self._generation = generation
+        for fact in facts:
+            if isinstance(fact, ReadFact) and fact.formerly:
+                self._join(fact)
         wanted: dict[tuple[str, str, str], bytes] = {}
         for fact in facts:
             if isinstance(fact, ReadFact) and isinstance(fact.event, MemberFact) and (person := fact.event.person):
@@ -322,6 +326,32 @@ class Door:
             subjects = self._store.subjects(self.payer.name, list(wanted.values()))
             for who, digest in wanted.items():
                 self._members[who] = self._known(subjects[digest])
+
+    def _join(self, fact: ReadFact) -> None:
+        """Have the identifiers that meant a person before mean the member that the present one means (seam 22).
+
+        The first token stays. Where two have facts already, or may have some yet to be moved, that is kept in `links`.
+        """
+        assert isinstance(fact.event, MemberFact)
+        assert fact.event.person is not None
+        payer, identifiers = self.payer.name, (*fact.formerly, fact.event.person.identifier)
+        digests = [identifier_digest(self._keys.pseudonym, fact.plan, each) for each in identifiers]
+        known = self._store.known(payer, digests) or self._store.subjects(payer, digests[-1:])
+        first = next(known[digest].token for digest in digests if digest in known)
+        if new := [digest for digest in digests if digest not in known]:
+            self._store.also(payer, first, new)
+            known = self._store.known(payer, digests)
+        own = {member_token(digest) for digest in digests}
+        others = {subject.token for subject in known.values()} | (own & set(self._store.tokens_of(payer, first)))
+        self.links |= {(first, token) for token in others if token != first}
+
+    def take_links(self) -> list[tuple[str, str]]:
+        """Members that were found to be one person since the last call: who stays, and who is to be retired.
+
+        One whose link was made before is among them: only the log says whether all of its facts were moved.
+        """
+        links, self.links = sorted(self.links), set()
+        return links
 
     def _known(self, subject: Subject) -> _Known:
         key = subject.token.encode()

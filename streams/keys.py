@@ -111,6 +111,9 @@ class KeyStore(RosterStore, OwnKeys, Protocol):
     def known(self, payer: str, identifiers: Sequence[bytes]) -> dict[bytes, Subject]:
         """The member of each identifier digest that means one already; none is made."""
 
+    def also(self, payer: str, token: str, identifiers: Sequence[bytes]) -> None:
+        """From now on these identifier digests mean `token` too; one that means a member already keeps it."""
+
     def data_key(self, payer: str, token: str) -> bytes:
         """The key of one member. `KeyDestroyed` or `UnknownSubject` say why there is none."""
 
@@ -231,6 +234,11 @@ class WrappedKeyStore(ListingTable, OwnKeyTable, ABC):
         """See `KeyStore.known`."""
         with self._lock:
             return self._find(payer, list(dict.fromkeys(identifiers)))
+
+    def also(self, payer: str, token: str, identifiers: Sequence[bytes]) -> None:
+        """See `KeyStore.also`."""
+        with self._lock, self._writing():
+            self._run_many(_INSERT_ALIAS, [(payer, digest, token) for digest in identifiers])
 
     def data_key(self, payer: str, token: str) -> bytes:
         """See `KeyStore.data_key`."""
@@ -435,7 +443,7 @@ class WrappedKeyStore(ListingTable, OwnKeyTable, ABC):
         """Members for identifiers that have none. A tombstone that is there already stays."""
         tokens = [member_token(digest) for digest in digests]
         self._run_many(
-            "INSERT INTO alias VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            _INSERT_ALIAS,
             [(payer, digest, token) for digest, token in zip(digests, tokens, strict=True)],
         )
         self._run_many(
@@ -449,6 +457,7 @@ class WrappedKeyStore(ListingTable, OwnKeyTable, ABC):
 
 _WRAPPED = {"payer_key": ("purpose",), "subject_key": ("token",), "own_key": ("kind", "name")}
 """Tables of wrapped keys, and what names a row beside the payer: all of it, joined, is what a key is wrapped for."""
+_INSERT_ALIAS = "INSERT INTO alias VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 _INSERT_PAYER_KEY = "INSERT INTO payer_key VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 
 

@@ -138,6 +138,27 @@ def test_a_post_adjudicated_claim_has_the_payers_numbers_and_amounts() -> None:
     assert claim.lines[0].allowed_cents == 98_291
 
 
+@pytest.mark.parametrize(
+    ("sent", "numbers", "noted"),
+    [
+        (("1", "2"), [1, 2], False),
+        (("2", "5"), [2, 5], True),
+        (("2", "1"), [2, 1], True),
+        (("3", "3"), [1, 2], True),
+        (("", "2"), [1, 2], True),
+        (("1000", "2"), [1, 2], True),
+        (("1" * 5_000, "2"), [1, 2], True),
+    ],
+)
+def test_lines_are_numbered_by_their_sender(sent: tuple[str, str], numbers: list[int], noted: bool) -> None:
+    more = [f"LX*{sent[1]}", "SV1*HC:96413*150*UN*1***1", "DTP*472*D8*20240205"]
+    claim = [f"LX*{sent[0]}" if segment == "LX*1" else segment for segment in CLAIM] + more
+    (item,) = x12.read([interchange(ABOVE + claim)], "f")
+    assert isinstance(item, ReadFact) and isinstance(item.event, ProfessionalClaimReceived)
+    assert [line.line for line in item.event.lines] == numbers
+    assert item.findings == (("LX01:order",) if noted else ())
+
+
 def test_an_institutional_claim() -> None:
     lines = [
         "CLM*A2*89.95***13:A:1*Y*C*Y*Y", "DTP*434*RD8*20240315-20240316", "DTP*435*DT*202403150800",

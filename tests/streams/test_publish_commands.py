@@ -12,6 +12,10 @@ import pytest
 import pytest_asyncio
 
 from carepact.local.platform import LocalPlatform
+from contracts.events.base import Identifier
+from streams.linking import token_of
+from tests.end_to_end.harness import until
+from tests.formats.test_cclf import record
 from tests.streams.ways_in import CANARIES, Ways, claim, commands, ndjson, ways_in, working
 
 pytestmark = pytest.mark.platform
@@ -69,6 +73,32 @@ async def test_publish_counts_rows_and_says_by_its_exit_code_that_some_were_reje
         assert [at["partition"] for at in json.loads(closed.stdout)["positions"]] == [0, 1, 2, 3]
         for result in (good, both, shown, told, closed):
             assert not [c for c in CANARIES if c in result.output.encode()]
+
+
+async def test_former_identifiers_link_members_that_had_facts_of_their_own(
+    run: Run, ways: Ways, tmp_path: Path
+) -> None:
+    old, new = "3EG4TE5MK11", "4EG4TE5MK12"
+    facts, changed = tmp_path / "facts.ndjson", tmp_path / "P.A0001.ACO.ZC9Y24.D240801.T0102030"
+    facts.write_bytes(b"\n".join(ndjson(claim(mbi, f"F{n}"), f"f-{n}") for n, mbi in enumerate((old, new, new))))
+    changed.write_bytes(record("9", HICN_MBI_XREF_IND="M", CRNT_NUM=new, PRVS_NUM=old, PRVS_ID_EFCTV_DT="2024-01-01"))
+    async with working(ways) as pool, asyncio.timeout(120):
+        assert (await run("publish", "--payer", PAYER, facts, "--wait", "--json")).exit_code == 0
+        linked = await run("publish", "--payer", PAYER, changed, "--wait", "--json")
+        assert (linked.exit_code, json.loads(linked.stdout)["linked"]) == (0, 1), linked.output
+
+        one = token_of(ways.keys, PAYER, "", Identifier(kind="mbi", value=new))
+
+        async def moved() -> bool:
+            claims = "SELECT count(*) FROM fact WHERE member = $1 AND type LIKE '%Claim%'"
+            retired = "SELECT count(*) FROM fact WHERE type = 'carepact.MemberRetired.v1'"
+            return (await pool.fetchval(claims, one), await pool.fetchval(retired)) == (3, 1)
+
+        await until(moved, "the claims are those of one member")
+        again = await run("publish", "--payer", PAYER, changed, "--wait", "--json")
+        assert (again.exit_code, json.loads(again.stdout).get("linked")) == (0, None), again.output
+        none = await run("subject", "links", "--payer", PAYER)
+        assert (none.exit_code, none.output) == (0, "no link is waiting\n")
 
 
 @pytest.mark.parametrize(
