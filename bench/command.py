@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import orjson
@@ -11,7 +12,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from bench import feeds, fold, replay, settling
+from bench import feeds, fold, large, replay, settling
 from bench.independent import NoOracle
 from bench.intake import FIGURES
 from bench.machine import this_machine
@@ -185,6 +186,25 @@ def intake_command(
         sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     else:
         typer.echo("\n".join([*(each.told() for each in figures), str(machine)]))
+
+
+@app.command("large")
+def large_command(
+    megabytes: Annotated[float, typer.Option(min=0.1, help="Size of the file.")] = 1_000.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """The most memory that an 837 of this size takes in the reader and the door. A gigabyte takes some minutes.
+
+    Example: carepact bench large --megabytes 1000
+    """
+    held, machine = large.run(megabytes), this_machine()
+    if as_json:
+        document = {"benchmark": "large", **asdict(held), "machine": machine.as_json()}
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        return
+    typer.echo(f"{held.peak_bytes / 1e6:>10,.0f} MB at most, for {held.file_bytes / 1e6:,.0f} MB of 837")
+    typer.echo(f"{held.claims / held.seconds:>10,.0f} claims/s of one core, read, checked and sealed")
+    typer.echo(str(machine))
 
 
 @app.command("feeds")
