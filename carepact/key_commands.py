@@ -1,4 +1,4 @@
-"""`carepact keys`: credentials of those who call the gateway."""
+"""`carepact keys`: credentials of those who call the gateway or Kafka, and the key store's own custody."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import asyncio
 import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import asyncpg
 import orjson
 import typer
 
+from carepact.key_custody import backed_up, open_and_rotate, restored
 from carepact.local.errors import TryAgain
 from carepact.platform_commands import Home, Json, say, settings_of
 from carepact.publish_commands import print_json, refusals
@@ -22,13 +24,28 @@ from carepact.settings import Settings, acting, connection, open_key_store
 from contracts.events import CredentialCreated, CredentialRevoked, OperatorAct
 from contracts.events.operations import EVERY_PAYER, Role
 from gateway.credentials import ACTIVE_MAX, PURPOSE, new_key, secret_digest
-from gateway.principals import AUDITOR, EMPLOYER, OPERATOR, PRACTICE, ROLES, SCOPES, principal_name, scopes_of
+from gateway.principals import (
+    AUDITOR,
+    BREAK_GLASS,
+    EMPLOYER,
+    OPERATOR,
+    PRACTICE,
+    ROLES,
+    SCOPES,
+    principal_name,
+    scopes_of,
+)
 from projections.credentials import credentials
+from streams.admin import Admin
 from streams.log_writer import LogWriter
 from streams.operations import state
 from streams.topics import OPERATOR as OPERATOR_USER
+from streams.topics import PLATFORM, granted
 
-app = typer.Typer(no_args_is_help=True, help="Credentials of payers, employers, practices, operators and auditors.")
+app = typer.Typer(no_args_is_help=True, help="Credentials of callers, and custody of the key store.")
+
+GLASS_HOURS, GLASS_HOURS_MAX = 4, 24
+"""How long a key that breaks the glass opens, and the longest."""
 
 IN_FORCE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
@@ -49,6 +66,13 @@ def create_command(
     expires_on: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day (UTC) on which it opens nothing.")
     ] = None,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="A Kafka user too, of the key's id, with the key as its password.")
+    ] = False,
+    why: Annotated[str, typer.Option(help="Of break_glass: the reason, in words that name no patient.")] = "",
+    hours: Annotated[
+        int, typer.Option(min=1, max=GLASS_HOURS_MAX, help="Of break_glass: how long it opens.")
+    ] = GLASS_HOURS,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -57,11 +81,18 @@ def create_command(
     Example: carepact keys create --role payer --payer medicare
     """
     expires_at = expires_on.replace(tzinfo=UTC) if expires_on else None
+    if role == BREAK_GLASS:
+        expires_at = datetime.now(UTC) + timedelta(hours=hours)
 
     async def create() -> Row:
         settings = settings_of(home)
         holder = (role, payer, plan, practice, name)
         _check(settings, *holder)
+        if bool(why.strip()) != (role == BREAK_GLASS):
+            raise Usage("--why goes with the role break_glass, which needs it")
+        grants = granted(role, payer, plan)
+        if kafka and not grants:
+            raise Usage(f"the role {role} has no part on Kafka")
         scopes = scopes_of(role) if not scope else frozenset(scope)
         if beyond := scopes - scopes_of(role):
             raise Usage(f"not for the role {role}: {', '.join(sorted(beyond))}")
@@ -86,10 +117,15 @@ def create_command(
             scopes=tuple(sorted(scopes)),
             secret_digest=digest,
             expires_at=expires_at,
+            why=why.strip()[:2000],
+            kafka=kafka,
         )
         await _state(settings, act)
+        if kafka:
+            await asyncio.to_thread(_admin(settings).admit, made.credential_id, made.text, grants)
         in_force = await _until(settings, made.credential_id, "active")
-        told = {"credential_id": made.credential_id, "key": made.text, "principal": principal_name(*holder)}
+        told: Row = {"credential_id": made.credential_id, "key": made.text, "principal": principal_name(*holder)}
+        told |= {"kafka_user": made.credential_id} if kafka else {}
         return told | {"scopes": sorted(scopes), "expires_at": _instant(expires_at), "in_force": in_force}
 
     with refusals():
@@ -155,6 +191,8 @@ def revoke_command(
             )
             await _state(settings, act)
             await _until(settings, key, "revoked")
+        if granted(found["role"], found["payer"], found["plan"]):
+            await asyncio.to_thread(_admin(settings).dismiss, key)
         return {"credential_id": key, "status": "revoked"}
 
     with refusals():
@@ -163,6 +201,62 @@ def revoke_command(
         print_json(document)
     else:
         typer.echo(f"{key} revoked")
+
+
+@app.command("rotate")
+def rotate_command(home: Home = None, as_json: Json = False) -> None:
+    """Wrap every key of the key store anew, under a new wrapping key, while others read and write.
+
+    Killed at any point the store still opens; run it again to finish. Backups from before open no more: make a new one.
+    With keys by CAREPACT_WRAPPING_KEY put the new one first and the old one after it, run this, then drop the old one.
+
+    Example: carepact keys rotate
+    """
+    with refusals():
+        count = open_and_rotate(settings_of(home))
+    if as_json:
+        print_json({"rewrapped": count})
+    else:
+        typer.echo(f"{count:,} keys are wrapped anew; make a new backup (`carepact keys backup`)")
+
+
+@app.command("backup")
+def backup_command(
+    out: Annotated[Path, typer.Option(help="A new file.")], home: Home = None, as_json: Json = False
+) -> None:
+    """Copy the key store, as of one moment, to a new file. The wrapping key is not in it: keep that elsewhere.
+
+    Example: carepact keys backup --out /backup/keys-2026-01-31.sqlite3
+    """
+    with refusals():
+        try:
+            backed_up(settings_of(home), out)
+        except FileExistsError:
+            raise Usage(f"{out} is there already; name a new file") from None
+    if as_json:
+        print_json({"file": str(out)})
+    else:
+        typer.echo(f"{out}: the keys, wrapped; the wrapping key is not in it")
+
+
+@app.command("restore")
+def restore_command(
+    source: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file of `carepact keys backup`.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take in what a backup has and the key store has not. Who was erased stays so: the logs tell who that is.
+
+    Reads every log from its first record. Run it before anything else uses the store.
+
+    Example: carepact keys restore /backup/keys-2026-01-31.sqlite3
+    """
+    with refusals():
+        document = asyncio.run(restored(settings_of(home), source))
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(f"restored; {document['erased']} members who were erased stay so")
 
 
 def _check(settings: Settings, role: str, payer: str, plan: str, practice: str, name: str) -> None:
@@ -183,6 +277,10 @@ def _check(settings: Settings, role: str, payer: str, plan: str, practice: str, 
         raise Usage("--name has small letters, digits and dashes")
     if not re.fullmatch(r"[A-Za-z0-9-]{0,32}", practice):
         raise Usage("--practice has letters, digits and dashes")
+
+
+def _admin(settings: Settings) -> Admin:
+    return Admin(connection(settings, PLATFORM).confluent())
 
 
 def _holder(row: Row) -> tuple[str, ...]:

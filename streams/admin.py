@@ -33,6 +33,7 @@ from confluent_kafka.admin import (
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
@@ -124,6 +125,37 @@ class Admin:
             for answer in self._client.create_acls(missing).values():
                 answer.result(self._patience)
             _until(lambda: set(missing) <= self._access(), "the access lists are not in force", self._patience)
+
+    def admit(self, user: str, password: str, topics: Iterable[tuple[str, str]]) -> None:
+        """Make a user of its own, who may `read` or `write` topics whose names begin so, and groups named as itself."""
+        may = {"read": AclOperation.READ, "write": AclOperation.WRITE}
+        lists = [
+            _allow(user, ResourceType.TOPIC, name, may[what], ResourcePatternType.PREFIXED) for name, what in topics
+        ]
+        lists.append(_allow(user, ResourceType.GROUP, user, AclOperation.READ, ResourcePatternType.PREFIXED))
+        for answer in self._client.create_acls(lists).values():
+            answer.result(self._patience)
+        self.ensure_users({user: password})
+        _until(lambda: set(lists) <= self._access(), "the access lists are not in force", self._patience)
+
+    def dismiss(self, user: str) -> None:
+        """Take from a user all that it may do, and its password. Who is connected may do nothing more either."""
+        of = AclBindingFilter(
+            ResourceType.ANY,
+            None,
+            ResourcePatternType.ANY,
+            f"User:{user}",
+            None,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        for answer in self._client.delete_acls([of]).values():
+            answer.result(self._patience)
+        (described,) = self._client.describe_user_scram_credentials([user]).values()
+        if not _unknown_user(described, self._patience):
+            gone = UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512)
+            for answer in self._client.alter_user_scram_credentials([gone]).values():
+                answer.result(self._patience)
 
     def names(self) -> set[str]:
         """Every topic that this principal may know of."""

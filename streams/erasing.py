@@ -29,6 +29,7 @@ from contracts.events import (
     SubjectErasureRefused,
     SubjectErasureRequested,
 )
+from contracts.events.operations import REJECTS_MAX
 from contracts.retention import Retention, Running
 from projections.rejects import OPEN, rejects_named
 from streams.connections import Connections
@@ -140,6 +141,7 @@ async def erase(
         also=tokens[1:],
         facts=found.sealed + found.destroyed,
         rejects=len(rejects),
+        reject_ids=tuple(each.reject_id for each in rejects)[:REJECTS_MAX],
         rejects_left=len(left),
         acknowledgements=deleted,
     )

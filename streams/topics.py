@@ -167,6 +167,26 @@ def _of_payer(payer: str, tenants: tuple[str, ...], partitions: int) -> list[Top
     ]
 
 
+def granted(role: str, payer: str, plan: str) -> tuple[tuple[str, Literal["read", "write"]], ...]:
+    """What a key of a role may do on Kafka, by the beginning of topics' names; nothing for a role that has no part.
+
+    Each ends at the version, so that no other payer's name can begin so. The administrator of a plan, a payer with a
+    plan, only sends: the topics that are written for payers hold every plan's.
+    """
+    if role == "employer" and plan:
+        return ((_before_version(outcomes_topic(plan)), "read"),)
+    if role == "payer" and plan:
+        return ((_before_version(inbox_topic(plan)), "write"),)
+    if role == "payer" and payer:
+        read = (payments_topic(payer), settlements_topic(payer))
+        return ((_before_version(inbox_topic(payer)), "write"), *((_before_version(name), "read") for name in read))
+    return ()
+
+
+def _before_version(topic: str) -> str:
+    return topic.rpartition(".")[0] + "."
+
+
 def principals(roster: Roster) -> tuple[str, ...]:
     """Every Kafka user that the platform makes, the super user aside."""
     return (*DOORS, *roster.tenants)

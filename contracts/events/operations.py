@@ -212,6 +212,10 @@ class SubjectErasureDone(OperatorAct):
     also: Annotated[tuple[Token, ...], Field(description="tokens of the same person that were retired")] = ()
     facts: Annotated[Count, Field(description="records in the log whose sealed part opens no more")] = 0
     rejects: Annotated[Count, Field(description="rejected records that named them, and open no more")] = 0
+    reject_ids: Annotated[
+        tuple[RejectId, ...],
+        Field(max_length=REJECTS_MAX, description="whose keys no restored store is to have"),
+    ] = ()
     rejects_left: Annotated[Count, Field(description="of these, sealed under the payer's key by an older version")] = 0
     acknowledgements: Annotated[Count, Field(description="X12 answers that named them, deleted")] = 0
 

@@ -9,21 +9,31 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from aiokafka.errors import KafkaError as AiokafkaError
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
+from confluent_kafka.admin import AdminClient
 
 from carepact.local.errors import Refused
 from carepact.local.platform import LocalPlatform
 from streams.admin import Admin
 from streams.connections import Connections, NoAccess
 from streams.roster import Roster
-from streams.topics import inbox_topic, log_topic, outcomes_topic, payments_topic, rejects_topic
+from streams.topics import (
+    granted,
+    inbox_topic,
+    log_topic,
+    outcomes_topic,
+    payments_topic,
+    rejects_topic,
+    settlements_topic,
+)
 
 pytestmark = pytest.mark.platform
 
 
-async def write(who: Connections, topic: str) -> None:
-    async with AIOKafkaProducer(**who.aiokafka(), acks="all", enable_idempotence=True) as producer:
+async def write(who: Connections, topic: str, *, idempotent: bool = True) -> None:
+    """One record. Who may write no topic is not even given a producer's id."""
+    async with AIOKafkaProducer(**who.aiokafka(), acks="all", enable_idempotence=idempotent) as producer:
         await producer.send_and_wait(topic, b"record", key=b"member")
 
 
@@ -49,18 +59,75 @@ async def test_a_payer_reads_nothing_not_even_its_own_inbox(platform: LocalPlatf
     assert told == {KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
 
-def first_errors(who: Connections, topic: str) -> set[int]:
-    """What Kafka says to one who reads a partition; a record read is said as 0."""
-    reader = Consumer({**who.confluent(), "group.id": "carepact-spy", "log_level": 0})
+def first_errors(who: Connections, topic: str, group: str = "carepact-spy") -> set[int]:
+    """What Kafka says to one who reads a partition; a record read is said as 0. Of another's group it says so too."""
+    reader = Consumer({**who.confluent(), "group.id": group, "log_level": 0})
     try:
         reader.assign([Position(topic, 0, 0)])
         told: set[int] = set()
-        while len(told) < 2 and 0 not in told and (message := reader.poll(30)):
+        while len(told) < (2 if group == "carepact-spy" else 1) and 0 not in told and (message := reader.poll(30)):
             error = message.error()
             told.add(error.code() if error else 0)
         return told
     finally:
         reader.close()
+
+
+async def test_a_key_sees_the_topics_of_its_own_and_no_others(
+    platform: LocalPlatform, roster: Roster, space: str
+) -> None:
+    """Whoever may read or write a topic learns that it is there, and nobody else does."""
+    medicare, bcbs, plan, other = roster.tenants
+    employers = roster.payers[-1].name
+    admin = Admin(platform.connections("platform").confluent())
+
+    async def key(role: str, payer: str, of: str = "") -> Connections:
+        user = f"{space}-{role}-{of or payer}"
+        await asyncio.to_thread(admin.admit, user, "a password", granted(role, payer, of))
+        return replace(platform.connections("platform"), username=user, password="a password")
+
+    def sees(who: Connections) -> set[str]:
+        return Admin(who.confluent()).names()
+
+    outputs = {each: {payments_topic(each), settlements_topic(each)} for each in roster.names}
+    expected = {
+        await key("payer", medicare): {inbox_topic(medicare), *outputs[medicare]},
+        await key("payer", bcbs): {inbox_topic(bcbs), *outputs[bcbs]},
+        await key("payer", employers, plan): {inbox_topic(plan)},
+        await key("employer", employers, plan): {outcomes_topic(plan)},
+        await key("employer", employers, other): {outcomes_topic(other)},
+    }
+    for who, topics in expected.items():
+        assert await asyncio.to_thread(sees, who) == topics, who.username
+    payer, _, administrator, employer, _ = expected
+    await write(payer, inbox_topic(medicare))
+    await write(administrator, inbox_topic(plan))
+    for topic in (outcomes_topic(plan), outcomes_topic(other), inbox_topic(plan), inbox_topic(medicare)):
+        with pytest.raises(TopicAuthorizationFailedError):
+            await write(employer, topic, idempotent=False)
+    for topic in (inbox_topic(bcbs), payments_topic(medicare), log_topic(medicare)):
+        with pytest.raises(TopicAuthorizationFailedError):
+            await write(payer, topic)
+    await write(platform.connections("agents"), outcomes_topic(plan))
+    user = f"{space}-employer-{plan}"
+    assert await asyncio.to_thread(first_errors, employer, outcomes_topic(plan), user) == {0}
+    asked = await asyncio.to_thread(AdminClient(employer.confluent()).list_topics, outcomes_topic(other), 60)
+    assert asked.topics[outcomes_topic(other)].error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    for _ in range(2):
+        await asyncio.to_thread(admin.dismiss, user)
+    with pytest.raises(KafkaException):
+        await asyncio.to_thread(Admin(employer.confluent(), patience_seconds=5).names)
+
+
+@pytest.mark.parametrize("role", ["practice", "operator", "auditor", "break_glass"])
+def test_other_roles_have_no_part_on_kafka(role: str) -> None:
+    assert granted(role, "medicare", "") == granted(role, "employers", "palmetto-manufacturing") == ()
+
+
+def test_a_name_that_begins_as_anothers_is_not_covered() -> None:
+    ours = [name for name, _ in granted("payer", "bcbs", "")]
+    assert not [name for name in ours if inbox_topic("bcbs-sc").startswith(name)]
+    assert granted("employer", "employers", "") == ()
 
 
 async def test_a_wrong_password_and_no_password_open_nothing(platform: LocalPlatform) -> None:
