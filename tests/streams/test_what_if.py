@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -161,6 +162,29 @@ def test_a_late_claim_is_folded_before_the_day_it_missed() -> None:
     assert order == [early.offset, late.offset, early.offset + 1]
     unmoved: Sequence[Fact] = Change(in_time=frozenset({"no such id"})).apply(facts)
     assert unmoved == facts
+
+
+def test_each_claim_come_in_time_pays_what_a_log_that_has_it_there_pays(log: Log) -> None:
+    moved = 0
+    for partition, own in log.records.items():
+        events = [orjson.loads(record.value) if record.value[:2] == b'{"' else {} for record in own]
+        closings = [
+            (n, one["data"]["through_on"]) for n, one in enumerate(events) if "DayClosed" in one.get("type", "")
+        ]
+        for place, event in enumerate(events):
+            if "ClaimReceived" not in event.get("type", "") or moved >= 4:
+                continue
+            day = event["data"].get("through_on") or event["data"]["filled_on"]
+            first = next((n for n, through in closings if through >= day), place)
+            if first >= place or any(one.get("id") == event["id"] for one in events[:place]):
+                continue
+            order = [*own[:first], own[place], *own[first:place], *own[place + 1 :]]
+            there = [replace(record, offset=n) for n, record in enumerate(order)]
+            answer = asked(log, NONE, Change(in_time=frozenset({event["id"]})))
+            assert by_practice(answer, "after_cents") == fresh(log.records | {partition: there})
+            assert sum(row.difference_cents for row in answer.rows) == answer.after_cents - answer.before_cents
+            moved += 1
+    assert moved == 4
 
 
 def test_terms_that_cannot_be_folded_are_refused_by_place(log: Log) -> None:
