@@ -1,6 +1,12 @@
-"""Quick tests first: what starts no platform, then what needs one, then what kills its parts."""
+"""Quick tests first: what starts no platform, then what needs one, then what kills its parts.
+
+Side by side it is the other way about, and they come by files: what takes long begins at once, and what is quick fills
+the rest of both processes' time.
+"""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -11,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "platform" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.platform)
-    items.sort(key=_cost)
+    items.sort(key=_cost, reverse="PYTEST_XDIST_WORKER" in os.environ)
 
 
 def _cost(item: pytest.Item) -> int:
