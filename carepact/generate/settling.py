@@ -37,8 +37,10 @@ def practices(variants: int) -> list[str]:
     return [variant_tin(practice.tin, v) for v in range(variants) for practice in PRACTICES]
 
 
-def settling_practices(variants: int, pooled: Iterable[str] = ()) -> Iterator[bytes]:
-    """Who takes part, variant by variant. Two of `pooled` in a row share a pool."""
+def settling_practices(
+    variants: int, pooled: Iterable[str] = (), only: frozenset[str] | None = None
+) -> Iterator[bytes]:
+    """Who takes part, variant by variant; where it is said, `only` some. Two of `pooled` in a row share a pool."""
     pools = {tin: f"pool-{i // 2}" for i, tin in enumerate(pooled)}
     for v in range(variants):
         for line in broadcasts():
@@ -46,9 +48,32 @@ def settling_practices(variants: int, pooled: Iterable[str] = ()) -> Iterator[by
             tin = variant_tin(event["data"]["practice"], v)
             event["id"] = f"{event['id']}-{v}"
             event["data"]["practice"] = tin
+            if only is not None and tin not in only:
+                event["data"]["participates"] = False
             if event["data"]["participates"] and tin in pools:
                 event["data"]["pool"] = pools[tin]
             yield orjson.dumps(event)
+
+
+def at_sites(lines: Iterable[bytes], practices: list[str], sites: int, practitioners: int) -> Iterator[bytes]:
+    """The same facts, each physician's claim of these practices furnished by one of so many people at so many sites."""
+    place = {tin: i for i, tin in enumerate(practices)}
+    of = len(practices)
+    for line in lines:
+        if b"ProfessionalClaimReceived" not in line:
+            yield line
+            continue
+        event = orjson.loads(line)
+        data = event["data"]
+        at = place.get(data["billing_tin"])
+        if at is None:
+            yield line
+            continue
+        rng = seeded("site", data["family"])
+        data["billing_npi"] = f"15{at + of * rng.randrange((sites - 1 - at) // of + 1):08d}"
+        for one in data["lines"]:
+            one["rendering_npi"] = f"18{at + of * rng.randrange((practitioners - 1 - at) // of + 1):08d}"
+        yield orjson.dumps(event)
 
 
 def settling_events(members: int, seed: int, variants: int) -> list[bytes]:

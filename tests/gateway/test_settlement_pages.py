@@ -11,6 +11,7 @@ from carepact.generate import write
 from carepact.settlement_documents import write_documents
 from contracts.feedback import shown
 from contracts.statement import contest_pack, statement
+from gateway.settlement_pages import contest_page
 from tests.oracle.gathered import Recorded, gathered
 
 
@@ -28,6 +29,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = statement(found.sheet, found.gatherer.adoption, settlement, practice, group, [], [])
     told |= {"payer": "medicare", "request_id": "<r>", "pack_digest": "d"}
     told |= shown(settlement.period, practice, found.gatherer.practices)
+    for each, _ in settlement.practices:  # also one that has nothing but episodes that do not count
+        assert contest_page(contest_pack(settlement, each, "medicare", "log"))
     pack = contest_pack(settlement, practice, "medicare", "log")
     document = {"plan": "", "practice": practice.name, "statement": told, "pack": pack}
     names = write_documents(out / "to", "medicare-eom", [document])

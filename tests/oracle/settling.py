@@ -12,7 +12,14 @@ from pathlib import Path
 import orjson
 
 from carepact.generate.codes import CANCERS
-from carepact.generate.settling import arrangements, figures, practices, settling_events, settling_practices
+from carepact.generate.settling import (
+    arrangements,
+    at_sites,
+    figures,
+    practices,
+    settling_events,
+    settling_practices,
+)
 from tests.oracle.settlement import Account, collect, half_up, period_first
 
 PERIODS = (1, 2, 3, 4, 5)
@@ -42,6 +49,23 @@ def make(out: Path, members: int, seed: int, variants: int, known_through: date)
     pooled = [tin for i, tin in enumerate(ordinary) if i % 8 in (6, 7)]
     _write(made.practices, settling_practices(variants, pooled))
     lines = settling_events(members, seed, variants)
+    limit = known_through.isoformat()
+    _write(made.all, lines)
+    _write(made.initial, [line for line in lines if orjson.loads(line)["time"][:10] <= limit])
+    _write(made.figures, _figures(made, every))
+    return made
+
+
+def make_sized(out: Path, members: int, seed: int, known_through: date, size: tuple[int, int, int]) -> Made:
+    """The same with so many practices that take part, sites and practitioners; every second two practices pool."""
+    count, sites, practitioners = size
+    variants = -(-count // 8)
+    every = practices(variants)
+    chosen = [tin for i, tin in enumerate(every) if i % 12 < 8][:count]
+    made = Made(*(out / f"{name}.ndjson" for name in ("practices", "figures", "initial", "all")))
+    pooled = [tin for i, tin in enumerate(chosen) if i % 4 in (2, 3)]
+    _write(made.practices, settling_practices(variants, pooled, frozenset(chosen)))
+    lines = list(at_sites(settling_events(members, seed, variants), chosen, sites, practitioners))
     limit = known_through.isoformat()
     _write(made.all, lines)
     _write(made.initial, [line for line in lines if orjson.loads(line)["time"][:10] <= limit])
