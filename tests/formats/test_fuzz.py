@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import json_bytes, table_bytes
+from tests.fuzz import cms_bytes, cursor_bytes, json_bytes, table_bytes
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
@@ -54,6 +54,23 @@ def test_the_corpus_of_json_holds(path: Path) -> None:
     json_bytes.holds(path.read_bytes())
 
 
+@pytest.mark.parametrize("path", sorted((CORPUS / "cms").iterdir()), ids=lambda path: path.name)
+def test_the_corpus_of_cms_holds(path: Path) -> None:
+    cms_bytes.holds(path.read_bytes())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([0, 1, 2, 128, 129]), st.lists(st.binary(max_size=60), max_size=5))
+def test_records_of_any_bytes_become_facts_or_rejects(file: int, lines: list[bytes]) -> None:
+    cms_bytes.holds(bytes([file]) + b"\n".join(lines))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=120))
+def test_no_cursor_opens_but_one_that_was_given(sent: bytes) -> None:
+    cursor_bytes.holds(sent)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 255), ROWS)
 def test_rows_of_any_cells_become_facts_or_rejects(table: int, rows: str) -> None:
@@ -74,7 +91,7 @@ def test_any_json_becomes_facts_or_rejects(text: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["table_bytes", "json_bytes"])
+@pytest.mark.parametrize("name", ["table_bytes", "json_bytes", "cms_bytes", "cursor_bytes"])
 def test_nothing_else_is_found_in_some_minutes(name: str, tmp_path: Path) -> None:
     words = [sys.executable, "-m", f"tests.fuzz.{name}", "180", str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)

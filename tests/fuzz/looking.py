@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 MOST_BYTES = 8_000
+INSTRUMENTED = ("formats", "contracts.instruments", "gateway.cursors")
 CORPUS = Path(__file__).with_name("corpus")
 
 
@@ -18,10 +19,10 @@ def look(name: str, corpus: str, seconds: str = "60", found: str = "") -> None:
     """
     import atheris  # instruments what is imported after it
 
-    for module in [each for each in sys.modules if each.startswith(("formats", "contracts.instruments"))]:
+    for module in [each for each in sys.modules if each.startswith(INSTRUMENTED)]:
         del sys.modules[module]
     sys.modules.pop(f"tests.fuzz.{name}", None)
-    with atheris.instrument_imports(include=["formats", "contracts.instruments"]):
+    with atheris.instrument_imports(include=list(INSTRUMENTED)):
         target = import_module(f"tests.fuzz.{name}")
     folder = found or tempfile.mkdtemp(prefix="carepact-fuzz-")
     told = [sys.argv[0], folder, str(CORPUS / corpus), f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}"]
