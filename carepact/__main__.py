@@ -35,6 +35,7 @@ COMMANDS = {
     "findings": "carepact.findings_command:findings_command",
     "reconcile": "carepact.read_commands:app",
     "employer-report": "carepact.employer_report_command:employer_report_command",
+    "feed": "carepact.feed_commands:app",
     "release": "carepact.release_command:release_command",
     "report": "carepact.report_command:report_command",
     "statement": "carepact.statement_command:statement_command",

@@ -9,7 +9,7 @@ A page is found from each table's own index, so that its cost does not grow with
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -68,6 +68,14 @@ _WITHIN = """
 """
 _TIME = b'"time":"'
 WITHIN_SECONDS = 300
+_COUNTED = """
+    SELECT payer, plan, practice, outcome, count(*)::bigint AS events FROM (
+        SELECT payer, plan, practice, false AS outcome FROM payment
+        UNION ALL SELECT payer, plan, practice, false FROM settlement
+        UNION ALL SELECT payer, plan, practice, false FROM settlement_payment
+        UNION ALL SELECT payer, plan, '', true FROM employer_outcome
+    ) AS emitted GROUP BY payer, plan, practice, outcome
+"""
 FIRST = UUID(int=0)
 
 
@@ -149,16 +157,26 @@ async def standing(connection: Any) -> Place:
 
 async def told_between(connection: Any, payers: Sequence[str], since: Place, until: Place) -> set[Tenant]:
     """To whom something was emitted between two standings: a look for all of a platform's subscribers at once."""
-    found: set[Tenant] = set()
-    for payer, plan, practice, outcome in await connection.fetch(
-        _NEWS, list(payers), str(since.made_by), str(until.made_by)
-    ):
-        found.add(Tenant("employer" if outcome else "payer", payer, plan))
-        if plan and not outcome:
-            found.add(Tenant("payer", payer))  # who administers all plans
-        if practice:
-            found.add(Tenant("practice", payer, practice=practice))
+    rows = await connection.fetch(_NEWS, list(payers), str(since.made_by), str(until.made_by))
+    return {tenant for row in rows for tenant in _told_to(row)}
+
+
+async def told_to(connection: Any) -> dict[Tenant, int]:
+    """Everybody to whom something was ever emitted, and how many events."""
+    found: dict[Tenant, int] = {}
+    for row in await connection.fetch(_COUNTED):
+        for tenant in _told_to(row):
+            found[tenant] = found.get(tenant, 0) + row["events"]
     return found
+
+
+def _told_to(row: Any) -> Iterator[Tenant]:
+    """Whose feeds have a row: an employer's alone; or its payer's, its plan's administrator's and its practice's."""
+    yield Tenant("employer" if row["outcome"] else "payer", row["payer"], row["plan"])
+    if row["plan"] and not row["outcome"]:
+        yield Tenant("payer", row["payer"])  # who administers all plans
+    if row["practice"]:
+        yield Tenant("practice", row["payer"], practice=row["practice"])
 
 
 def _in(history: int, place: Place | None) -> Place:
