@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from contracts import recoupment_risk
 from contracts.adopting import Adopted, Rules
 from contracts.clauses import Due, Judgement
 from contracts.envelope import Fact, episode_id
@@ -68,7 +69,11 @@ class ContractFold:
         """One fact of one member: what it says, then what follows from it."""
         rules = self._adopted.rules_for(fact.plan)
         touched = self._evolver.evolve(member, fact, rules)
-        return self.decide(member, fact, rules, touched) if touched is not None else Outcome()
+        if touched is None:
+            return Outcome()
+        if touched.moved is not None and touched.moved.services:
+            recoupment_risk.watch(member, rules, min(touched.moved.days))
+        return self.decide(member, fact, rules, touched)
 
     def record(self, member: Member, fact: Fact) -> None:
         """What a fact says, and nothing decided: for whoever decides once at the end, by `revisit`."""
@@ -78,7 +83,10 @@ class ContractFold:
         """A broadcast touched the member: decide all loaded episodes again."""
         if self._everyone:
             member.traces.clear()  # they were made by the terms as they stood
-        return self.decide(member, fact, self._adopted.rules_for(member.head.plan), Touched(everything=True))
+        rules = self._adopted.rules_for(member.head.plan)
+        outcome = self.decide(member, fact, rules, Touched(everything=True))
+        recoupment_risk.look(self._payments, member, fact, rules, self.adoption, outcome)
+        return outcome
 
     def decide(self, member: Member, fact: Fact, rules: Rules, touched: Touched) -> Outcome:
         """The difference between what the evidence supports now and what stands."""
@@ -200,6 +208,7 @@ class ContractFold:
     def _cancel(self, member: Member, fact: Fact, rules: Rules, episode: Episode, outcome: Outcome) -> None:
         """The episode's first therapy is gone, or an earlier one covers it: its payments are reversed."""
         member.head.due.pop(episode.started_on, None)
+        recoupment_risk.watch(member, rules, episode.started_on)
         member.windows.pop(episode.started_on, None)
         self._payments.settle(member, fact, rules, episode, [], outcome)
         if rules.follower is not None:
@@ -230,6 +239,8 @@ class ContractFold:
         if touched.everything or touched.coverage or services or episode.version != version or follower:
             due = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
             self._payments.settle(member, fact, rules, episode, due, outcome)
+            if window.services and fact.type != recoupment_risk.CLOSED:
+                recoupment_risk.watch(member, rules, episode.started_on)
             if follower is not None:
                 self._awarded(member, episode.started_on, due)
             until = min(until, clauses.due_on(episode, self.adoption.closed_through) or FOREVER)

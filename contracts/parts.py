@@ -76,6 +76,7 @@ class Head:
     due: dict[str, str] = field(default_factory=dict)
     sequence: int = 0
     retired: bool = False
+    risks: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

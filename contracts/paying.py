@@ -9,7 +9,7 @@ from contracts.clauses import Due
 from contracts.envelope import Fact, payment_id
 from contracts.evolving import CLAIMS, ref_of
 from contracts.outcome import Outcome, Payment
-from contracts.parts import Episode, Member, Owed, Ref, read_ref
+from contracts.parts import HEAD, Episode, Member, Owed, Ref, read_ref
 from contracts.units import money
 
 CAUSES = {
@@ -73,7 +73,8 @@ class Payments:
             for clause, label, amount in owed.components
         ]
         facts = [(ref_of(fact), CAUSES.get(_cause(fact), _cause(fact)).replace("_", " "))]
-        self._emit(
+        member.dirty.add(("episode", episode.started_on))
+        self.emit(
             member, fact, rules, episode, outcome, name, owed.kind, -owed.amount_cents, owed.practice, owed.period,
             owed.effective_on, owed.payment_id, "", lines, facts,
         )  # fmt: skip
@@ -108,12 +109,13 @@ class Payments:
             for line in explained
         ]
         facts = [*rests_on, (rules.sheet.ref, f"terms {rules.sheet.version} of {self.contract} adopted")]
-        self._emit(
+        member.dirty.add(("episode", episode.started_on))
+        self.emit(
             member, fact, rules, episode, outcome, name, due.kind, amount, due.practice, due.period, due.effective_on,
             "", supersedes, lines, facts,
         )  # fmt: skip
 
-    def _emit(
+    def emit(
         self,
         member: Member,
         fact: Fact,
@@ -131,9 +133,10 @@ class Payments:
         lines: list[dict[str, Any]],
         facts: list[tuple[Ref, str]],
     ) -> None:
+        """One event of a member, in the order of all of them."""
         head = member.head
         head.sequence += 1
-        member.dirty.update((("head", ""), ("episode", episode.started_on)))
+        member.dirty.add(HEAD)
         event = {
             "payment_id": name,
             "payer": self.payer,
@@ -145,7 +148,7 @@ class Payments:
             "amount_cents": amount,
             "currency": "USD",
             "member": member.token,
-            "episode_id": episode.episode_id,
+            "episode_id": episode.episode_id or None,
             "practice": practice or None,
             "period": period,
             "effective_on": effective_on,

@@ -44,8 +44,8 @@ NOTED = {
 contracts/submission.py), or when a contract's figures leave (contracts/releases.py)."""
 
 
-LIFE = frozenset({"remittance_days", "aging_days"})
-"""Terms by which what is open of any contract's payments is aged (contracts/payment_life.py)."""
+LIFE = frozenset({"remittance_days", "aging_days", "risk_after_days"})
+"""Terms by which what is open of a payment is aged (payment_life.py), and a recoupment warned of (recoupment_risk)."""
 
 
 def terms_needed(contract: str) -> frozenset[str]:

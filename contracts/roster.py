@@ -50,8 +50,8 @@ OWN = {
 """Modules that decide for one contract beside its own."""
 
 SHARED = (
-    "adopting", "claims", "clauses", "coverage", "decision", "episode", "evidence", "evolving", "paying", "terms",
-    "units",
+    "adopting", "cases", "claims", "clauses", "coverage", "decision", "episode", "evidence", "evolving", "meos_lines",
+    "paying", "recoupment_risk", "terms", "units",
 )  # fmt: skip
 """Modules whose code decides for every contract, and so is part of each one's digest."""
 

@@ -22,7 +22,9 @@ from pydantic import BaseModel
 from contracts.envelope import Fact, schema_urn
 from contracts.events import LOG_FACTS, PaymentDetermined, stored
 from contracts.events.base import Event, Model
+from contracts.events.payments import RecoupmentRiskChanged
 from contracts.outcome import Payment
+from contracts.recoupment_risk import KIND as AT_RISK
 
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 """The one header of every record."""
@@ -196,11 +198,11 @@ class Emitter:
                 "specversion": "1.0",
                 "id": payment.payment_id,
                 "source": f"/carepact/{self.payer}/{self.contract}",
-                "type": _PAYMENT_TYPE,
+                "type": _RISK_TYPE if payment.kind == AT_RISK else _PAYMENT_TYPE,
                 "subject": payment.member,
                 "time": instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{known_at_ms % 1000:03d}Z",
                 "datacontenttype": "application/json",
-                "dataschema": _PAYMENT_SCHEMA,
+                "dataschema": _RISK_SCHEMA if payment.kind == AT_RISK else _PAYMENT_SCHEMA,
                 "payer": self.payer,
                 "plan": payment.plan,
                 "sequence": f"{payment.sequence:09d}",
@@ -235,3 +237,4 @@ def as_plain(value: Any) -> Any:
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _PAYMENT_TYPE = PaymentDetermined.type_name()
 _PAYMENT_SCHEMA = schema_urn(PaymentDetermined)
+_RISK_TYPE, _RISK_SCHEMA = RecoupmentRiskChanged.type_name(), schema_urn(RecoupmentRiskChanged)

@@ -46,7 +46,13 @@ from contracts.events.operations import (
     SubjectErasureRefused,
     SubjectErasureRequested,
 )
-from contracts.events.payments import PaymentDetermined, PaymentRemitted, PaymentReturned, SettlementAnswered
+from contracts.events.payments import (
+    PaymentDetermined,
+    PaymentRemitted,
+    PaymentReturned,
+    RecoupmentRiskChanged,
+    SettlementAnswered,
+)
 from contracts.events.practice import (
     ContractAdopted,
     DayClosed,
@@ -118,7 +124,12 @@ BROADCAST_FACTS: tuple[type[BroadcastFact], ...] = (
     BenefitEnhancementElected,
 )
 REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
-EMITTED: tuple[type[Event], ...] = (PaymentDetermined, SettlementAnswered, EmployerOutcomeReported)
+EMITTED: tuple[type[Event], ...] = (
+    PaymentDetermined,
+    RecoupmentRiskChanged,
+    SettlementAnswered,
+    EmployerOutcomeReported,
+)
 REJECTS: tuple[type[Event], ...] = (RejectRecorded,)
 OPERATIONS: tuple[type[OperatorAct], ...] = (
     FileRunRecorded,
@@ -203,6 +214,7 @@ __all__ = [
     "ProfessionalClaimReceived",
     "ProgramContactRecorded",
     "ReconciliationRequested",
+    "RecoupmentRiskChanged",
     "RedesignActivityEvidenced",
     "ReferenceValueSet",
     "RejectDropped",

@@ -78,6 +78,16 @@ class PaymentDetermined(Event):
     position: PositionRef
 
 
+class RecoupmentRiskChanged(PaymentDetermined):
+    """A warning that a month paid on a claim would come back as things stand, or (`reverses`) that it would no longer.
+
+    It moves no money: its amount is 0. It stands in the member's sequence of payments, under ids made as theirs are.
+    """
+
+    at_risk_cents: Annotated[Cents, Field(description="what would come back; below 0 it is no longer at risk")]
+    reason: Annotated[Code, Field(description="no_episode, episode_void, other_practice, ...")]
+
+
 class PaymentRemitted(MemberFact):
     """Money for a determination moved: from an 835, a bank file or by hand."""
 

@@ -53,6 +53,7 @@ from contracts.events import (
 from contracts.fold import Fold
 from contracts.outcome import Outcome, Payment
 from contracts.parts import Adoption, Member
+from contracts.recoupment_risk import KIND as AT_RISK
 from contracts.roster import bundled_sheet, contract_digest, fold_for
 from contracts.terms import digest_of
 
@@ -427,6 +428,9 @@ class Standing:
         assert payment.payment_id not in self.payments, "an id is used once"
         self.payments[payment.payment_id] = payment
         assert sum(line["amount_cents"] for line in payment.event["lines"]) == payment.amount_cents
+        if payment.kind == AT_RISK:  # a warning, which moves nothing and says what was known when a day closed
+            assert payment.amount_cents == 0
+            return
         if not payment.reverses:
             self.in_force[payment.payment_id] = payment
             return

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from contracts.claims import survivors
 from contracts.events import PaymentDetermined
+from contracts.events.payments import RecoupmentRiskChanged
 from contracts.outcome import Outcome, ledger_lines
 from contracts.parts import ClaimRecord, Family
+from contracts.recoupment_risk import KIND as AT_RISK
 from tests.contracts.given import CLAIMS, Data, Folded, Log, Said, Standing, Teller, model_of
 from tests.contracts.histories import claims, contracts, employees, logs, work
 from tests.contracts.stored import CachedFold, StoredFold
@@ -133,7 +135,8 @@ def test_sums_add_up_and_reversals_are_exact(log: Log) -> None:
             sequence += 1
             assert (payment.sequence, payment.offset, payment.cause) == (sequence, fact.offset, fact.fact_id)
             assert sum(line.amount_cents for line in ledger_lines(folded.payer, payment)) == 0
-            PaymentDetermined.model_validate_json(msgspec.json.encode(payment.event))
+            model = RecoupmentRiskChanged if payment.kind == AT_RISK else PaymentDetermined
+            model.model_validate_json(msgspec.json.encode(payment.event))
             for used in payment.event["facts"]:
                 assert log.facts[used["position"]["offset"]].fact_id == used["event_id"]
                 assert used["position"]["offset"] <= fact.offset
