@@ -88,5 +88,5 @@ async def test_a_feed_is_listed_read_and_sent(
         assert (await run("feed", "test", of)).exit_code == 1
         assert (await run("feed", "add", mine, "http://user@127.0.0.1/")).exit_code == 2
         assert (await run("feed", "remove", of)).exit_code == 0
-    for words in (("pause", of), ("deliveries", of), ("replay", NOBODYS), ("test", "no-id")):
-        assert (await run("feed", *words)).exit_code == 4, words
+    for asked in (("pause", of), ("deliveries", of), ("replay", NOBODYS), ("test", "no-id")):
+        assert (await run("feed", *asked)).exit_code == 4, asked

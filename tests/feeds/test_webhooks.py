@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from standardwebhooks import Webhook
 
 from carepact.local.platform import LocalPlatform
+from gateway import reaching as reach
 from tests.feeds.emitting import pay, reaching
-from tests.feeds.receiving import Clock, Received, receiving, says, sending
+from tests.feeds.receiving import Clock, Received, drips, floods, hangs, receiving, says, sending
 
 pytestmark = pytest.mark.platform
 
@@ -254,6 +255,42 @@ async def test_a_subscriber_pauses_replays_tests_rotates_and_deletes_its_own_and
         await payer("DELETE", path, 204)
         await payer("GET", path, 404)
     assert await owner.fetchval("SELECT count(*) FROM webhook_delivery") == 0
+
+
+async def test_hostile_receivers_hold_up_only_themselves(
+    platform: LocalPlatform, space: str, tmp_path: Path, owner: Any, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "TOTAL_SECONDS", 3.0)
+    payer = Subscriber(app, "payer")
+    events = [await pay(owner, "medicare", f"m{n}", n) for n in range(40)]
+    async with (
+        receiving(says(204)) as good,
+        receiving(says(302, f"Location: {good.url}\r\n")) as redirecting,
+        receiving(hangs) as hanging,
+        receiving(drips) as dripping,
+        receiving(floods) as flooding,
+    ):
+        outcomes = {}
+        for receiver, outcome in (
+            (hanging, "timed_out"),
+            (dripping, "timed_out"),
+            (flooding, "delivered"),
+            (redirecting, "redirect"),
+            (good, "delivered"),
+        ):
+            made = await payer("POST", status=201, url=receiver.url, at_once=16)
+            outcomes[made["endpoint_id"]] = outcome
+        async with sending(platform, space, tmp_path):
+            await good.until(40)
+
+            async def all_known() -> bool:
+                rows = await owner.fetch("SELECT DISTINCT endpoint_id, outcome FROM webhook_attempt")
+                return {str(row["endpoint_id"]): row["outcome"] for row in rows} == outcomes
+
+            await until(all_known)
+    assert sorted(each.body for each in good.received) == sorted(events), "and nothing was redirected to it"
+    for receiver in (hanging, dripping, redirecting):
+        assert len(receiver.received) < 40, "who takes nothing is let alone"
 
 
 async def test_only_the_types_asked_for_are_sent_and_no_more_endpoints_than_may_be_are_made(
