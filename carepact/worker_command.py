@@ -25,6 +25,7 @@ from projections.store import connect_by_key, open_pool
 from streams.agents import is_transient
 from streams.app import Built, build
 from streams.connections import Connections
+from streams.individual import Individual
 from streams.intake import Intake
 from streams.keys import WrappedKeyStore
 from streams.operations import OperationProjector
@@ -118,6 +119,7 @@ def _ways_in(settings: Settings, connections: Connections, keys: _Keys, index: i
     ]
     if keys.here():
         beside.append(Intake(connections, roster, topics(roster, settings.log_partitions), keys.open))
+        beside.append(Individual(connections, roster, keys.open))
     return beside
 
 

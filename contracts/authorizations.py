@@ -7,9 +7,11 @@ names and whichever of the two was heard first; an id that was revoked never hol
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
+from uuid import uuid5
 
-from contracts.envelope import Fact
+from contracts.envelope import NAMESPACE, Fact
 
 Standing = Literal["in_force", "revoked", "expired", "not_yet", "unknown", "not_the_recipient"]
 GIVEN, REVOKED = "carepact.AuthorizationGiven.v1", "carepact.AuthorizationRevoked.v1"
@@ -52,3 +54,28 @@ class Authorizations:
         if on < found.signed_on:
             return "not_yet"
         return "in_force" if on <= found.expires_on else "expired"
+
+
+def told(
+    status: str, partial_on: date | None, returned_on: date | None, lapsed_on: date | None
+) -> tuple[str, date] | None:
+    """What of a known return may be told: a status and its day; None where there is nothing.
+
+    That somebody is absent, died, left or is no longer followed is nobody's return to work.
+    """
+    match status:
+        case "lapsed" if lapsed_on:
+            return "lapsed", lapsed_on
+        case "sustained" if returned_on:
+            return "confirmed", returned_on
+        case "observed" if returned_on:
+            return "returned", returned_on
+        case "absent" | "observed" if partial_on:
+            return "returned_in_part", partial_on
+        case _:
+            return None
+
+
+def told_id(payer: str, member: str, authorization_id: str, status: str, on: date) -> str:
+    """The id of what is told: it follows from the log, and the token in it keeps others from guessing what it names."""
+    return str(uuid5(NAMESPACE, f"return to work|{payer}|{member}|{authorization_id}|{status}|{on}"))

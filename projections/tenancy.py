@@ -55,7 +55,8 @@ SEES: dict[Role, dict[str, str]] = {
         **dict.fromkeys(("episode_spend", "ledger_line", "request", "settlement_ledger_line"), OF_WHOLE_PAYER),
         **OWN_HOOKS["payer"],
     },
-    "employer": dict.fromkeys(("employer_release", "employer_outcome"), OF_EMPLOYER) | OWN_HOOKS["employer"],
+    "employer": dict.fromkeys(("employer_release", "employer_outcome", "individual_outcome"), OF_EMPLOYER)
+    | OWN_HOOKS["employer"],
     "practice": dict.fromkeys(("payment", "settlement", "settlement_payment"), OF_PRACTICE) | OWN_HOOKS["practice"],
     "auditor": dict.fromkeys(FOR_AUDITORS, OF_PAYER),
     "break_glass": dict.fromkeys(

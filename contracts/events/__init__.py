@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.events.authorizations import AuthorizationGiven, AuthorizationRevoked
+from contracts.events.authorizations import AuthorizationGiven, AuthorizationRevoked, ReturnToWorkTold
 from contracts.events.base import BroadcastFact, Event, MemberFact, Person, sealed_fields, stored
 from contracts.events.claims import (
     ClaimLine,
@@ -129,6 +129,7 @@ EMITTED: tuple[type[Event], ...] = (
     RecoupmentRiskChanged,
     SettlementAnswered,
     EmployerOutcomeReported,
+    ReturnToWorkTold,
 )
 REJECTS: tuple[type[Event], ...] = (RejectRecorded,)
 OPERATIONS: tuple[type[OperatorAct], ...] = (
@@ -222,6 +223,7 @@ __all__ = [
     "RejectRetried",
     "RemittanceReceived",
     "ReturnToWorkReported",
+    "ReturnToWorkTold",
     "RiskArrangementSet",
     "RosterAttested",
     "SettlementAnswered",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.events.base import Code, Day, MemberFact, RecordId
+from contracts.events.base import Code, Day, Event, MemberFact, RecordId
 
 
 class AuthorizationGiven(MemberFact):
@@ -29,3 +29,13 @@ class AuthorizationRevoked(MemberFact):
 
     authorization_id: RecordId
     revoked_on: Day
+
+
+class ReturnToWorkTold(Event):
+    """A person's return to work, told to the recipient that the person named: a status and its day, and nothing else.
+
+    The event's subject is the authorization. It is on no topic and in no file: `/v1/individual-feed` alone tells it.
+    """
+
+    status: Literal["returned_in_part", "returned", "confirmed", "lapsed"]
+    on: Annotated[Day, Field(description="of the return; of one that lapsed, the day on which it did")]

@@ -140,7 +140,7 @@ async def test_every_table_of_a_tenant_is_secured_and_policies_are_made_once(fre
     )
     assert {row[0]: (row[1], row[2]) for row in rows} == dict.fromkeys(tables, (True, True))
     assert {table for sees in SEES.values() for table in sees} <= set(tables)
-    released = {"employer_release", "employer_outcome"}
+    released = {"employer_release", "employer_outcome", "individual_outcome"}  # the last: sealed, for who is named
     assert set(SEES["employer"]) == released | set(OWN_HOOKS["employer"])  # and where they are sent, and nothing else
     assert await secure(owner) is False
     await owner.close()
