@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
@@ -97,6 +98,14 @@ def _head(head: Any) -> Iterator[Said]:
         named = spec.get("file", "") if isinstance(spec, dict) else ""
         if not named or not files("contracts").joinpath("value_sets", f"{named}.csv").is_file():
             yield "sheet", "", f"value set '{name}' names no file of contracts/value_sets", "name one, without '.csv'"
+        elif not all(value_set_sources().get(named, {}).get(key) for key in ("source", "dated")):
+            yield "sheet", "", f"value set '{name}' has no source and date", f"add [{named}] to value_sets/sources.toml"
+
+
+@cache
+def value_set_sources() -> dict[str, Any]:
+    """What is said of each file of value sets: its source, the day it is of, its standing."""
+    return tomllib.loads(files("contracts").joinpath("value_sets", "sources.toml").read_text(encoding="utf-8"))
 
 
 def _first_day(terms: dict[str, Any]) -> date | None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from contracts.differences import Side, differences, read_side
-from contracts.lint import lint
+from contracts.lint import lint, value_set_sources
 from contracts.roster import PLAN_SHEETS, SHEETS
 
 BASE = files("contracts").joinpath("employers.toml").read_text(encoding="utf-8")
@@ -151,3 +151,17 @@ def test_a_sheet_over_another_is_told_what_is_wrong_with_its_own_terms() -> None
     assert {d.term for d in differences(Side(read_side(BASE)), Side(read_side(over)))} == {
         "settled_by", "employer_size", "corridor_share", "guarantee_benchmark", "guarantee_floor",
     }  # fmt: skip
+
+
+def test_a_value_set_without_source_or_date_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = value_set_sources()
+    monkeypatch.setattr("contracts.lint.value_set_sources", lambda: known | {"car_t": {"source": "somewhere"}})
+    text = files("contracts").joinpath("eom.toml").read_text(encoding="utf-8")
+    assert told(text) == [("sheet", "", "value set 'cell_therapy' has no source and date")]
+
+
+def test_every_file_of_codes_says_where_and_when_it_is_from() -> None:
+    folder = files("contracts").joinpath("value_sets")
+    names = {file.name.removesuffix(".csv") for file in folder.iterdir() if file.name.endswith(".csv")}
+    assert names == set(value_set_sources())
+    assert all(one["source"] and one["dated"] and one["status"] for one in value_set_sources().values())
