@@ -417,12 +417,20 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Serv
         await client.post("/v1/files?format=ndjson", content=body, headers=name)
     x12 = b"ISA*00*          *00*          *ZZ*CANARIA        *ZZ*QUETZAL        *240101*1200*^*00501*000000001*0*P*:~"
     await client.post("/v1/files?format=x12", content=x12.replace(b"CANARIA", b"Canaria"), headers=name)
+    table = CLAIMS.replace("Müller", "Canaria").replace("02/03/1950", "Quetzal").encode("cp1252")
+    for by in (EXAMPLES / "claims.toml").read_bytes(), b'name = "Canaria"', b"\xff":
+        await client.post("/v1/files", files=[("mapping", by), ("file", table)], headers={"Prefer": "wait=60"})
     await client.get("/v1/files/Canaria?Quetzal=1951-07-13")
     await client.get("/v1/Canaria", headers={"Authorization": "Bearer Canaria"})
     await world.settled()
     listed = (await client.get("/v1/rejects", params={"limit": 1_000})).json()["rejects"]
     for each in listed:
         assert (await client.get(f"/v1/rejects/{each['reject_id']}", params={"view": "limited"})).status_code == 200
+    again = [each["reject_id"] for each in listed if each["status"] == "open" and each["code"] == "not_a_date"]
+    await client.post("/v1/rejects/retry", json={"reject_ids": again}, headers={"Idempotency-Key": "Canaria-Quetzal"})
+    for body in bodies:
+        await client.post("/v1/rejects/corrections", params={"reject_id": again[:2]}, content=body)
+    await client.post(f"/v1/rejects/{again[0]}/drop", json={"Canaria": "Quetzal"})
     await client.get("/v1/files")
     async with gateway.client(await gateway.key("operator")) as operator:
         await operator.get("/metrics")
@@ -430,8 +438,8 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Serv
     for topic in (rejects_topic(world.payer("medicare").name), operations(gateway)):
         said += [record.value for record in await records_of(world.connections(), topic)]
     async with world.opened() as database:
-        for table in ("reject", "file_run", "operation", "credential", "fact"):
-            said.append(str(await database.fetch(f"SELECT * FROM {table}")).encode())
+        for row in await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+            said.append(str(await database.fetch(f'SELECT * FROM "{row[0]}"')).encode())
     assert len(said) > 100
     for canary in CANARIES:
         assert [text for text in said if canary.lower() in text.lower()] == []
