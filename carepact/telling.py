@@ -148,6 +148,11 @@ def tell_fact(fact: Mapping[str, Any]) -> Iterator[str]:
             yield f"                payment {payment['payment_id']}"
     for settlement in fact["settlements"]:
         yield f"counted in the {settlement['run']} run of period {settlement['period']}, {settlement['practice']}"
+    for work in fact["returns_to_work"]:
+        day = f", {work['returned_on']}" if work["returned_on"] else ""
+        yield f"return to work in {work['episode_id']}: version {work['version']}, {work['status']}{day}"
+    for release in fact["releases"]:
+        yield f"known to release {release['ordinal']} to {release['plan']}, window of {release['window_on']}"
 
 
 def _tell_branch(payment: Mapping[str, Any], depth: int) -> Iterator[str]:

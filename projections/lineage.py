@@ -1,5 +1,5 @@
-"""What followed from a fact: the versions of episodes it made, the spending it moved, the payments that it caused or
-that rest on it, and what became of those.
+"""What followed from a fact: versions of episodes and of returns to work, spending moved, payments that it caused or
+that rest on it and what became of those, and the settlements and releases to an employer that counted it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,19 @@ _SETTLEMENTS = """
       FROM settlement s
       JOIN request r ON r.payer = s.payer AND r.request_id = s.request_id
       JOIN unnest($2::text[], $3::int[]) e (practice, period) ON e.practice = s.practice AND e.period = r.period
-     WHERE s.payer = $1 AND (r.cut ->> $4::int::text)::bigint > $5
+     WHERE s.payer = $1 AND (r.cut ->> $4::int::text)::bigint > $5 AND (r.cut ->> $4::int::text)::bigint <= $6
      ORDER BY r.period, s.practice, s.request_id
+"""
+_RELEASES = """
+    SELECT r.plan, r.ordinal, r.window_on, r.event_id::text
+      FROM employer_release r JOIN operation o ON o.event_id = r.event_id
+     WHERE r.payer = $1 AND r.plan = $2 AND (o.data -> 'call_cut' ->> $3::int::text)::bigint > $4
+       AND (o.data -> 'call_cut' ->> $3::int::text)::bigint <= $5
+     ORDER BY r.ordinal
+"""
+_RETURNS = """
+    SELECT * FROM return_to_work
+     WHERE payer = $1 AND ($2 = '' OR member = $2) AND cause_event_id = $3 ORDER BY episode_id, version
 """
 
 
@@ -93,7 +104,9 @@ async def explain_fact(connection: Any, event_id: str, as_of: AsOf = NOW) -> dic
         "payments": [_shown(one) for one in moved],
         "payments_cents": sum(one["amount_cents"] for one in moved),
         "rests_on_it": [_shown(one) for one in paid if one["cause"] != str(name) and str(name) in one["facts"]],
-        "settlements": await _settlements(connection, first, versions, spends),
+        "returns_to_work": await _returns(connection, first, name, ends),
+        "settlements": await _settlements(connection, first, versions, spends, ends),
+        "releases": await _releases(connection, first, ends),
         "tree": [_tree(one, paid) for one in moved],
     }
 
@@ -177,8 +190,33 @@ def _by_episode(versions: Sequence[Any], spends: Iterable[Any]) -> list[dict[str
     ]
 
 
+async def _returns(connection: Any, fact: Any, name: UUID, ends: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The versions of returns to work that the fact made."""
+    rows = await connection.fetch(_RETURNS, fact["payer"], fact["member"], name)
+    return [
+        {
+            "episode_id": str(row["episode_id"]),
+            "version": row["version"],
+            "status": row["status"],
+            "returned_on": row["returned_on"].isoformat() if row["returned_on"] else None,
+            "position": position(row, "from_offset"),
+        }
+        for row in rows
+        if row["from_offset"] < ends.get(row["partition"], NO_END)
+    ]
+
+
+async def _releases(connection: Any, fact: Any, ends: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Releases to the plan of the fact's member whose cut has the fact: each shows all its periods again."""
+    if not fact["member"] or not fact["plan"]:
+        return []
+    at = fact["partition"]
+    rows = await connection.fetch(_RELEASES, fact["payer"], fact["plan"], at, fact["log_offset"], ends[at])
+    return [dict(row) | {"window_on": row["window_on"].isoformat()} for row in rows]
+
+
 async def _settlements(
-    connection: Any, fact: Any, versions: Sequence[Any], spends: Sequence[Any]
+    connection: Any, fact: Any, versions: Sequence[Any], spends: Sequence[Any], ends: Mapping[int, int]
 ) -> list[dict[str, Any]]:
     """Answers to settlement requests that counted an episode as the fact had left it or moved it."""
     if not fact["member"]:
@@ -193,7 +231,7 @@ async def _settlements(
     )
     practices, periods = [row[0] for row in rows], [row[1] for row in rows]
     found = await connection.fetch(
-        _SETTLEMENTS, fact["payer"], practices, periods, fact["partition"], fact["log_offset"]
+        _SETTLEMENTS, fact["payer"], practices, periods, fact["partition"], fact["log_offset"], ends[fact["partition"]]
     )
     return [dict(row) for row in found]
 

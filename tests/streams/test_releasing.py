@@ -15,8 +15,10 @@ import orjson
 import pytest
 
 from carepact.local.platform import LocalPlatform
+from carepact.telling import tell_fact
 from carepact.worker_command import outputs
 from contracts.events import DayClosed, EmployerOutcomeReported, EnrollmentChanged, OutcomesReleased
+from projections.lineage import explain_fact
 from streams.checkpoints import Signer, heads_of, leaves_of, made, topics_of
 from streams.log_writer import LogWriter
 from streams.operations import insert
@@ -83,6 +85,7 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
 
     await assert_told_by_the_command(platform, world, roster, plan, tmp_path)
     assert await projected_and_relayed(world, roster) > 0
+    await assert_followed(world, plan)
     rows = await world.connection.fetch("SELECT event FROM employer_outcome ORDER BY ordinal, number")
 
     async def there() -> list[Any] | None:
@@ -125,6 +128,19 @@ async def assert_proved_to_the_employer(world: World, roster: Roster, plan: str,
     assert len(shown) == await world.connection.fetchval("SELECT count(*) FROM employer_outcome WHERE plan = $1", plan)
     assert all(orjson.loads(record["value"])["subject"] == plan for record in shown)
     assert "What was released" in held["report.html"].decode()
+
+
+async def assert_followed(world: World, plan: str) -> None:
+    """What followed from a fact of an employee: the return to work, and the releases that knew of it."""
+    fact = await world.connection.fetchval(
+        "SELECT cause_event_id::text FROM return_to_work WHERE plan = $1 AND to_offset IS NULL LIMIT 1", plan
+    )
+    followed = await explain_fact(world.connection, fact)
+    assert followed is not None
+    assert [release["ordinal"] for release in followed["releases"]] == [1, 2]
+    assert followed["returns_to_work"]
+    told = list(tell_fact(followed))
+    assert any("release 2 to" in line for line in told) and any("return to work in" in line for line in told)
 
 
 async def assert_told_by_the_command(
