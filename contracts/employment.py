@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from contracts.envelope import Fact
-from contracts.parts import EMPLOYMENT, Member, Ref, WorkMonth, ref_to
+from contracts.parts import EMPLOYMENT, Member, WorkMonth
 from contracts.units import FOREVER, add_days
 from contracts.work import WATCH_AHEAD, WATCH_BACK
 
@@ -75,7 +75,7 @@ def receive(member: Member, fact: Fact) -> None:
         member.employment.corrected[data.record_id] = [data.record_version, day]
         member.dirty.add(EMPLOYMENT)
     month = member.work.setdefault(day[:7], WorkMonth())
-    month.hours[data.record_id] = [data.record_version, day, _units(data.hours), data.pay_code, _ref(fact)]
+    month.hours[data.record_id] = [data.record_version, day, _units(data.hours), data.pay_code, fact.ref]
     member.dirty.add(("work", day[:7]))
 
 
@@ -86,7 +86,7 @@ def watched(start: str) -> tuple[str, str]:
 
 def _record(fact: Fact) -> tuple[str, int, list[Any]]:
     """(id, version, what is kept) of a record that is not of hours."""
-    data, ref, version = fact.data, _ref(fact), fact.data.record_version
+    data, ref, version = fact.data, fact.ref, fact.data.record_version
     match RECORDS[fact.type]:
         case "schedules":
             return data.record_id, version, [version, data.from_on.isoformat(), _units(data.weekly_hours), ref]
@@ -114,7 +114,3 @@ def _units(hours: Any) -> int:
 
 def _day(day: Any) -> str:
     return "" if day is None else str(day.isoformat())
-
-
-def _ref(fact: Fact) -> Ref:
-    return ref_to(fact.fact_id, fact.type, fact.offset)

@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 from pydantic import ConfigDict, Field
 
 from contracts.events.base import Event, Model
+from contracts.parts import Ref, ref_to
 
 NAMESPACE = UUID("6f0c9a52-3c1f-5b3e-9d55-0d3d6a0f7c11")
 """Of all ids carepact derives. Changing it would change every id ever made."""
@@ -77,6 +78,11 @@ class Fact:
     known_at: int
     digest: str
     sensitivity: str = ""
+
+    @property
+    def ref(self) -> Ref:
+        """The fact as parts name it."""
+        return ref_to(self.fact_id, self.type, self.offset)
 
 
 def schema_urn(model: type[Event]) -> str:

@@ -13,7 +13,7 @@ from contracts.envelope import Fact
 from contracts.episode import Calendar, shifts
 from contracts.evidence import Moved, days_of, move, of_claim
 from contracts.fold import Needs, NeedsEarlier
-from contracts.parts import Family, Member, Ref, Span, ref_to
+from contracts.parts import Family, Member, Span
 from contracts.units import FOREVER, add_days, last_day, month_before
 
 NONE, ALL = "9999-12", ""
@@ -77,7 +77,7 @@ class Evolver:
             case kind if kind in CLAIMS:
                 return self._evolve_claim(member, fact, rules)
             case "carepact.EnrollmentChanged.v1":
-                span = Span(data.from_on.isoformat(), last_day(data.through_on), data.code or "", ref_of(fact))
+                span = Span(data.from_on.isoformat(), last_day(data.through_on), data.code or "", fact.ref)
                 head.coverage[data.coverage] = coverage.overlay(
                     head.coverage.get(data.coverage, []), span, data.covered
                 )
@@ -94,7 +94,7 @@ class Evolver:
                 if died_on == head.died_on or not died_on:
                     aged = self._follows_work and born != head.birth_year
                     return Touched(everything=True) if aged and head.episodes else None
-                head.died_on, head.died_ref = died_on, ref_of(fact)
+                head.died_on, head.died_ref = died_on, fact.ref
                 member.traces.clear()
                 return Touched(everything=True) if head.episodes else None
             case "carepact.MemberRetired.v1":
@@ -163,11 +163,6 @@ class Evolver:
                     moved.fills.add(fill)
                 if shifts(member, calendar, fill, come):
                     touched.chain(fill)
-
-
-def ref_of(fact: Fact) -> Ref:
-    """A fact as parts name it."""
-    return ref_to(fact.fact_id, fact.type, fact.offset)
 
 
 def _first_day(fact: Fact) -> str:

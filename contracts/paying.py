@@ -7,7 +7,7 @@ from typing import Any
 from contracts.adopting import Rules
 from contracts.clauses import Due
 from contracts.envelope import Fact, payment_id
-from contracts.evolving import CLAIMS, ref_of
+from contracts.evolving import CLAIMS
 from contracts.outcome import Outcome, Payment
 from contracts.parts import HEAD, Episode, Member, Owed, Ref, read_ref
 from contracts.units import money
@@ -72,7 +72,7 @@ class Payments:
             }
             for clause, label, amount in owed.components
         ]
-        facts = [(ref_of(fact), CAUSES.get(_cause(fact), _cause(fact)).replace("_", " "))]
+        facts = [(fact.ref, CAUSES.get(_cause(fact), _cause(fact)).replace("_", " "))]
         member.dirty.add(("episode", episode.started_on))
         self.emit(
             member, fact, rules, episode, outcome, name, owed.kind, -owed.amount_cents, owed.practice, owed.period,

@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any
 
 from contracts import coverage
-from contracts.parts import Ref, Span, ref_to
+from contracts.parts import Ref, Span
 from contracts.practice_facts import ACTIVITIES, PracticeFacts
 from contracts.terms import TermSheet
 from contracts.units import FOREVER, add_days, last_day
@@ -197,11 +197,10 @@ def _needs(
 def hear_all(facts: Iterable[Any], practices: PracticeFacts, patients: dict[str, Patient]) -> None:
     """Decoded facts, each once and in order: those about members to their patients, the others to practices."""
     for fact in facts:
-        ref = ref_to(fact.fact_id, fact.type, fact.offset)
         if fact.member:
-            patients.setdefault(fact.member, Patient()).hear(fact.type, fact.data, ref)
+            patients.setdefault(fact.member, Patient()).hear(fact.type, fact.data, fact.ref)
         else:
-            practices.hear(fact.type, fact.data, ref)
+            practices.hear(fact.type, fact.data, fact.ref)
 
 
 def days_of(month: str) -> tuple[date, date]:

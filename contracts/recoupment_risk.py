@@ -17,7 +17,6 @@ from contracts.cases import MonthlyLine
 from contracts.clauses import Judgement
 from contracts.envelope import Fact, payment_id
 from contracts.episode import Window, cancer_type, window_of
-from contracts.evolving import ref_of
 from contracts.meos_lines import OWED, monthly_lines
 from contracts.outcome import Outcome
 from contracts.parts import HEAD, Adoption, Episode, Member, Ref
@@ -134,7 +133,7 @@ def _warn(
     told = {"clause": KIND, "label": "Paid month at risk", "arithmetic": words, "amount_cents": 0, "terms": terms}
     facts: list[tuple[Ref, str]] = [
         (line.ref, f"month {line.month} billed by {line.practice}, paid {money(line.paid_cents)}"),
-        (ref_of(fact), f"days closed through {fact.data.through_on.isoformat()}"),
+        (fact.ref, f"days closed through {fact.data.through_on.isoformat()}"),
     ]
     payments.emit(
         member, fact, rules, at, outcome, name, KIND, 0, line.practice, line.month, line.day, "", "", [told], facts
@@ -157,7 +156,7 @@ def _withdraw(
         "amount_cents": 0,
         "terms": [],
     }
-    facts: list[tuple[Ref, str]] = [(ref_of(fact), f"days closed through {fact.data.through_on.isoformat()}")]
+    facts: list[tuple[Ref, str]] = [(fact.ref, f"days closed through {fact.data.through_on.isoformat()}")]
     at = Episode(episode_id, day, day)
     payments.emit(member, fact, rules, at, outcome, name, KIND, 0, practice, day[:7], day, warned, "", [told], facts)
     outcome.payments[-1].event.update(at_risk_cents=-paid_cents, reason=reason)

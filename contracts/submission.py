@@ -15,7 +15,7 @@ from contracts.claims import survivors
 from contracts.envelope import Fact
 from contracts.evidence import CodeSets, of_claim
 from contracts.evolving import CLAIMS
-from contracts.parts import Family, ref_to
+from contracts.parts import Family
 from contracts.readiness import HEARD as OF_READINESS
 from contracts.readiness import Patient
 from contracts.reported_measures import Seen
@@ -97,8 +97,8 @@ class Records:
     def hear(self, fact: Fact) -> None:
         """The next fact about a member, each once and in order."""
         record = self.of.setdefault(fact.member, Record())
-        data, ref = fact.data, ref_to(fact.fact_id, fact.type, fact.offset)
-        record.patient.hear(fact.type, data, ref)
+        data = fact.data
+        record.patient.hear(fact.type, data, fact.ref)
         match fact.type:
             case kind if kind in CLAIMS:
                 claim = of_claim(fact, self.codes, frozenset(), medicare=True)
