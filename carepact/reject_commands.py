@@ -103,7 +103,7 @@ def show_command(
         reach = connection(settings, OPERATOR)
         value = await _value(reach, row)
         event = told(row["payer"], row["topic"], value)
-        sizes = ("format", "shift_years", "head_bytes", "raw_bytes", "kept_bytes")
+        sizes = ("held_against", "format", "shift_years", "head_bytes", "raw_bytes", "kept_bytes")
         document = row | ({name: getattr(event, name) for name in sizes} if event else {"raw_bytes": len(value)})
         if not full:
             return document
@@ -118,7 +118,7 @@ def show_command(
         print_json(document)
         return
     typer.echo("\n".join(_told(document)))
-    for name in ("format", "raw_bytes", "kept_bytes", "known_at"):
+    for name in ("held_against", "format", "raw_bytes", "kept_bytes", "known_at"):
         if name in document:
             typer.echo(f"    {name}: {document[name]}")
     if full:

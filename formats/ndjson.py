@@ -20,7 +20,7 @@ import msgspec
 import orjson
 from pydantic import ValidationError
 
-from contracts.envelope import MAX_FACT_BYTES
+from contracts.envelope import MAX_FACT_BYTES, schema_urn
 from contracts.events import LOG_FACTS, EproResponseReceived, Event, MemberFact
 from contracts.instruments import unscorable
 from formats.reading import Instant, Place, Read, ReadFact, Reject
@@ -54,9 +54,15 @@ _envelope = msgspec.json.Decoder(_Inbound)
 
 
 class _Wrong(Exception):
-    def __init__(self, code: str, reason: str, remedy: str, field: str = "") -> None:
+    def __init__(self, code: str, reason: str, remedy: str, field: str = "", model: type[Event] | None = None) -> None:
         super().__init__(reason)
         self.code, self.reason, self.remedy, self.field = code, reason, remedy, field
+        self.schema = "" if model is None else schema_urn(model)
+
+    def reject(self, file: str, line: int, raw: bytes) -> Reject:
+        """As the item that stands for the line."""
+        place = Place(file, line, self.field)
+        return Reject(place, self.code, self.reason, self.remedy, raw[:MAX_FACT_BYTES], schema=self.schema)
 
 
 def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
@@ -68,8 +74,7 @@ def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
         try:
             yield read_event(line.rstrip(b"\r\n"), Place(file, number))
         except _Wrong as wrong:
-            kept = line if len(line) <= MAX_FACT_BYTES else line[:MAX_FACT_BYTES]
-            yield Reject(Place(file, number, wrong.field), wrong.code, wrong.reason, wrong.remedy, kept)
+            yield wrong.reject(file, number, line)
 
 
 def read_one(line: bytes, place: Place) -> Read:
@@ -77,8 +82,7 @@ def read_one(line: bytes, place: Place) -> Read:
     try:
         return read_event(line, place)
     except _Wrong as wrong:
-        field = Place(place.file, place.line, wrong.field)
-        return Reject(field, wrong.code, wrong.reason, wrong.remedy, line[:MAX_FACT_BYTES])
+        return wrong.reject(place.file, place.line, line)
 
 
 def read_event(line: bytes, place: Place) -> ReadFact:
@@ -95,18 +99,19 @@ def read_event(line: bytes, place: Place) -> ReadFact:
         event = model.__pydantic_validator__.validate_json(bytes(sent.data))
     except ValidationError as error:
         found = first_error(error)
-        raise _Wrong(found.code, found.reason, found.remedy, "/data" + found.field) from None
+        raise _Wrong(found.code, found.reason, found.remedy, "/data" + found.field, model) from None
     if isinstance(event, MemberFact) and event.person is None:
         raise _Wrong(
             "no_member_identifier",
             "a fact about a member without its identifier",
             "send person.identifier",
             "/data/person/identifier",
+            model,
         )
     if isinstance(event, EproResponseReceived):
         for wrong in unscorable(event):
             field, remedy = f"/data/items/{wrong.index}/value", "send the answer on the instrument's own scale"
-            raise _Wrong("out_of_scale", wrong.reason, remedy, field)
+            raise _Wrong("out_of_scale", wrong.reason, remedy, field, model)
     return ReadFact(
         event=event,
         place=place,

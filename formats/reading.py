@@ -82,7 +82,8 @@ class ReadFact(Struct, frozen=True):
 class Reject(Struct, frozen=True):
     """A record that could not be taken in. `raw` is kept sealed; `reason` and `remedy` carry no patient data.
 
-    `format` is that of `raw`; `head` is what a reader needs before it, as a table's header.
+    `format` is that of `raw`; `head` is what a reader needs before it, as a table's header. `schema` is that of the
+    event that the record was held against, '' where none was known.
     """
 
     place: Place
@@ -93,6 +94,7 @@ class Reject(Struct, frozen=True):
     rows: int = 1
     format: str = "ndjson"
     head: bytes = b""
+    schema: str = ""
 
     def __repr__(self) -> str:
         return f"Reject({self.place}, {self.code!r}, {self.reason!r}, {self.remedy!r}, rows={self.rows})"

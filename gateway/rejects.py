@@ -58,6 +58,7 @@ class RejectOpened(RejectShown):
 
     view: View
     format: str | None = None
+    held_against: str | None = Field(default=None, description="schema of the event, with its version, or catalogue")
     record_bytes: int | None = Field(default=None, description="of the record as it came")
     record: str | None = None
     record_base64: str | None = Field(default=None, description="in its place, where it is no text")
@@ -112,6 +113,7 @@ async def show_reject(
     kept = await _kept(parts, reject)
     record = kept.head + kept.raw
     shown = {"view": view, "format": kept.event.format, "record_bytes": kept.event.raw_bytes}
+    shown |= {"held_against": kept.event.held_against or None}
     if view == "full":
         return RejectOpened.model_validate(reject | shown | _as_sent(record))
     text = limited(record) if view == "limited" and kept.event.format == "ndjson" else masked(record)

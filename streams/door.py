@@ -506,7 +506,8 @@ def inbound_bytes(fact: ReadFact) -> bytes:
 
 def _refused(fact: ReadFact, code: str, reason: str, remedy: str, field: str) -> Reject:
     place = Place(fact.place.file, fact.place.line, fact.place.field or field)
-    return Reject(place, code, reason, remedy, inbound_bytes(fact), fact.rows)
+    schema = schema_urn(type(fact.event))
+    return Reject(place, code, reason, remedy, inbound_bytes(fact), fact.rows, schema=schema)
 
 
 def _too_large(fact: ReadFact) -> Reject:

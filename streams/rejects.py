@@ -20,6 +20,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.envelope import MAX_FACT_BYTES, NAMESPACE, schema_urn
+from contracts.events import LOG_FACTS
 from contracts.events.rejects import RejectRecorded
 from formats.reading import Reject
 from projections import store
@@ -38,6 +39,9 @@ KEPT_BYTES_MAX = 2_900_000
 
 OWN = "own."
 """Before what is sealed under the reject's own key; what does not begin so is from before there were such keys."""
+
+CATALOGUE = f"urn:carepact:catalogue:{hashlib.sha256('|'.join(sorted(LOG_FACTS)).encode()).hexdigest()[:16]}"
+"""What a record was held against whose event is not known: the types and versions that this build knows."""
 
 _NONCE_BYTES = 12
 
@@ -111,6 +115,7 @@ class RejectBook:
             line=place.line,
             field=place.field[:2000],
             rows=reject.rows,
+            held_against=reject.schema or CATALOGUE,
             format=reject.format,
             shift_years=shift_years,
             head_bytes=len(reject.head) if kept else 0,

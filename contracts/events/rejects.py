@@ -27,6 +27,9 @@ class RejectRecorded(Event):
         ""
     )
     rows: Annotated[int, Field(ge=0)] = 1
+    held_against: Annotated[
+        Text, Field(description="the event's schema with its version, or the catalogue's where the event was not known")
+    ] = ""
     format: Annotated[Code, Field(description="in which the kept bytes are read again")] = "ndjson"
     shift_years: Annotated[int, Field(description="by which its days were to be moved")] = 0
     head_bytes: Annotated[int, Field(ge=0, description="size of the table's header, kept before the record")] = 0

@@ -17,13 +17,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from carepact.local.platform import LocalPlatform
+from formats.ndjson import read_one
 from formats.reading import Place, Reject
 from projections import store
 from streams import restarting
 from streams.keys import KeyDestroyed, SqliteKeyStore
 from streams.naming import squeezed, word_of
 from streams.own_keys import REJECT
-from streams.rejects import CONSUMER, RejectBook, is_whole, project
+from streams.rejects import CATALOGUE, CONSUMER, RejectBook, is_whole, project
+from tests.streams.ways_in import claim, ndjson
 
 TOPIC = "carepact.medicare.rejects.v1"
 
@@ -94,6 +96,14 @@ def test_what_names_who_was_erased_is_told_and_not_kept(book: RejectBook, tmp_pa
     assert book.kept(after.value).raw == b"" and b'"raw_bytes"' in after.value
     assert not is_whole(book.kept(after.value).event)
     assert book.raw(other.value) == b"x;W-78;19"
+
+
+def test_a_reject_tells_what_it_was_held_against(book: RejectBook) -> None:
+    wrong = ndjson(claim("1EG4TE5MK73", "A"), "a").replace(b'"2024-03-01"', b'"soon"')
+    for line, schema in ((wrong, "urn:carepact:event:ProfessionalClaimReceived:1"), (b"{", CATALOGUE)):
+        found = read_one(line, Place("f", 1))
+        assert isinstance(found, Reject)
+        assert book.kept(book.record(found).value).event.held_against == schema
 
 
 def test_of_a_huge_record_the_beginning_is_kept(book: RejectBook) -> None:

@@ -82,7 +82,7 @@ def test_what_the_door_refused_has_the_id_that_it_would_have_had(keys: SqliteKey
     fact = ReadFact(event, Place("leave.csv", 7), "leave", natural_key="csv|D1|opened", rows=2)
     (refused,) = Door(employers, keys, 4).admit([fact])
     assert isinstance(refused, Reject)
-    assert refused.code == "unknown_plan"
+    assert (refused.code, refused.schema) == ("unknown_plan", "urn:carepact:event:DisabilityClaimChanged:1")
     (again,) = sent_again(keys, refused, "employers")
     assert again == replace(fact, place=Place("leave.csv", 7))
     own = Door(employers, keys, 4, plan)
