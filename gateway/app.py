@@ -35,6 +35,7 @@ from gateway import (
     schemas,
     statements,
     streams,
+    subscriber_page,
 )
 from gateway.parts import Config, Parts
 from gateway.principals import require_rules, routes, rules
@@ -48,6 +49,7 @@ ROUTERS: Sequence[APIRouter] = (
     reports.router,
     statements.router,
     individual.router,
+    subscriber_page.router,
     endpoints.router,
     practices.router,
     quality.router,

@@ -62,6 +62,7 @@ SCOPES: dict[str, Scope] = {
     "reports:read": Scope("read the reports released to it", (EMPLOYER,)),
     "statements:read": Scope("read its events of a month as a file", (PAYER, EMPLOYER, PRACTICE)),
     "individual:read": Scope("read returns to work of persons who authorized it; noted", (EMPLOYER,)),
+    "page:read": Scope("open its own page", SUBSCRIBERS),
     "measures:read": Scope("read its settled quality measures", (PRACTICE,)),
     "members:read": Scope("read what is held under one member's token; noted", (PAYER, BREAK_GLASS)),
     "access:read": Scope("see who read personal data", (PAYER, OPERATOR, AUDITOR)),
