@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ from aiokafka import TopicPartition
 
 from carepact.local.platform import LocalPlatform
 from contracts.drafts import Change
+from gateway.principals import Principal, scopes_of
 from projections import rebuilt
 from streams.output import groupless, partitions_of
 from streams.rebuilding import opened, rebuild, republish, switch
@@ -20,6 +22,9 @@ from streams.reconciling import log_ends
 from streams.topics import operations_topic, payments_topic, topics
 from streams.verifying import verify
 from streams.what_if import NONE, Imagining, Options
+from tests.feeds.emitting import pay, reaching
+from tests.feeds.receiving import receiving, says, sending
+from tests.feeds.test_webhooks import Subscriber
 from tests.streams.replayed import World, world_of
 from tests.streams.tables import QUERIES
 
@@ -77,11 +82,28 @@ async def test_a_lost_database_comes_back_equal_and_nothing_is_sent_twice(
     await connection.close()
 
 
-async def test_no_replay_is_seen_from_outside(world: World) -> None:
-    before, rows = await ends(world), await tables(world.connection)
-    assert operations_topic(world.roster.space) in {at.topic for at in before}
+async def test_no_replay_is_told_to_an_endpoint(world: World, platform: LocalPlatform, tmp_path: Path) -> None:
+    payer = world.roster.payers[0]
+    count = await world.connection.fetchval("SELECT count(*) FROM payment WHERE payer = $1", payer.name)
+    mine = Principal("payer", payer.name, scopes=scopes_of("payer"))
+    app = reaching(platform, "restore", tmp_path, world.roster, webhooks_private=True, payer=mine)
+    async with receiving(says(204)) as receiver:
+        await Subscriber(app, "payer")("POST", status=201, url=receiver.url)
+        async with sending(platform, "restore", tmp_path, payers=[payer.name]):
+            await receiver.until(count)
+            assert (await world.verify(payer.name)).difference is None
+            await all_replays(world)
+            event = await pay(world.connection, payer.name, "the last", 1)
+            await receiver.until(count + 1)
+    assert len(receiver.received) == count + 1
+    assert len({one.id for one in receiver.received}) == count + 1
+    assert receiver.received[-1].body == event
+    await world.connection.execute("DELETE FROM payment WHERE member = 'the last'")
+
+
+async def all_replays(world: World) -> None:
+    """What if, a rebuild, its exchange, and what was lost sent again: nothing was."""
     for payer in world.roster.payers:
-        assert (await world.verify(payer.name)).difference is None
         imagining = Imagining(payer, NONE, Change(arrangement="RA2"), Options())
         cut = await log_ends(world.connections, payer.name)
         await imagining.read(world.connections, {int(p): end for p, end in cut.items()})
@@ -93,6 +115,14 @@ async def test_no_replay_is_seen_from_outside(world: World) -> None:
         for payer in world.roster.payers:
             assert await republish(world.connections, alone, payer) == 0
         await rebuilt.drop(alone)
+
+
+async def test_no_replay_is_seen_from_outside(world: World) -> None:
+    before, rows = await ends(world), await tables(world.connection)
+    assert operations_topic(world.roster.space) in {at.topic for at in before}
+    for payer in world.roster.payers:
+        assert (await world.verify(payer.name)).difference is None
+    await all_replays(world)
     assert await ends(world) == before
     assert await world.connection.fetchval("SELECT count(*) FROM outbox") == 0
     assert await tables(world.connection) == rows
