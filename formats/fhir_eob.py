@@ -28,6 +28,7 @@ from contracts.events import (
     PharmacyClaimReceived,
     ProfessionalClaimReceived,
 )
+from formats.cms_codes import PAID_BY_CARRIER, PAID_LINE, SETTINGS
 from formats.fhir_json import (
     Json,
     bad,
@@ -45,19 +46,17 @@ from formats.fhir_json import (
 from formats.icd9 import MAPPING, translated
 from formats.reading import Place, Read
 
-_SETTINGS = {
-    "10": "home_health", "20": "skilled_nursing", "30": "skilled_nursing", "40": "outpatient", "50": "hospice",
-    "60": "inpatient", "61": "inpatient", "HHA": "home_health", "SNF": "skilled_nursing", "OUTPATIENT": "outpatient",
-    "HOSPICE": "hospice", "INPATIENT": "inpatient", "inpatient": "inpatient", "outpatient": "outpatient",
+_SETTINGS = SETTINGS | {
+    "HHA": "home_health", "SNF": "skilled_nursing", "OUTPATIENT": "outpatient", "HOSPICE": "hospice",
+    "INPATIENT": "inpatient", "inpatient": "inpatient", "outpatient": "outpatient",
 }  # fmt: skip
+"""Claim types of facilities by CMS's code, by its BFD's word, and by FHIR's."""
 _PROFESSIONAL = frozenset(("71", "72", "CARRIER", "professional"))
 _DME = frozenset(("81", "82", "DME"))
 _PHARMACY = frozenset(("PDE", "pharmacy"))
 _ADVANTAGE = frozenset(("62", "63", "64"))
 _GONE = frozenset(("cancelled", "entered-in-error"))
 _DUMMY_GROUP = "99999999999"
-_PAID_BY_CARRIER = frozenset("123456789AB")
-_PAID_LINE = frozenset("AORS")
 _RENDERING = frozenset(("performing", "primary", "rendering"))
 _HCPCS = re.compile(r"[A-Z0-9]{5}")
 _NDC = re.compile(r"[0-9]{11}")
@@ -259,7 +258,7 @@ def _professional(eob: _Eob, common: dict[str, Any]) -> ProfessionalClaimReceive
     return ProfessionalClaimReceived.model_validate(
         common
         | {
-            "denied": common["denied"] or denial not in _PAID_BY_CARRIER,
+            "denied": common["denied"] or denial not in PAID_BY_CARRIER,
             "primary_payer": payer if payer and re.fullmatch(r"[A-Z]", payer) else None,
             "supplier": "dmepos" if eob.types & _DME else "physician",
             "billing_tin": eob.tin(),
@@ -357,7 +356,7 @@ def _line(eob: _Eob, i: int, item: Json, start: date, *, paid: bool) -> ClaimLin
         ),
         rendering_npi=_rendering(eob, item),
         rendering_tin=eob.tin(),
-        denied=indicator not in _PAID_LINE,
+        denied=indicator not in PAID_LINE,
     )
 
 

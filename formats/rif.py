@@ -43,7 +43,7 @@ from formats.icd9 import MAPPING, translated
 from formats.reading import Place, Read, ReadFact, Reject
 from formats.spill import Kept, spill
 from formats.states import BY_SSA, LETTERS
-from formats.table import UnknownLayout, refusal
+from formats.table import UnknownLayout, made_of, refusal
 
 SOURCE = "rif"
 _CLAIM = "DML_IND FINAL_ACTION BENE_ID CLM_ID NCH_CLM_TYPE_CD CLM_FROM_DT CLM_THRU_DT"
@@ -95,11 +95,11 @@ def read(lines: Iterable[bytes], file: str) -> Iterator[Read]:
     header = header_of(next(source, b""))
     match kind_of(header):
         case "beneficiary":
-            return _alone(source, file, header, _beneficiary)
+            return made_of(_rows(source, file, header), file, _beneficiary)
         case "history":
-            return _alone(source, file, header, _history)
+            return made_of(_rows(source, file, header), file, _history)
         case "drug_event":
-            return _alone(source, file, header, _drug_event)
+            return made_of(_rows(source, file, header), file, _drug_event)
         case "professional":
             return _grouped(source, file, header, _professional, _service_line)
         case "facility":
@@ -128,22 +128,6 @@ def _rows(lines: Iterator[bytes], file: str, header: list[str]) -> Iterator[tupl
             yield Reject(Place(file, line), "unreadable", row, "send as many cells as columns", raw[:MAX_FACT_BYTES])
         else:
             yield line, row, raw
-
-
-def _alone(
-    lines: Iterator[bytes], file: str, header: list[str], make: Callable[[Row, Place], Iterable[Read]]
-) -> Iterator[Read]:
-    for item in _rows(lines, file, header):
-        if isinstance(item, Reject):
-            yield item
-            continue
-        line, row, raw = item
-        try:
-            made = list(make(row, Place(file, line)))
-        except (BadCell, ValidationError) as error:
-            yield refusal(error, Place(file, line), raw)
-        else:
-            yield from made
 
 
 def _grouped(

@@ -98,7 +98,14 @@ def read_rows(
     lines: Iterable[bytes], file: str, header: list[str], make: Callable[[Row, Place], Iterable[Read]]
 ) -> Iterator[Read]:
     """What `make` makes of each row; a row that it cannot read is a reject as a whole."""
-    for item in rows(iter(lines), file, header):
+    return made_of(rows(iter(lines), file, header), file, make)
+
+
+def made_of(
+    found: Iterable[NumberedRow | Reject], file: str, make: Callable[[Row, Place], Iterable[Read]]
+) -> Iterator[Read]:
+    """The same of rows that were cut by other rules."""
+    for item in found:
         if isinstance(item, Reject):
             yield item
             continue
