@@ -24,9 +24,9 @@ from contracts.episode import Window, cancer_type, chain, gather, spend_of
 from contracts.evidence import CodeSets, of_claim
 from contracts.evolving import CLAIMS
 from contracts.fold import Fold, NotAdopted, OtherBuild
-from contracts.in_or_out import in_or_out
+from contracts.in_or_out import days_of, in_or_out
 from contracts.meos_lines import monthly_lines
-from contracts.parts import Adoption, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
+from contracts.parts import Adoption, ClaimRecord, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
 from contracts.period import period_of
 from contracts.practice_facts import PracticeFacts
 from contracts.reference_values import References
@@ -195,17 +195,17 @@ class Gatherer:
 
     def _cases(self, token: str, dossier: Dossier, rules: Rules, references: References) -> Iterator[Case]:
         member, clauses = dossier.member, rules.clauses
-        counted = _count(member)
+        counted = _count(dossier)
         starts = chain(member, clauses.calendar, "")
         seen: set[str] = set()
-        stays = [dossier.details[member.families[name].records[at].ref[2]].stay for name, at in counted]
+        stays = [one.detail.stay for one in counted if one.units and one.detail.stay is not None]
         before = ""
         for start in starts:
             end = clauses.calendar.ends_on(start)
             name = episode_id(self.payer, member.head.plan, self.contract, token, start)
             window = gather(member, start, end)
             case = self._case(name, dossier, window, rules, before, stays)
-            _spending(case, dossier, counted, rules, references)
+            _spending(case, counted, rules, references)
             seen |= window.services.keys()
             before = end
             yield case
@@ -213,9 +213,7 @@ class Gatherer:
         if outside:
             yield self._outside(member, outside)
 
-    def _case(
-        self, name: str, dossier: Dossier, window: Window, rules: Rules, before: str, stays: list[Stay | None]
-    ) -> Case:
+    def _case(self, name: str, dossier: Dossier, window: Window, rules: Rules, before: str, stays: list[Stay]) -> Case:
         member, clauses = dossier.member, rules.clauses
         head, start, end = member.head, window.start, window.end
         cancer = cancer_type(member, window, clauses.calendar.lookback_days)
@@ -301,30 +299,47 @@ def _short_term(facility: str | None) -> bool:
     return any(first <= facility[2:] <= last for first, last in SHORT_TERM)
 
 
-def _count(member: Member) -> dict[tuple[str, int], list[Unit]]:
-    """Put what counts of all claims into the member's months; the units that count, by family and record."""
-    head, counted = member.head, defaultdict[tuple[str, int], list[Unit]](list)
-    for name, family in member.families.items():
-        for record, at in survivors(family.records):
-            unit = family.records[record].units[at]
-            counted[name, record].append(unit)
+@dataclass(slots=True)
+class _Counted:
+    """A version of a claim with its lines that no later version took away, and the days they name, in order."""
+
+    family: str
+    record: ClaimRecord
+    detail: Detail
+    units: list[Unit] = field(default_factory=list)
+    days: list[str] = field(default_factory=list)
+
+
+def _count(dossier: Dossier) -> list[_Counted]:
+    """Put what counts of all claims into the member's months; every version of a claim, by family."""
+    member, found = dossier.member, list[_Counted]()
+    head, months = member.head, member.months
+    for name, family in sorted(member.families.items()):
+        records = family.records
+        versions = [_Counted(name, record, dossier.details[record.ref[2]]) for record in records]
+        found += versions
+        for place, at in survivors(records):
+            unit = records[place].units[at]
+            versions[place].units.append(unit)
             for bucket, of, key, value in unit.evidence:
-                getattr(_month(member, of), bucket)[key] = value
+                month = months.get(of)
+                if month is None:
+                    month = months[of] = Month()
+                getattr(month, bucket)[key] = value
                 if bucket in ("triggers", "fills"):
                     days = head.therapy_days if bucket == "triggers" else head.fills
                     days[key[:10]] = days.get(key[:10], 0) + 1
-            for day, *amounts in unit.spend:
-                spend = _month(member, day[:7]).spend
-                held = spend.get(day, [0, 0, 0, 0])
-                spend[day] = [a + b for a, b in zip(held, [*amounts, 0, 0, 0, 0][:4], strict=True)]
-    return counted
-
-
-def _month(member: Member, name: str) -> Month:
-    month = member.months.get(name)
-    if month is None:
-        month = member.months[name] = Month()
-    return month
+            for day, a, b, c, d in unit.spend:
+                month = months.get(day[:7])
+                if month is None:
+                    month = months[day[:7]] = Month()
+                spent = month.spend.get(day)
+                month.spend[day] = (
+                    [a, b, c, d] if spent is None else [spent[0] + a, spent[1] + b, spent[2] + c, spent[3] + d]
+                )
+        for version in versions:
+            version.days = days_of(version.units)
+    return found
 
 
 def _clinical(dossier: Dossier, through: str) -> tuple[bool | None, bool | None]:
@@ -342,7 +357,7 @@ def _therapy_before(member: Member, start: str) -> str:
     return max(days, default="")
 
 
-def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay | None]) -> None:
+def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay]) -> None:
     """EOM-1 to EOM-3: what the claims show of the episode."""
     terms = rules.terms
     start, end = case.started_on, case.ends_on
@@ -352,7 +367,7 @@ def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay | None]
     case.outpatient_therapy = bool(given)
     within = int(terms.on("quality_follow_up_days", start).number)
     for stay in stays:
-        if stay is not None and any(day <= stay[1] <= add_days(day, within) for day in given):
+        if any(day <= stay[1] <= add_days(day, within) for day in given):
             case.admission |= stay[0] == ADMISSION
             case.emergency |= stay[0] == EMERGENCY
     if case.died_on:
@@ -369,42 +384,49 @@ def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay | None]
         )
 
 
-def _spending(
-    case: Case, dossier: Dossier, counted: dict[tuple[str, int], list[Unit]], rules: Rules, references: References
-) -> None:
+def _spending(case: Case, counted: list[_Counted], rules: Rules, references: References) -> None:
     """Each claim in or out of the episode and why, spending by component, and what novel drugs cost."""
     components: dict[str, int] = defaultdict(int)
-    medicare = rules.clauses.medicare
-    for name, family in sorted(dossier.member.families.items()):
-        for at, record in enumerate(family.records):
-            units = counted.get((name, at), [])
-            told = dossier.details[record.ref[2]]
-            drug_lines = {line for line, *_ in told.drugs} if told.component in ("physician", "dmepos") else set()
-            cents = 0
-            for unit in units:
-                for day, *amounts in unit.spend:
-                    if case.started_on <= day <= case.ends_on:
-                        cents += sum(amounts[:3]) if medicare else amounts[0] + amounts[3]
-                        if not medicare:
-                            component = "pharmacy" if told.component == "part_d" else told.component
-                            components[component] += amounts[0] + amounts[3]
-                        elif told.component == "part_d":
-                            components["part_d_subsidy"] += amounts[1]
-                            components["part_d_above"] += amounts[2]
-                        else:
-                            component = "part_b_drugs" if unit.line in drug_lines else told.component
-                            components[component] += amounts[0]
-            lines = {unit.line for unit in units}
-            for line, code, day, a_and_b, subsidy, above in told.drugs:
-                if line in lines and case.started_on <= day <= case.ends_on and _novel(references, case, code, day):
-                    case.novel = tuple(
-                        held + more for held, more in zip(case.novel, (a_and_b, subsidy, above), strict=True)
-                    )  # fmt: skip
-            inside, reason = in_or_out(record, units, case.started_on, case.ends_on)
-            case.claims.append(
-                Claimed(record.claim_id, name, record.action, inside, reason, cents, record.ref, told.service)
-            )
+    medicare, start, end = rules.clauses.medicare, case.started_on, case.ends_on
+    for one in counted:
+        record, days = one.record, one.days
+        inside, reason = in_or_out(record, one.units, start, end, days)
+        cents = _spent(one, case, medicare, components) if days and days[-1] >= start and days[0] <= end else 0
+        if cents or inside:
+            _novel_drugs(one, case, references)
+        case.claims.append(Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref))
     case.components = {name: cents for name, cents in sorted(components.items()) if cents}
+
+
+def _spent(one: _Counted, case: Case, medicare: bool, components: dict[str, int]) -> int:
+    """What a claim adds to an episode's cost before any factor, also to the component it is of."""
+    cents, paid_to, start, end = 0, one.detail.component, case.started_on, case.ends_on
+    drug_lines = {line for line, *_ in one.detail.drugs} if paid_to in ("physician", "dmepos") else ()
+    for unit in one.units:
+        for day, a_and_b, subsidy, above, plan_paid in unit.spend:
+            if not start <= day <= end:
+                continue
+            if not medicare:
+                cents += a_and_b + plan_paid
+                components["pharmacy" if paid_to == "part_d" else paid_to] += a_and_b + plan_paid
+                continue
+            cents += a_and_b + subsidy + above
+            if paid_to == "part_d":
+                components["part_d_subsidy"] += subsidy
+                components["part_d_above"] += above
+            else:
+                components["part_b_drugs" if unit.line in drug_lines else paid_to] += a_and_b
+    return cents
+
+
+def _novel_drugs(one: _Counted, case: Case, references: References) -> None:
+    """What a claim's novel drugs cost in an episode."""
+    if not one.detail.drugs:
+        return
+    lines = {unit.line for unit in one.units}
+    for line, code, day, *amounts in one.detail.drugs:
+        if line in lines and case.started_on <= day <= case.ends_on and _novel(references, case, code, day):
+            case.novel = tuple(held + more for held, more in zip(case.novel, amounts, strict=True))
 
 
 def _novel(references: References, case: Case, code: str, day: str) -> bool:

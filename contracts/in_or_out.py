@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from contracts.parts import ClaimRecord, Unit
 
 
-def in_or_out(record: ClaimRecord, counted: list[Unit], start: str, end: str) -> tuple[bool, str]:
-    """In or out of the days from `start` to `end`. `counted` are its lines that no later version took away."""
+def days_of(counted: Sequence[Unit]) -> list[str]:
+    """The days that lines of a claim name, each once, in order."""
+    days = {item[2][:10] for unit in counted for item in unit.evidence}
+    days.update([item[0] for unit in counted for item in unit.spend])
+    return sorted(days) if len(days) > 1 else list(days)
+
+
+def in_or_out(
+    record: ClaimRecord, counted: Sequence[Unit], start: str, end: str, days: Sequence[str] | None = None
+) -> tuple[bool, str]:
+    """In or out of the days from `start` to `end`. `counted` are its lines that no later version took away.
+
+    `days` are `days_of` them, where they are known already.
+    """
     if record.action == "void":
         return False, "a void takes another version away and counts for nothing itself"
     if record.note:
@@ -16,19 +29,15 @@ def in_or_out(record: ClaimRecord, counted: list[Unit], start: str, end: str) ->
     if not counted:
         silent = not any(unit.counts for unit in record.units)
         return False, "every line is denied" if silent else "voided or replaced by a later version"
-    days = sorted({day for unit in counted for day in _days(unit)})
+    if days is None:
+        days = days_of(counted)
     if not days:
         return False, "names no day and no amount that the contract counts"
-    inside = [day for day in days if start <= day <= end]
-    if inside:
-        return True, f"service on {inside[0]} is within {start} to {end}"
     if days[-1] < start:
         return False, f"service on {days[-1]} is before the episode began on {start}"
     if days[0] > end:
         return False, f"service on {days[0]} is after the episode ended on {end}"
+    first = days[bisect_left(days, start)]
+    if first <= end:
+        return True, f"service on {first} is within {start} to {end}"
     return False, f"services on {days[0]} to {days[-1]} are all outside {start} to {end}"
-
-
-def _days(unit: Unit) -> Iterable[str]:
-    yield from (item[2][:10] for item in unit.evidence)
-    yield from (item[0] for item in unit.spend)

@@ -21,6 +21,7 @@ from contracts.parts import Adoption, Sheet
 from contracts.payment_life import MOVES, moves
 from contracts.practice_facts import PracticeFacts
 from contracts.reference_values import References
+from streams.beside import no_collector
 from streams.codec import UnknownType, Unreadable, decode_record
 from streams.connections import Connections
 from streams.replay import id_bytes, log_records
@@ -108,9 +109,10 @@ async def gather(
     for partition in sorted(cut):
         gatherer = Gatherer(payer, contract, partition)
         reader = PartitionReader(payer, partition, gatherer)
-        async for records in log_records(connections, log_topic(payer), partition, cut[partition]):
-            await asyncio.to_thread(reader.feed, records)
-            await between()
+        with no_collector():  # what is read lives until it is judged, and a collector would look at it again and again
+            async for records in log_records(connections, log_topic(payer), partition, cut[partition]):
+                await asyncio.to_thread(reader.feed, records)
+                await between()
         if found is None:
             references = References(gatherer.adoption.references)
             found = Gathered(partition, gatherer.adoption, references, practices=gatherer.practices)
