@@ -17,7 +17,7 @@ from contracts.episode import cancer_type, chain, spend_of, window_of
 from contracts.evidence import Moved
 from contracts.evolving import ALL, NONE, Evolver, Touched
 from contracts.fold import Needs, Sweep
-from contracts.outcome import EpisodeVersion, Outcome, ReturnToWork, SpendChange
+from contracts.outcome import NOTHING, EpisodeVersion, Outcome, ReturnToWork, SpendChange
 from contracts.parts import EMPLOYMENT, Adoption, Episode, Followed, Member
 from contracts.paying import Payments
 from contracts.units import FOREVER, month_before
@@ -70,7 +70,7 @@ class ContractFold:
         rules = self._adopted.rules_for(fact.plan)
         touched = self._evolver.evolve(member, fact, rules)
         if touched is None:
-            return Outcome()
+            return NOTHING
         if touched.moved is not None and touched.moved.services:
             recoupment_risk.watch(member, rules, min(touched.moved.days))
         return self.decide(member, fact, rules, touched)
@@ -90,6 +90,8 @@ class ContractFold:
 
     def decide(self, member: Member, fact: Fact, rules: Rules, touched: Touched) -> Outcome:
         """The difference between what the evidence supports now and what stands."""
+        if touched.idle and not member.head.episodes:
+            return NOTHING
         outcome = Outcome()
         opened: list[str] = []
         rest = touched.work_from
@@ -103,13 +105,14 @@ class ContractFold:
         moved = touched.moved or Moved()
         days = (*moved.days, *moved.spend)
         first, last = (min(days), max(days)) if days else (FOREVER, "")
+        ends_on, follows = rules.clauses.calendar.ends_on, rules.follower is not None
         for start in member.head.episodes:
-            award = _award(member, start)
+            award = _award(member, start) if follows else ""
             if start in opened:
                 self._judge(member, fact, rules, member.episodes[start], touched, outcome)
-            elif start >= rest or (start <= last and rules.clauses.calendar.ends_on(start) >= first):
+            elif start >= rest or (start <= last and ends_on(start) >= first):
                 self._touch(member, fact, rules, member.episodes[start], touched, moved, outcome, start >= rest)
-            if rules.follower is not None and _award(member, start) != award:
+            if follows and _award(member, start) != award:
                 rest = min(rest, start)
         return outcome
 
@@ -148,7 +151,9 @@ class ContractFold:
         for day, amounts in moved.spend.items():
             if start <= day <= end:
                 spent = True
-                episode.spend = [held + amount for held, amount in zip(episode.spend, amounts, strict=True)]
+                a, b, c, d = amounts
+                held = episode.spend
+                episode.spend = [held[0] + a, held[1] + b, held[2] + c, held[3] + d]
         if spent:
             member.dirty.add(("episode", start))
         if judge or self._told(member, rules, start, end, moved):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Annotated, Any, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
@@ -96,7 +96,7 @@ def log_id(payer: str, source: str, producer_id: str, member: str) -> str:
 
 
 def _uuid5(name: str) -> str:
-    """`str(uuid5(NAMESPACE, name))`, without the objects between: there is one for each fact."""
+    """`str(uuid5(NAMESPACE, name))`, without the objects between: there is one for each fact and payment."""
     made = _NAMESPACE_HASHED.copy()
     made.update(name.encode())
     text = made.hexdigest()
@@ -109,19 +109,19 @@ _VARIANT = {f"{n:x}": f"{n & 3 | 8:x}" for n in range(16)}
 
 def broadcast_fact_id(payer: str, source: str, producer_id: str) -> str:
     """The partition-free id of a fact about no one member."""
-    return str(uuid5(NAMESPACE, f"broadcast|{payer}|{source}|{producer_id}"))
+    return _uuid5(f"broadcast|{payer}|{source}|{producer_id}")
 
 
 def broadcast_copy_id(fact_id: str, partition: int) -> str:
     """The id of a broadcast's copy in one partition (seam 4)."""
-    return str(uuid5(NAMESPACE, f"copy|{fact_id}|{partition}"))
+    return _uuid5(f"copy|{fact_id}|{partition}")
 
 
 def payment_id(contract: str, subject: str, kind: str, period: str, cause: str, reverses: str, ordinal: int) -> str:
     """The id of a payment or reversal; `contract` is without its version (seam 11)."""
-    return str(uuid5(NAMESPACE, f"payment|{contract}|{subject}|{kind}|{period}|{cause}|{reverses}|{ordinal}"))
+    return _uuid5(f"payment|{contract}|{subject}|{kind}|{period}|{cause}|{reverses}|{ordinal}")
 
 
 def episode_id(payer: str, plan: str, contract: str, member: str, started_on: str) -> str:
     """The id of a member's episode: its start day names it, in whatever order the claims came."""
-    return str(uuid5(NAMESPACE, f"episode|{payer}|{plan}|{contract}|{member}|{started_on}"))
+    return _uuid5(f"episode|{payer}|{plan}|{contract}|{member}|{started_on}")

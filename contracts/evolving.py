@@ -41,6 +41,11 @@ class Touched:
     work_from: str = FOREVER
     everything: bool = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether no episode can begin by it: those there are may still be touched."""
+        return not self.chain_from and not self.everything
+
     def chain(self, day: str) -> None:
         """Episodes may begin anew from a day on."""
         self.chain_from = min(self.chain_from or FOREVER, day)

@@ -121,6 +121,10 @@ class Outcome:
         self.payments += other.payments
 
 
+NOTHING = Outcome()
+"""What most facts decide. Nobody adds to it."""
+
+
 def ledger_lines(payer: str, payment: Payment) -> tuple[LedgerLine, LedgerLine]:
     """The two sides of a payment: the payer owes, the practice is owed. They sum to zero."""
     return (
