@@ -394,7 +394,9 @@ def _spending(case: Case, counted: list[_Counted], rules: Rules, references: Ref
         cents = _spent(one, case, medicare, components) if days and days[-1] >= start and days[0] <= end else 0
         if cents or inside:
             _novel_drugs(one, case, references)
-        case.claims.append(Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref))
+        case.claims.append(
+            Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref, one.detail.service)
+        )
     case.components = {name: cents for name, cents in sorted(components.items()) if cents}
 
 
