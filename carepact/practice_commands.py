@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from carepact.local.home import write_whole
+from carepact.noting import noted
 from carepact.platform_commands import Home, Json
 from carepact.publish_commands import way_in
 from carepact.read_commands import NotFound, Refused, Usage, known_payer, run, show
@@ -147,6 +148,7 @@ def feedback_command(
         found = await latest(database, payer, practice, period, run_)
         if found is None:
             raise NotFound(f"period {period} of practice {practice} is not settled; `carepact reconcile` asks for it")
+        await noted(settings, "practice_feedback", payer, practice=practice, period=period)
         report = feedback(*found)
         if out is not None:
             write_whole(out, feedback_page(report).encode())

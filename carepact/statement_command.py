@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from carepact.local.errors import TryAgain
+from carepact.noting import noted
 from carepact.platform_commands import Home, Json
 from carepact.read_commands import NotFound, Usage, known_payer, run
 from carepact.settings import Settings
@@ -52,6 +53,8 @@ def statement_command(
         if not is_over(month):
             raise TryAgain(f"{month} is not over")
         tenant = Tenant(ROLES[role], payer, "" if practice else plan, practice)
+        if role != "employer":
+            await noted(settings, "statement", payer, month=month, plan=plan, practice=practice)
         written = await write_statement(emitted_within(database, tenant, month), out, form)
         told: dict[str, Any] = {"month": month, "role": role, "payer": payer, "plan": plan, "practice": practice}
         told |= {"events": written, "file": str(out)}

@@ -60,7 +60,7 @@ SCOPES: dict[str, Scope] = {
     "practice:read": Scope("read a practice's feedback and readiness", (PAYER, PRACTICE, OPERATOR), noted="practice"),
     "endpoints:manage": Scope("have its feed sent to endpoints, and see what was sent", SUBSCRIBERS),
     "reports:read": Scope("read the reports released to it", (EMPLOYER,)),
-    "statements:read": Scope("read its events of a month as a file", (PAYER, EMPLOYER, PRACTICE)),
+    "statements:read": Scope("read its events of a month as a file", SUBSCRIBERS, noted="statement"),
     "individual:read": Scope("read returns to work of persons who authorized it; noted", (EMPLOYER,)),
     "page:read": Scope("open its own page", SUBSCRIBERS),
     "measures:read": Scope("read its settled quality measures", (PRACTICE,)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,24 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
+from confluent_kafka import KafkaException
 
 from carepact.local.platform import LocalPlatform
-from streams.topics import log_topic, operations_topic, rejects_topic
+from gateway.principals import Principal
+from streams.admin import Admin
+from streams.topics import inbox_topic, log_topic, operations_topic, payments_topic, rejects_topic, settlements_topic
 from tests.end_to_end.harness import population, until, world_of
 from tests.formats.test_mapping import CLAIMS, EXAMPLES
 from tests.formats.x12_samples import PROFESSIONAL, made
 from tests.gateway.served import Served, served
+from tests.gateway.two_tokens import Matrix, harvested
 from tests.streams.ways_in import CANARIES, claim, ndjson, records_of
 
 pytestmark = pytest.mark.platform
 LINES = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/cloudevents+json"}
 MEMBER = "1EG4TE5MK73"
+PALMETTO = "palmetto-manufacturing"
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -396,6 +403,76 @@ async def test_a_revoked_key_opens_nothing(gateway: Served) -> None:
 )
 async def test_a_key_that_cannot_be_is_refused(gateway: Served, code: int, words: list[str]) -> None:
     assert (await gateway.command("keys", *words)).exit_code == code
+
+
+async def test_no_tenants_key_opens_what_is_anothers(gateway: Served, client: httpx.AsyncClient) -> None:
+    """The two-token matrix: whatever the tests above have left is tried by everybody, on every route and verb."""
+    world, space = gateway.world, gateway.world.space
+    plans = [f"{space}-{plan}" for plan in ("lowcountry-retail", "palmetto-manufacturing")]
+    administrators = [await gateway.key("payer", "employers", plan) for plan in ("lowcountry-retail", PALMETTO)]
+    for administrator, plan in zip(administrators, plans, strict=True):
+        async with gateway.client(administrator) as theirs:
+            sent = event(f"M-{plan}", plan=plan), event("M2", plan=plan).replace(b"2024-03-05", b"2024-03-35")
+            assert results(await theirs.post("/v1/events", content=b"\n".join(sent), headers=LINES))[0] == "accepted"
+            assert (await theirs.post("/v1/files", content=sent[0], headers={"Prefer": "wait=60"})).status_code == 202
+    await world.settled()
+    async with world.opened() as database:
+        harvest = await harvested(database)
+    medicare, employers = world.payer("medicare").name, world.payer("employers").name
+    callers = [
+        (Principal("payer", medicare), await gateway.key("payer", "medicare")),
+        (Principal("payer", employers, plans[0]), administrators[0]),
+        (Principal("employer", employers, plans[1]), await gateway.key("employer", "employers", PALMETTO)),
+        (Principal("practice", medicare, practice="P9"), await gateway.key("practice", "medicare", practice="P9")),
+        (Principal("break_glass", medicare), await gateway.key("break_glass", "medicare", why="a test")),
+    ]
+    assert {"reject_id", "run_id", "member", "event_id"} <= set(harvest.found)
+    for caller, key in callers:
+        await Matrix(gateway, caller, key, harvest).check()
+
+
+async def test_reads_of_a_member_are_noted_and_shown_to_the_payer(gateway: Served, client: httpx.AsyncClient) -> None:
+    member = gateway.world.token("medicare", "", "mbi", MEMBER)
+    assert results(await client.post("/v1/events", content=event("N1"), headers=JSON)) == ["accepted"]
+    await gateway.world.settled()
+    shown = await client.get(f"/v1/members/{member}")
+    assert shown.status_code == 200 and shown.json()["facts"]["carepact.ProfessionalClaimReceived.v1"] > 0
+    async with gateway.client(await gateway.key("break_glass", "medicare", why="a subpoena")) as glass:
+        assert (await glass.get(f"/v1/members/{member}")).json()["code"] == "reason_required"
+        seen = await glass.get(f"/v1/members/{member}", params={"reason": "case 17"})
+        assert seen.json() == shown.json()
+        assert (await glass.get("/v1/rejects")).status_code == 403
+    assert (await client.get("/v1/feed")).status_code == 200
+
+    async def noted() -> Any:
+        reads = (await client.get("/v1/access", params={"limit": 1000})).json()["reads"]
+        mine = [(each["what"], each["purpose"], each["by"]) for each in reads if each["subject"] in (member, "-")]
+        return mine if ("feed", "what is its own, over HTTP") in {each[:2] for each in mine} else None
+
+    reads = await until(noted, "the reads are in their table")
+    name = gateway.world.payer("medicare").name
+    assert ("member", "the payer's own work", f"gateway/payer:{name}") in reads
+    assert ("member", "case 17", f"gateway/break_glass:{name}") in reads
+    async with gateway.client(await gateway.key("payer", "employers")) as other:
+        assert member not in (await other.get("/v1/access", params={"limit": 1000})).text
+
+
+async def test_a_key_may_be_a_kafka_user_and_is_none_once_revoked(gateway: Served) -> None:
+    payer = gateway.world.payer("medicare").name
+    made = await gateway.command(
+        "keys", "create", "--role", "payer", "--payer", payer, "--name", "k", "--kafka", "--json"
+    )
+    assert made.exit_code == 0, made.output
+    shown = orjson.loads(made.stdout)
+    user = replace(gateway.world.connections(), username=shown["kafka_user"], password=shown["key"])
+    inbox = {inbox_topic(payer), payments_topic(payer), settlements_topic(payer)}
+    assert await asyncio.to_thread(Admin(user.confluent()).names) == inbox
+    assert (await gateway.command("keys", "revoke", shown["credential_id"])).exit_code == 0
+    with pytest.raises(KafkaException):
+        await asyncio.to_thread(Admin(user.confluent(), patience_seconds=5).names)
+    glass = ("keys", "create", "--role", "break_glass", "--payer", payer)
+    assert (await gateway.command(*glass)).exit_code == 2, "it needs a reason"
+    assert (await gateway.command(*glass, "--why", "a subpoena", "--kafka")).exit_code == 2
 
 
 async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Served, client: httpx.AsyncClient) -> None:
