@@ -110,8 +110,9 @@ class Line:
     __slots__ = ("_cut", "_present", "_text", "file", "kind", "line", "raw")
 
     def __init__(self, kept: Kept, present: dict[str, str]) -> None:
-        _, self.kind, self.file, self.line, self.raw = kept
-        self._text, self._present = self.raw.decode("latin-1"), present
+        self.kind, self.file, self.line = kept.kind, kept.file, kept.line
+        self.raw = raw = kept.raw
+        self._text, self._present = raw.decode("latin-1"), present
         self._cut: tuple[str, ...] = ()
 
     @property

@@ -11,9 +11,12 @@ import marshal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from operator import itemgetter
-from typing import IO, NamedTuple
+from operator import attrgetter
+from typing import IO
 from zlib import crc32
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 HELD = 48 * 1024 * 1024
 """Bytes of records that are kept in memory."""
@@ -22,7 +25,7 @@ SHARES = 64
 _BUFFER = 128 * 1024
 
 
-class Kept(NamedTuple):
+class Kept(Struct, frozen=True, gc=False):
     """A record as sent, with its kind, the file it stood in and its 1-based line."""
 
     key: str
@@ -32,7 +35,7 @@ class Kept(NamedTuple):
     raw: bytes
 
 
-_kind = itemgetter(1)
+_kind = attrgetter("kind")
 
 
 class Spill:
@@ -76,7 +79,7 @@ class Spill:
                 self._shares.append(self._files.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115 - closed with the stack
         parts: list[list[tuple[object, ...]]] = [[] for _ in self._shares]
         for key, group in self._groups.items():
-            parts[crc32(key.encode("utf-8", "surrogateescape")) % len(parts)] += map(tuple, group)
+            parts[crc32(key.encode("utf-8", "surrogateescape")) % len(parts)] += map(astuple, group)
         for share, part in zip(self._shares, parts, strict=True):
             packed = marshal.dumps(part)
             share.write(len(packed).to_bytes(4, "big") + packed)
