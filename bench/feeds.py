@@ -12,8 +12,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -46,6 +46,8 @@ ASK_SECONDS = 0.1
 AT_ONCE = 16
 READ_BYTES = 1 << 18
 ROUNDS = 5
+PACE, PACED_SECONDS = 20, 20
+HOSTILE = ("hang", "drip", "flood", "hang", "drip", "flood")
 
 COLUMNS = (
     "payer", "plan", "contract", "payment_id", "kind", "amount_cents", "member", "practice", "period", "effective_on",
@@ -76,7 +78,11 @@ class Rate:
 
 @dataclass(frozen=True)
 class Figures:
-    """All of them. `rls` is what a page costs under a tenant's role, to what it costs without."""
+    """All of them. `rls` is what a page costs under a tenant's role, to what it costs without.
+
+    `calm` and `beset` are the 99th percentile of milliseconds from an event's commit to its being taken, by an endpoint
+    alone, and beside hostile ones.
+    """
 
     cursor: Rate
     stream: Rate
@@ -85,6 +91,8 @@ class Figures:
     idle_bytes: int
     empty_bytes: int
     rls: float
+    calm: float
+    beset: float
 
     def as_json(self) -> dict[str, Any]:
         """With stable keys."""
@@ -93,7 +101,9 @@ class Figures:
             for name, rate in (("cursor", self.cursor), ("stream", self.stream), ("webhooks", self.webhooks))
         }
         held = {"idle_streams": self.idle, "bytes_with_idle_streams": self.idle_bytes, "bytes_before": self.empty_bytes}
-        return {"benchmark": "feeds", **rates, **held, "rls_cost": round(self.rls, 3)}
+        return {"benchmark": "feeds", **rates, **held, "rls_cost": round(self.rls, 3)} | {
+            "p99_ms": round(self.calm), "p99_ms_beside_hostile": round(self.beset)
+        }  # fmt: skip
 
     def told(self) -> list[str]:
         """For people."""
@@ -108,7 +118,9 @@ class Figures:
         ]
         before, idle = f"{self.empty_bytes / 1e6:,.0f} MB without", f"{self.idle_bytes / 1e6:>10,.0f} MB"
         lines.append(f"{idle} resident in a gateway with {self.idle:,} idle streams, {before}")
-        return [*lines, f"{self.rls:>10.1%} more time for a page under row-level security"]
+        lines.append(f"{self.rls:>10.1%} more time for a page under row-level security")
+        of = f"from commit to taken at {PACE} events/s, p99, beside {len(HOSTILE)} hostile endpoints"
+        return [*lines, f"{self.beset:>10,.0f} ms {of}; {self.calm:,.0f} ms alone"]
 
 
 async def run(events: int, webhooks: int, say: Say = lambda _: None) -> Figures:
@@ -136,7 +148,10 @@ async def run(events: int, webhooks: int, say: Say = lambda _: None) -> Figures:
             rls = await _rls(platform.dsn(READER))
             say(f"sending {webhooks:,} webhooks")
             sent = await _webhooks(platform, part.url, key, platform.beside[0].pid, webhooks)
-    return Figures(cursor, stream, sent, IDLE, idle, empty, rls)
+            say("sending slowly, then beside hostile receivers")
+            calm = await _latency(platform, part.url, key, [])
+            beset = await _latency(platform, part.url, key, HOSTILE)
+    return Figures(cursor, stream, sent, IDLE, idle, empty, rls, calm, beset)
 
 
 @contextmanager
@@ -261,30 +276,68 @@ async def _rls(dsn: str) -> float:
     return best[True] / best[False] - 1
 
 
-async def _webhooks(platform: LocalPlatform, url: str, key: str, pid: int, events: int) -> Rate:
+@asynccontextmanager
+async def _receiver(how: str = "") -> AsyncIterator[str]:
+    """A receiver in a process of its own; its address."""
+    words = [sys.executable, "-m", "bench.plain_receiver", *([how] if how else [])]
     receiver = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.plain_receiver", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     assert receiver.stdout is not None and receiver.stdin is not None
     try:
-        port = int(await receiver.stdout.readline())
-        database = await asyncpg.connect(platform.dsn())
-        began, spent = time.perf_counter(), _spent(pid)
-        async with _client(url, key) as client:
-            asked = {"url": f"http://127.0.0.1:{port}/", "at_once": AT_ONCE}
-            made = await client.post("/v1/endpoints", json=asked)
-            made.raise_for_status()
-            of = UUID(made.json()["endpoint_id"])
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while (sent := await _delivered(database, of)) < events:  # noqa: ASYNC110 - rows tell nobody
-                    await asyncio.sleep(ASK_SECONDS)
-            rate = Rate(sent, time.perf_counter() - began, _spent(pid) - spent)
-            await client.delete(f"/v1/endpoints/{of}")
-        await database.close()
-        return rate
+        yield f"http://127.0.0.1:{int(await receiver.stdout.readline())}/"
     finally:
         receiver.stdin.close()
         await receiver.wait()
+
+
+@asynccontextmanager
+async def _endpoint(url: str, key: str, to: str, start: str) -> AsyncIterator[UUID]:
+    """An endpoint, for as long as it is measured."""
+    async with _client(url, key) as client:
+        made = await client.post("/v1/endpoints", json={"url": to, "at_once": AT_ONCE, "start": start})
+        made.raise_for_status()
+        of = UUID(made.json()["endpoint_id"])
+        try:
+            yield of
+        finally:
+            await client.delete(f"/v1/endpoints/{of}")
+
+
+async def _webhooks(platform: LocalPlatform, url: str, key: str, pid: int, events: int) -> Rate:
+    database = await asyncpg.connect(platform.dsn())
+    async with _receiver() as to:
+        began, spent = time.perf_counter(), _spent(pid)
+        async with _endpoint(url, key, to, "beginning") as of, asyncio.timeout(PATIENCE_SECONDS):
+            while (sent := await _delivered(database, of)) < events:  # noqa: ASYNC110 - rows tell nobody
+                await asyncio.sleep(ASK_SECONDS)
+            rate = Rate(sent, time.perf_counter() - began, _spent(pid) - spent)
+    await database.close()
+    return rate
+
+
+async def _latency(platform: LocalPlatform, url: str, key: str, hostile: Sequence[str]) -> float:
+    """The 99th percentile of milliseconds from commit to taken, of events that come one after the other."""
+    database = await asyncpg.connect(platform.dsn())
+    written: dict[UUID, float] = {}
+    async with AsyncExitStack() as stack:
+        for how in hostile:
+            to = await stack.enter_async_context(_receiver(how))
+            await stack.enter_async_context(_endpoint(url, key, to, "beginning"))
+        to = await stack.enter_async_context(_receiver())
+        of = await stack.enter_async_context(_endpoint(url, key, to, "now"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for number in range(PACE * PACED_SECONDS):
+                row = _payment(number)
+                await database.copy_records_to_table("payment", records=[row], columns=COLUMNS)
+                written[row[3]] = time.time()
+                await asyncio.sleep(1 / PACE)
+            while await _delivered(database, of) < len(written):  # noqa: ASYNC110 - rows tell nobody
+                await asyncio.sleep(ASK_SECONDS)
+        rows = await database.fetch("SELECT event_id, at, ms FROM webhook_attempt WHERE endpoint_id = $1", of)
+    await database.close()
+    took = sorted((row["at"].timestamp() - written[row["event_id"]]) * 1e3 + row["ms"] for row in rows)
+    return float(took[len(took) * 99 // 100])
 
 
 async def _delivered(database: Any, endpoint: UUID) -> int:

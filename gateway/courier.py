@@ -88,6 +88,7 @@ class Courier:
         self._due_at: datetime | None = datetime.min.replace(tzinfo=UTC)
         self._wake = asyncio.Event()
         self._over = False
+        self._cut = False  # who answers with more than is read, or slowly, is sent one event at a time
         self._signers = [Webhook(opened_secret(means.key, endpoint.endpoint_id, endpoint.secret))]
         self._old: Webhook | None = None
         if endpoint.old_secret:
@@ -216,7 +217,7 @@ class Courier:
                 made.done += [_waits(each, self._means.now()) for each in mine]
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._of.at_once, len(queue))):
+            for _ in range(min(1 if self._cut else self._of.at_once, len(queue))):
                 group.create_task(lane())
 
     async def _one(self, parcel: Parcel, made: Slice) -> datetime | None:
@@ -225,6 +226,7 @@ class Courier:
         async with self._means.in_flight:
             at = self._means.now()
             answer = await deliver(self._means.reach, self._of.url, self.signers(at), owed.event_id, at, parcel.body)
+        self._cut = answer.cut
         made.attempts.append(Attempt(owed.event_id, at, answer.outcome, answer.status, answer.ms))
         tried = owed.attempts + 1
         if answer.ok:

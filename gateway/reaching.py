@@ -52,11 +52,15 @@ class NotPublic(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a post. `outcome` is `delivered`, or a word for what went wrong; `status` is HTTP's, if one came."""
+    """What came of a post. `outcome` is `delivered`, or a word for what went wrong; `status` is HTTP's, if one came.
+
+    `cut` says that more was answered than is read, or slower, so that the connection was closed.
+    """
 
     outcome: str
     status: int | None
     ms: int
+    cut: bool = False
 
     @property
     def ok(self) -> bool:
@@ -184,24 +188,24 @@ class Reach:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post once; a connection that the receiver had closed meanwhile is replaced."""
-        began = time.perf_counter()
+        began, cut = time.perf_counter(), False
         try:
             check_url(url, self.private)
             try:
-                status = await self._post(url, headers, body)
+                status, cut = await self._post(url, headers, body)
             except aiohttp.ServerDisconnectedError:
-                status = await self._post(url, headers, body)
+                status, cut = await self._post(url, headers, body)
             outcome = _said(status)
         except Exception as error:
             status, outcome = None, _failed(error)
-        return Answer(outcome, status, round((time.perf_counter() - began) * 1e3))
+        return Answer(outcome, status, round((time.perf_counter() - began) * 1e3), cut)
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bool]:
         assert self._session is not None, "entered"
         async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             with suppress(TimeoutError, aiohttp.ClientError):
                 await _rest(answer)
-            return answer.status
+            return answer.status, not answer.content.at_eof()
 
 
 async def _rest(answer: Any) -> None:

@@ -118,6 +118,7 @@ async def test_what_hostile_receivers_answer_is_bounded(monkeypatch: pytest.Monk
         closed = await reach.post("http://127.0.0.1:1/", HEADERS, b"{}")
         refused = await reach.post("http://user@127.0.0.1/", HEADERS, b"{}")
     assert [each.outcome for each in answers] == ["timed_out", "timed_out", "delivered", "redirect"]
+    assert [each.cut for each in answers] == [False, False, True, False]
     assert (closed.outcome, refused.outcome) == ("not_connected", "address_refused")
     assert inner.received == []
 
