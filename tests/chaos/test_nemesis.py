@@ -213,7 +213,7 @@ async def blow(siege: Siege, chance: random.Random) -> None:
     assert siege.platform.kafka is not None
     assert siege.platform.postgres is not None
     await siege.platform.until_up()
-    await until(lambda: some_owner(siege), "a worker owns something", seconds=90)
+    await until(lambda: some_owner(siege), "a worker owns something")
     holders = [worker for worker in siege.workers if alive(worker) and await owned(siege.world, worker)]
     victim = chance.choice([*holders, *holders, siege.platform.kafka, siege.platform.postgres])
     assert alive(victim)

@@ -360,7 +360,7 @@ def dealt(lines: Iterable[bytes], hands: int) -> list[list[bytes]]:
     return made
 
 
-async def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+async def until(holds: Callable[[], Any], what: str, seconds: float = 150) -> Any:
     """Ask until the answer is true; a store tells nobody when it changes. Answers the answer."""
     try:
         async with asyncio.timeout(seconds):

@@ -87,7 +87,7 @@ async def restarted(world: World, workers: int, batch: int, seed: int, times: in
             victim = chance.choice(kept)
             starts = victim.starts
             world.platform.kill(victim)
-            await asyncio.wait_for(victim.until_started_again(starts), 60)
+            await asyncio.wait_for(victim.until_started_again(starts), 150)
         await world.settled()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from carepact.local.home import Home
 from carepact.local.running import down
+from tests import forked
 
 
 @pytest.fixture
@@ -32,13 +33,12 @@ class Command:
 
     def run(self, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            self._words(*words), env=self._environment(), capture_output=True, text=True, timeout=timeout, check=False
-        )
+        return forked.run(self._words(*words), self._environment(), timeout)
 
     def start(self, *words: str, until: bytes) -> subprocess.Popen[bytes]:
         """Start a command and return when it has said `until`."""
-        process = subprocess.Popen(self._words(*words), env=self._environment(), stderr=subprocess.PIPE)
+        program = [sys.executable, "-m", *self._words(*words)]
+        process = subprocess.Popen(program, env=self._environment(), stderr=subprocess.PIPE)
         self.running.append(process)
         assert process.stderr is not None
         said = []
@@ -49,7 +49,7 @@ class Command:
         raise AssertionError("".join(said))
 
     def _words(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "carepact.platform_commands", words[0], "--home", str(self.home), *words[1:]]
+        return ["carepact.platform_commands", words[0], "--home", str(self.home), *words[1:]]
 
     def _environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if name != "CAREPACT_HOME"}
@@ -63,7 +63,7 @@ def carepact(short_folder: Path) -> Iterator[Command]:
     for process in command.running:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(120)
         assert process.stderr is not None
         process.stderr.close()
     down(Home(command.home))

@@ -103,7 +103,7 @@ async def test_writes_go_on_when_a_leader_is_killed(short_folder: Path) -> None:
         declared = [topic for topic in topics(roster) if topic.kind == "log"]
         assert len(await asyncio.to_thread(admin.ensure_topics, declared)) == 3
         client = AdminClient({**cluster.connections.confluent(), "log_level": 0})
-        made = (await asyncio.to_thread(client.list_topics, log, timeout=30)).topics[log].partitions
+        made = (await asyncio.to_thread(client.list_topics, log, timeout=120)).topics[log].partitions
         assert {len(partition.replicas) for partition in made.values()} == {3}
 
         async with AIOKafkaProducer(**cluster.connections.aiokafka(), acks="all", enable_idempotence=True) as producer:

@@ -98,7 +98,7 @@ async def send(platform: LocalPlatform, tenant: str, values: Iterable[bytes], pa
 
 async def until(reached: Callable[[], Any]) -> None:
     """Until a condition holds, or half a minute has passed."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await reached():  # noqa: ASYNC110 - Kafka tells nobody
             await asyncio.sleep(0.05)
 
@@ -142,7 +142,7 @@ async def test_killed_anywhere_nothing_is_lost(platform: LocalPlatform, ways: Wa
     await send(platform, tenant, [*sent, *derived])
     for batches in (0,) if "trim" in step else (0, 1):
         dying = Dying(ways, step, batches)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             with suppress(Killed):
                 await dying.run(lambda: False)
     async with running(Dying(ways)):

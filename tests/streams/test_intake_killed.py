@@ -59,7 +59,7 @@ async def test_a_worker_killed_between_log_and_commit_loses_and_repeats_nothing(
     )
     try:
         assert victim.stdout is not None
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(120):
             assert (await victim.stdout.readline()).decode().strip() == SAYS
         assert victim.returncode is None, "it must be alive to be killed"
     finally:

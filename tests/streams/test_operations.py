@@ -166,7 +166,7 @@ async def test_a_reject_is_shown_masked_dropped_with_a_reason_and_sent_again(
             topic = next(topic for topic in ways.topics if topic.kind == "operations").name
             end = len(await records_of(ways.connections, topic))
             question = "SELECT next_offset >= $1 FROM consumer_offset WHERE consumer = 'operations'"
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while not await pool.fetchval(question, end):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)  # rows tell nobody that they have come
 

@@ -50,7 +50,7 @@ def files(tmp_path: Path) -> Path:
 async def test_publish_counts_rows_and_says_by_its_exit_code_that_some_were_rejected(
     run: Run, ways: Ways, files: Path
 ) -> None:
-    async with working(ways), asyncio.timeout(60):
+    async with working(ways), asyncio.timeout(120):
         good = await run("publish", "--payer", PAYER, files / "good.ndjson", "--wait", "--json")
         assert good.exit_code == 0, good.output
         expected = {"read": 5, "accepted": 5, "duplicate": 0, "rejected": 0, "events": {"claim": 5}, "exact": True}

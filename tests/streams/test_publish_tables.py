@@ -67,7 +67,7 @@ async def test_answers_come_in_by_mapping_and_by_header_and_raise_alerts(run: Ru
     mapping.write_text(MAPPING)
     wide.write_text(WIDE + "s1;m1;03/03/2025;0;F\ns2;m1;03/10/2025;2;F\ns3;m1;03/17/2025;x;F\n")
     ours.write_text(ANSWERS + "r1,m1,PHQ-9,2025-03-03,,9,1\n")
-    async with working(ways), asyncio.timeout(60):
+    async with working(ways), asyncio.timeout(120):
         sent = await run("publish", "--payer", PAYER, "--mapping", mapping, wide, "--wait", "--json")
         assert sent.exit_code == 5, sent.output
         counts = ("read", "accepted", "duplicate", "rejected")

@@ -37,7 +37,7 @@ async def test_remittances_premiums_and_full_files_are_folded_and_sending_them_a
 ) -> None:
     full = [s.replace("*1200****2", "*1200****4") for s in ROSTER]
     (tmp_path / "all.x12").write_bytes(made("835", REMITTANCE) + made("820", PREMIUMS) + made("834", full))
-    async with working(ways), asyncio.timeout(60):
+    async with working(ways), asyncio.timeout(120):
         for accepted, duplicate in ((6, 0), (0, 6)):
             published = await run("publish", "--payer", PAYER, tmp_path / "all.x12", "--wait", "--json")
             assert published.exit_code == 0, published.output

@@ -72,7 +72,7 @@ async def test_every_row_is_accounted_for_and_sent_again_changes_nothing(medicar
     twin = ndjson(claim(JOHN, "T1"))
     practice = ndjson(PracticeParticipationChanged(practice="123456789", from_on=date(2023, 7, 1)), "p1")
     lines = [*GOOD, *BAD, conflict, twin, twin, practice]
-    async with working(ways) as pool, asyncio.timeout(90), pool.acquire() as database:
+    async with working(ways) as pool, asyncio.timeout(120), pool.acquire() as database:
         first = await settle(database, ways.payer.name, await publish(ways, *lines))
         assert first.summary() == {
             "read": len(lines),
@@ -175,7 +175,7 @@ async def test_terms_are_adopted_once_and_again_when_they_come_back(ways: Ways) 
 
 async def test_adoption_reads_the_projection_and_the_log_behind_it(medicare: Ways) -> None:
     ways = medicare
-    async with working(ways) as pool, asyncio.timeout(60), pool.acquire() as database:
+    async with working(ways) as pool, asyncio.timeout(120), pool.acquire() as database:
         positions = await close_day(ways.writer, ways.door(), date(2024, 1, 31))
         await until_projected(database, ways.payer.name, dict(positions))
         assert not await adopt(ways.connections, ways.writer, ways.door(), adoptions(ways.payer), database)

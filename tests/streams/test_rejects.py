@@ -182,7 +182,7 @@ async def test_a_store_that_is_away_is_said_once_and_waited_for(monkeypatch: pyt
     monkeypatch.setattr(restarting, "log", SimpleNamespace(warning=lambda event, **_: said.append(event)))
     service = Flaky(away=5)
     await service.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         await service.up.wait()
     await service.stop()
     assert said == ["store_away"]

@@ -70,7 +70,7 @@ class Workers:
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-        return [await asyncio.wait_for(process.wait(), 30) for process in self.running.values()]
+        return [await asyncio.wait_for(process.wait(), 120) for process in self.running.values()]
 
     def printed(self, number: int) -> str:
         """What a worker said."""
@@ -96,19 +96,19 @@ class Watch:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    async def until(self, question: str, *arguments: Any, seconds: float = 90) -> Any:
+    async def until(self, question: str, *arguments: Any, seconds: float = 150) -> Any:
         """The first true answer of a query."""
         async with asyncio.timeout(seconds):
             while not (answer := await self._connection.fetchval(question, *arguments)):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)  # rows tell nobody that they have come
         return answer
 
-    async def until_read(self, payer: str, count: int, seconds: float = 90) -> None:
+    async def until_read(self, payer: str, count: int, seconds: float = 150) -> None:
         """Until so many records of a payer's log are stored."""
         reached = "SELECT sum(next_offset) >= $2 FROM consumer_offset WHERE consumer = 'contract' AND topic = $1"
         await self.until(reached, log_topic(payer), count, seconds=seconds)
 
-    async def until_relayed(self, seconds: float = 60) -> None:
+    async def until_relayed(self, seconds: float = 150) -> None:
         """Until the outbox is empty."""
         await self.until("SELECT count(*) = 0 FROM outbox", seconds=seconds)
 
