@@ -24,8 +24,9 @@ from carepact.local.platform import LocalPlatform
 from carepact.logging import to_stderr
 from formats.detect import read_file
 from streams.door import unseal
-from streams.keys import KeyDestroyed
+from streams.keys import KeyDestroyed, KeyStoreError
 from streams.log_writer import LogWriter
+from streams.own_keys import REJECT
 from streams.publishing import Published, Publisher
 from streams.rejects import RejectBook
 from streams.topics import PLATFORM, inbox_topic, rejects_topic, topics
@@ -96,10 +97,9 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
         assert len(report["rejects"]) == 2 and report["duties"][0]["ends_on"] == "2040-06-30"
         assert report["disclosed"][0]["events"] == report["derived"]["payments"] > 0
 
+        assert (await carepact(world, "keys", "backup", "--out", str(world.folder / "backup"))).exit_code == 0
         sending = asyncio.create_task(send_on(world, others))
-        erased = await carepact(
-            world, *words_of(world, person), "--rotate", CAREPACT_RETENTION=str(world.folder / "no-duty.toml")
-        )
+        erased = await carepact(world, *words_of(world, person), CAREPACT_RETENTION=str(world.folder / "no-duty.toml"))
         assert erased.exit_code == 0, erased.output
         await sending
         await refused_of(world, person, "after")
@@ -122,6 +122,10 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
     await world.assert_whole()  # facts, ledger and topics are whole, and a replay gives what is there
     await world.assert_as_folded_elsewhere()
     await proof_of(world, person)
+    await restored_without(world, person, document["rejects"])
+    assert (await carepact(world, "keys", "rotate")).exit_code == 0
+    with pytest.raises(KeyStoreError, match="no wrapping key"):
+        world.keys.restore(world.folder / "backup")
     world.keys = type(world.keys)(world.keys.path)  # as a new process opens it
     async for held in all_held(world):
         assert not [said for said in person.said if said in held or said.hex().encode() in held]
@@ -215,6 +219,23 @@ async def proof_of(world: World, person: Person) -> None:
         told = b"\n".join(parts.read(name) for name in parts.namelist())
     assert person.token.encode() in told
     assert not [said for said in person.said if said in told]
+
+
+async def restored_without(world: World, person: Person, rejects: Sequence[str]) -> None:
+    """Another store that takes a backup from before has the others' keys, and not the person's."""
+    payer, path = world.payer("medicare").name, world.folder / "restored.sqlite3"
+    wrapping = world.keys.path.with_name(world.keys.path.name + ".wrapping")
+    path.with_name(path.name + ".wrapping").write_bytes(wrapping.read_bytes())
+    words = ("keys", "restore", str(world.folder / "backup"), "--json")
+    answer = await carepact(world, *words, CAREPACT_KEYS=str(path))
+    assert answer.exit_code == 0 and orjson.loads(answer.stdout)["erased"] == 1, answer.output
+    store = type(world.keys)(path)
+    assert person.token in store.destroyed(payer)
+    assert set(store.own_keys(payer, REJECT, rejects).values()) == {None}
+    async with world.opened() as database:
+        other = await database.fetchval("SELECT member FROM payment WHERE member <> $1 LIMIT 1", person.token)
+    assert store.data_key(payer, other) == world.keys.data_key(payer, other)
+    store.close()
 
 
 async def all_held(world: World) -> AsyncIterator[bytes]:
