@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from carepact.local.errors import TryAgain
-from carepact.noting import noted
+from carepact.noting import PURPOSE, noted
 from carepact.platform_commands import Home, Json
 from carepact.read_commands import NotFound, Usage, known_payer, run
 from carepact.settings import Settings
@@ -29,6 +29,7 @@ def statement_command(
     role: Annotated[str, typer.Option(help="Whose statement: payer, practice or employer.")] = "payer",
     plan: Annotated[str, typer.Option(help="The employer's plan, or of a payer only this plan's.")] = "",
     practice: Annotated[str, typer.Option(help="The practice, for the role practice.")] = "",
+    purpose: Annotated[str, typer.Option(help="Why it is read; that it is read is noted.")] = PURPOSE,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def statement_command(
             raise TryAgain(f"{month} is not over")
         tenant = Tenant(ROLES[role], payer, "" if practice else plan, practice)
         if role != "employer":
-            await noted(settings, "statement", payer, month=month, plan=plan, practice=practice)
+            await noted(settings, "statement", payer, None, purpose, month=month, plan=plan, practice=practice)
         written = await write_statement(emitted_within(database, tenant, month), out, form)
         told: dict[str, Any] = {"month": month, "role": role, "payer": payer, "plan": plan, "practice": practice}
         told |= {"events": written, "file": str(out)}

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from carepact.local.platform import LocalPlatform
-from carepact.local.postgres import READER
+from carepact.local.postgres import AGENT, READER
 from contracts.authorizations import told
 from contracts.events import AuthorizationGiven, AuthorizationRevoked, DayClosed, OperatorAct, SubjectErased
 from gateway.app import create_app
@@ -94,9 +94,11 @@ async def test_returns_are_told_under_an_authorization_and_no_more_when_it_is_ov
 
     async def looked(today: date = TODAY) -> None:
         await world.grow()
+        agent = await asyncpg.connect(platform.dsn(AGENT, f"{space}_0"))
         async with log_reader(world.connections) as reader:
-            while await look(world.connection, reader, keys, payer.name, today):
+            while await look(agent, reader, keys, payer.name, today):
                 pass
+        await agent.close()
 
     await looked()
     assert await rows(world) == []

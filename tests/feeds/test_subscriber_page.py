@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from datetime import date
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -83,6 +85,8 @@ def assert_plain(answer: httpx.Response) -> None:
     assert answer.headers["content-type"].startswith("text/html")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "form-action 'self'" in policy and "unsafe" not in policy
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    assert b64encode(sha256(style.encode()).digest()).decode() in policy
     tags = Page(answer.text).tags
     assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in tags}
     assert not [one for _, one in tags if {"src", "onclick", "style"} & one.keys()]
