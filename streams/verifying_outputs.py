@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -140,7 +141,26 @@ class Outputs:
             request = _request_of(event)
             return request >= taken or request in waiting
 
-        return await self._each(settlements_topic(payer), expected, later, requests_topic(payer))
+        return (
+            await self._each(settlements_topic(payer), expected, later, requests_topic(payer))
+            or await self._settled_rows()
+        )
+
+    async def _settled_rows(self) -> Difference | None:
+        """Each payment of a settlement says in its columns what its event says, and its two ledger lines are that."""
+        rows = await self._live.fetch(_SETTLED, self._payer.name)
+        for row in rows:
+            told, key = orjson.loads(row["event"])["data"], {"payment_id": row["payment_id"]}
+            at = _Position(requests_topic(self._payer.name), 0, row["log_offset"]).as_json()
+            for column in _TOLD:
+                should, found = told[column] or "", row[column] or ""
+                if should != found:
+                    return Difference("settlement_payment", key, column, should, found, at)
+            if (row["sum"], row["most"]) != (0, abs(told["amount_cents"])):
+                lines = {"sum_cents": row["sum"], "cents": row["most"]}
+                wanted = {"sum_cents": 0, "cents": abs(told["amount_cents"])}
+                return Difference("settlement_ledger_line", key, "amount_cents", wanted, lines, at)
+        return None
 
     async def outcomes(self) -> Difference | None:
         """Each outcome released to an employer is on its topic once, as its row has it; or waits."""
@@ -208,6 +228,28 @@ class Outputs:
         return {row["event_id"].bytes for row in rows}
 
 
+_TOLD = (
+    "contract",
+    "kind",
+    "amount_cents",
+    "practice",
+    "period",
+    "effective_on",
+    "reverses",
+    "supersedes",
+    "cause",
+    "plan",
+)
+_SETTLED = """
+    SELECT p.payment_id::text, p.contract, p.kind, p.amount_cents, p.practice, p.period, p.effective_on::text,
+           p.reverses::text, p.supersedes::text, p.cause::text, p.plan, p.log_offset, p.event,
+           l.sum, l.most
+      FROM settlement_payment p
+      LEFT JOIN LATERAL (
+           SELECT sum(amount_cents)::bigint AS sum, max(abs(amount_cents)) AS most
+             FROM settlement_ledger_line WHERE payment_id = p.payment_id) l ON true
+     WHERE p.payer = $1 ORDER BY p.log_offset, p.payment_id
+"""
 _QUEUED = """
     SELECT * FROM (
       SELECT o.event_id, o.partition, o.log_offset, d.id AS decided,

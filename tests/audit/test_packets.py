@@ -202,6 +202,29 @@ async def test_a_practices_period_brings_its_settlement_and_the_pack_it_rests_on
     assert verified(tmp_path, masked) == (True, [])
 
 
+async def test_a_changed_settlement_is_named(office: Office) -> None:
+    world = office.world
+    name = await world.connection.fetchval(
+        "SELECT min(payment_id::text) FROM settlement_payment WHERE amount_cents <> 0"
+    )
+    assert (await world.verify(office.payer)).difference is None
+    for table, column, back in (
+        ("settlement_payment", "amount_cents", 1),
+        ("settlement_payment", "kind", "x"),
+        ("settlement_ledger_line", "amount_cents", 1),
+    ):
+        where = f"WHERE payment_id = '{name}'"
+        change, undo = (
+            (f"{column} + {back}", f"{column} - {back}") if back == 1 else (f"{column} || 'x'", f"left({column}, -1)")
+        )
+        async with world.changed(
+            f"UPDATE {table} SET {column} = {change} {where}", f"UPDATE {table} SET {column} = {undo} {where}"
+        ):
+            difference = (await world.verify(office.payer)).difference
+        assert difference is not None
+        assert (difference.table, difference.key, difference.field) == (table, {"payment_id": name}, column)
+
+
 async def test_a_practice_sees_its_payments_and_no_members_facts(office: Office, tmp_path: Path) -> None:
     masked = await office.packet(Subject(office.payer, practice="P1"), "practice")
     assert verified(tmp_path, masked) == (True, [])
