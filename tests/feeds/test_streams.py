@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
 from carepact.local.platform import LocalPlatform
@@ -139,6 +140,40 @@ async def test_a_revoked_credential_ends_its_stream_and_no_other(
         event = await pay(owner, "medicare", "m", 1)
         await owner.close()
         assert (await anext(theirs)).data == [event.decode()]
+
+
+async def test_a_reader_that_takes_nothing_holds_up_nobody_and_misses_nothing(
+    platform: LocalPlatform, space: str, fresh_database: str, tmp_path: Path
+) -> None:
+    """Twelve megabytes, which no connection holds: the slow reader's wait in the tables."""
+    owner = await asyncpg.connect(fresh_database)
+    await owner.execute(
+        """
+        INSERT INTO payment (payer, plan, contract, payment_id, kind, amount_cents, member, practice, period,
+                             effective_on, cause, sequence, partition, log_offset, event)
+        SELECT 'medicare', '', 'c', gen_random_uuid(), 'k', 1, 'm', 'P1', '', '2026-01-01', gen_random_uuid(), n, 0, 0,
+               convert_to(format('{"sequence":"%s","told":"%s"}', n, repeat('x', 4000)), 'UTF8')
+          FROM generate_series(1, 3000) AS n
+        """
+    )
+    await owner.close()
+
+    async def all_of(events: AsyncIterator[Heard]) -> list[int]:
+        seen = []
+        async for one in events:
+            if one.event == "caught-up":
+                break
+            seen.append(int(orjson.loads(one.data[0])["sequence"]))
+        return seen
+
+    async with (
+        listening(reaching(platform, space, tmp_path)) as url,
+        stream(url, "payer") as slow,
+        stream(url, "practice") as fast,
+    ):
+        assert orjson.loads((await anext(slow)).data[0])["sequence"] == "1"
+        assert await all_of(fast) == list(range(1, 3001))
+        assert await all_of(slow) == list(range(2, 3001))
 
 
 async def test_no_more_streams_than_may_be_are_open(tmp_path: Path) -> None:
