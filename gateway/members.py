@@ -43,9 +43,9 @@ async def show_member(
         raise Problem(422, "reason_required", "say why the glass is broken; it is noted", pointer="/query/reason")
     tenant = Tenant("break_glass" if caller.role == BREAK_GLASS else "payer", caller.payer, caller.plan, reason=said)
     holder = {"payer": caller.payer, "plan": caller.plan, "by": caller.by}
-    await parts.doors.state(PersonalDataRead(**holder, what="member", subject=member, purpose=said or OWN))
     async with (await parts.doors.pool()).acquire() as connection, seen_by(connection, tenant):
         found = await member_shown(connection, member)
     if not found["facts"]:
         raise Problem(404, "not_found", "there is no such member")
+    await parts.doors.state(PersonalDataRead(**holder, what="member", subject=member, purpose=said or OWN))
     return MemberShown.model_validate({"member": member} | found)

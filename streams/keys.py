@@ -295,6 +295,10 @@ class WrappedKeyStore(ListingTable, OwnKeyTable, ABC):
                 self._run_many(
                     "DELETE FROM listing WHERE payer = $1 AND token = $2", [(payer, each) for each in tokens]
                 )
+                self._run_many(  # keys of things that are the member's: their names begin with the token and a |
+                    "UPDATE own_key SET wrapped = NULL WHERE payer = $1 AND name > $2 AND name < $3",
+                    [(payer, f"{each}|", f"{each}}}") for each in tokens],
+                )
                 self._run(self._NEXT_GENERATION)
             self._forget_bytes()
             return tokens

@@ -32,7 +32,7 @@ NOBODYS: dict[str, Callable[[], str]] = {
 }
 OWN = {"reject_id": "/v1/rejects/{}", "run_id": "/v1/files/{}", "member": "/v1/members/{}"}
 """Where what is one's own is found, by the column of its id."""
-MORE = ("endpoint_id", "release_id", "payment_id", "settlement_id")
+MORE = ("endpoint_id", "payment_id")
 """Further ids that are tried; what is in any other column is to stand in no answer either."""
 DENIED = {401, 403, 404, 405, 422}
 Tenant = tuple[str, str, str]

@@ -253,6 +253,15 @@ def test_one_things_key_is_destroyed_and_no_other(again: Open, tmp_path: Path) -
     assert again().own_key(PAYER, "reject", "r2") == kept["r2"]
 
 
+def test_with_a_members_key_go_those_of_things_that_are_the_members(either: WrappedKeyStore) -> None:
+    token, other = member_token(JANE), member_token(JOHN)
+    either.subjects(PAYER, [JANE, JOHN])
+    kept = either.own_keys(PAYER, "authorization", [f"{token}|a1", f"{other}|a1", token])
+    either.destroy(PAYER, token)
+    names = [f"{token}|a1", f"{other}|a1", token]
+    assert either.own_keys(PAYER, "authorization", names) == kept | {f"{token}|a1": None}
+
+
 def test_words_that_are_not_to_be_kept_are_remembered(again: Open, tmp_path: Path) -> None:
     store, before = again(), again().generation()
     store.suppress(PAYER, [b"one", b"two"])
