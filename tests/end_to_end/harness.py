@@ -164,10 +164,10 @@ class World:
             for one in kept:
                 print(one.part.output.read_text(encoding="utf-8", errors="replace"))  # type: ignore[attr-defined]
 
-    async def command(self, *words: str) -> tuple[int, str, str]:
+    async def command(self, *words: str, seconds: float = 200) -> tuple[int, str, str]:
         """`carepact ...` as a process; answers its exit code and what it printed."""
         environment = {**os.environ, **self.environment("command")}
-        done = await asyncio.to_thread(forked.run, ["carepact", *words], environment)
+        done = await asyncio.to_thread(forked.run, ["carepact", *words], environment, seconds)
         return done.returncode, done.stdout, done.stderr
 
     # -- what is published --------------------------------------------------------------------------------------------
