@@ -15,7 +15,7 @@ def test_figures_say_what_they_are_of() -> None:
     words = [" ".join(line.split()) for line in figures.told()]
     assert words[0] == "500 events/s by the clock, 2,000 of one core: one reader by cursor"
     assert words[3] == "150 MB resident in a gateway with 1,000 idle streams, 100 MB without"
-    assert words[4] == "5.0% more time for a page under row-level security"
+    assert words[4] == "5.0% more time of the database for a reading under row-level security"
     assert words[5].startswith("300 ms from commit to taken") and words[5].endswith("200 ms alone")
 
 
