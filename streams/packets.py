@@ -20,13 +20,14 @@ from uuid import UUID
 
 import orjson
 
+from contracts.events import TermsAdopted
 from contracts.units import money
 from streams.chain import content_digest
 from streams.checkpoints import At, Leaves, Signer
 from streams.connections import Connections
 from streams.output import id_of
 from streams.reading import grouped, log_reader
-from streams.topics import outcomes_topic, payments_topic, settlements_topic
+from streams.topics import log_topic, outcomes_topic, payments_topic, settlements_topic
 from streams.verify_packet import FIXED, MANIFEST, SIGNATURE, archive, pack_name
 from streams.verifying_log import records_of
 
@@ -114,6 +115,7 @@ async def chosen(database: Any, subject: Subject) -> Chosen:
         await _paid(database, subject, found)
     if not (subject.episode or subject.member):
         await _settled(database, subject, found)
+    await _terms(database, subject.payer, found)
     if not found.sent:
         raise NothingToShow(f"{subject.payer} has sent nothing about {subject.told}")
     return found
@@ -121,16 +123,15 @@ async def chosen(database: Any, subject: Subject) -> Chosen:
 
 async def _paid(database: Any, subject: Subject, found: Chosen) -> None:
     """Payments that follow from members' facts."""
-    episode = subject.episode or None
+    episode, member = subject.episode or None, subject.member
     if subject.payment:
-        episode = await database.fetchval(
-            "SELECT episode_id::text FROM payment WHERE payment_id = $1 AND payer = $2",
-            UUID(subject.payment), subject.payer,
-        )  # fmt: skip
-        if episode is None:
+        member = await database.fetchval(
+            "SELECT member FROM payment WHERE payment_id = $1 AND payer = $2", UUID(subject.payment), subject.payer
+        )
+        if member is None:
             return
     rows = await database.fetch(
-        _PAYMENTS, subject.payer, UUID(episode) if episode else None, subject.member, subject.practice, subject.period
+        _PAYMENTS, subject.payer, UUID(episode) if episode else None, member, subject.practice, subject.period
     )
     found.pay(payments_topic(subject.payer), _linked(rows, subject.payment) if subject.payment else rows)
 
@@ -168,6 +169,22 @@ async def _released(database: Any, subject: Subject, found: Chosen) -> None:
     for row in rows:
         found.outcomes.append(orjson.loads(row["event"])["data"])
         found.sent.setdefault(outcomes_topic(subject.subscriber), set()).add(row["event_id"])
+
+
+async def _terms(database: Any, payer: str, found: Chosen) -> None:
+    """The terms adopted where payments rest: one need not name its own among its facts."""
+    log = log_topic(payer)
+    partitions = sorted({partition for topic, partition, _ in found.places if topic == log})
+    rows = await database.fetch(
+        """
+        SELECT partition, log_offset FROM fact
+         WHERE payer = $1 AND partition = ANY($2::int[]) AND member = '' AND type = $3
+        """,
+        payer,
+        partitions,
+        TermsAdopted.type_name(),
+    )
+    found.places |= {(log, row["partition"], row["log_offset"]) for row in rows}
 
 
 def _linked(rows: Sequence[Any], payment: str) -> list[Any]:

@@ -156,10 +156,18 @@ async def test_a_packet_holds_what_its_payments_rest_on(office: Office, packet: 
     assert again == packet
 
 
+async def test_each_kind_of_payment_proves_itself_alone(office: Office, tmp_path: Path) -> None:
+    rows = await office.world.connection.fetch(
+        "SELECT kind, min(payment_id::text) FROM payment WHERE payer = $1 GROUP BY kind, reverses IS NULL", office.payer
+    )
+    for kind, name in rows:
+        assert verified(tmp_path, await office.packet(Subject(office.payer, payment=name))) == (True, []), kind
+
+
 async def test_a_payment_brings_what_it_took_back(office: Office, tmp_path: Path) -> None:
     row = await office.world.connection.fetchrow(
         "SELECT payment_id::text, reverses::text, episode_id::text FROM payment"
-        " WHERE payer = $1 AND reverses IS NOT NULL LIMIT 1", office.payer,
+        " WHERE payer = $1 AND reverses IS NOT NULL ORDER BY 1 LIMIT 1", office.payer,
     )  # fmt: skip
     one = await office.packet(Subject(office.payer, payment=row[0]))
     assert verified(tmp_path, one) == (True, [])
