@@ -163,9 +163,11 @@ async def take_over(
         shard.counts.take_overs += 1
         yield shard
     finally:
-        await output.close()
-        with contextlib.suppress(*TRANSIENT):
-            await lease.release(connection)
+        try:
+            await output.close()
+        finally:  # also when it is cut short: the next one fences what is left of it
+            with contextlib.suppress(*TRANSIENT):
+                await lease.release(connection)
 
 
 class Relay(mode.Service):  # type: ignore[misc]
