@@ -93,6 +93,25 @@ class Counts:
 
 
 @dataclass(slots=True)
+class Interruption:
+    """Which of a payer's lanes wait for something to be cured: the first to wait says so, the last to go on."""
+
+    lanes: set[int] = field(default_factory=set)
+
+    def begins(self, lane: int) -> bool:
+        """A lane waits; whether it is the first."""
+        first = not self.lanes
+        self.lanes.add(lane)
+        return first
+
+    def ends(self, lane: int) -> bool:
+        """A lane goes on, or has nothing to wait for any more; whether it was the last that waited."""
+        waited = lane in self.lanes
+        self.lanes.discard(lane)
+        return waited and not self.lanes
+
+
+@dataclass(slots=True)
 class _Plan:
     """What earlier tries of a batch taught: who must be parked where, which partition stops where."""
 
@@ -111,6 +130,7 @@ class ContractAgent:
         folder: Folder,
         is_current: Callable[[Mapping[int, int]], bool] = lambda _: True,
         after_commit: Callable[[str], None] = lambda _: None,
+        interruption: Interruption | None = None,
     ) -> None:
         self.payer = payer
         self.topic = log_topic(payer.name)
@@ -120,12 +140,13 @@ class ContractAgent:
         self.after_commit = after_commit
         self._pool = pool
         self._careful = False
-        self._interrupted = False
+        self._interruption = interruption or Interruption()
         self._chains = chain.Chains()
         self._log = log.bind(payer=payer.name)
 
     async def open(self, partitions: Sequence[int]) -> None:
         """Begin with claimed partitions, as they are stored."""
+        self._interruption.ends(id(self))
         self.folder.close(self.folder.partitions)
         async with self._pool.acquire() as connection:
             adopted = await store.adoptions(connection, self.payer.name, partitions)
@@ -304,8 +325,7 @@ class ContractAgent:
         counts.unreadable += len(rejects) - conflicts
         counts.duplicates += repeated - conflicts
         counts.parked += len(parks)
-        if self._interrupted:
-            self._interrupted = False
+        if self._interruption.ends(id(self)):
             self._log.info("projection_goes_on")
 
     # -- what went wrong ----------------------------------------------------------------------------------------------
@@ -346,8 +366,7 @@ class ContractAgent:
 
     async def _wait(self, error: Exception, state: str, batch: Batch, tries: int) -> None:
         self.counts.retries += 1
-        if not self._interrupted:
-            self._interrupted = True
+        if self._interruption.begins(id(self)):
             self._log.warning(
                 "projection_interrupted", error=type(error).__name__, sqlstate=state, retries="until cured"
             )

@@ -18,7 +18,7 @@ import mode
 from contracts.fold import Fold
 from contracts.parts import Adoption
 from contracts.roster import fold_for
-from streams.agents import ContractAgent, declare
+from streams.agents import ContractAgent, Interruption, declare
 from streams.connections import Connections
 from streams.folding import Folder
 from streams.member_cache import CACHE_BYTES, Budget
@@ -71,11 +71,12 @@ def build(
     space = f".{roster.space}" if roster.space else ""
     app = faust_app(f"{GROUP}.app{space}", roster, connections)
     budget = Budget(cache_bytes)
-    lanes = [
-        (ContractAgent(payer, pool, folder_of(payer, make_folds, budget), after_commit=after_commit), lane)
-        for payer in roster.payers
-        for lane in range(LANES)
-    ]
+    lanes: list[tuple[ContractAgent, int]] = []
+    for payer in roster.payers:
+        said_once = Interruption()
+        for lane in range(LANES):
+            folder = folder_of(payer, make_folds, budget)
+            lanes.append((ContractAgent(payer, pool, folder, after_commit=after_commit, interruption=said_once), lane))
     transport = Transport(
         connections,
         pool,
