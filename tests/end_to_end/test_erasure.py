@@ -177,9 +177,10 @@ async def refused_of(world: World, person: Person, mark: str) -> None:
         await producer.send_and_wait(inbox_topic(payer.name), bad_line(person, f"inbox-{mark}"))
 
     async def taken() -> bool:
-        return len(await records_of(world.connections(), rejects_topic(payer.name))) > there
+        refused = len(await records_of(world.connections(), rejects_topic(payer.name))) > there
+        return refused and not await records_of(world.connections(), inbox_topic(payer.name))
 
-    await until(taken, "intake has refused the record")
+    await until(taken, "intake has refused the record, and deleted it from the inbox")
 
 
 def bad_line(person: Person, mark: str) -> bytes:

@@ -113,7 +113,7 @@ async def test_returns_are_told_under_an_authorization_and_no_more_when_it_is_ov
 
     served = Served(world, reading, roster, tmp_path, {"mine": plan, "theirs": other})
     page = await served.page("mine")
-    assert [one["state"] for one in page] == ["told", "told", "revoked"]
+    assert sorted(one["state"] for one in page) == ["revoked", "told", "told"]  # partitions tell in any order
     events = {one["event"]["subject"]: one["event"] for one in page if one["state"] == "told"}
     assert set(events) == {"a-1", "a-2"}
     for event in events.values():
