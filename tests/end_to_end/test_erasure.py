@@ -178,7 +178,7 @@ async def refused_of(world: World, person: Person, mark: str) -> None:
 
     async def taken() -> bool:
         refused = len(await records_of(world.connections(), rejects_topic(payer.name))) > there
-        return refused and not await records_of(world.connections(), inbox_topic(payer.name))
+        return refused and not await records_of(world.platform.connections(PLATFORM), inbox_topic(payer.name))
 
     await until(taken, "intake has refused the record, and deleted it from the inbox")
 
