@@ -11,6 +11,7 @@ from contracts import coverage
 from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
 from contracts.episode import Calendar, Window, at_risk_until, attribute
 from contracts.parts import Adoption, Episode, Member
+from contracts.period import shift_days
 from contracts.terms import TermSheet
 from contracts.units import FOREVER, cents, months_of
 
@@ -31,6 +32,7 @@ class CareFeeClauses:
             self._last,
             int(sheet.on("episode_months", self._first).number),
             int(sheet.on("part_d_lookback_days", self._first).number),
+            shift_days(sheet),
         )
 
     def judge(self, member: Member, window: Window, cancer: str) -> Judgement:

@@ -220,7 +220,7 @@ class ContractFold:
             self._follow(member, fact, episode, False, Standing(), outcome)
             self._awarded(member, episode.started_on, [])
         judgement = Judgement("cancelled", "member_retired" if member.head.retired else "trigger_moved")
-        self._version(member, fact, episode, judgement, episode.cancer_type, episode.practice, outcome)
+        self._version(member, fact, rules, episode, judgement, episode.cancer_type, episode.practice, outcome)
         episode.spend = [0, 0, 0, 0]
         self._expenditure(member, fact, episode, 0, outcome)
 
@@ -233,7 +233,7 @@ class ContractFold:
         cancer = cancer_type(member, window, clauses.calendar.lookback_days)
         judgement = clauses.judge(member, window, cancer)
         window.telling = False
-        self._version(member, fact, episode, judgement, cancer, clauses.practice(window), outcome)
+        self._version(member, fact, rules, episode, judgement, cancer, clauses.practice(window), outcome)
         follower, until = rules.follower, FOREVER
         if follower is not None:
             before = _before(member.head.episodes, episode.started_on)
@@ -305,6 +305,7 @@ class ContractFold:
         self,
         member: Member,
         fact: Fact,
+        rules: Rules,
         episode: Episode,
         judgement: Judgement,
         cancer: str,
@@ -328,7 +329,7 @@ class ContractFold:
         episode.cancer_type, episode.practice, episode.closed = cancer, practice, closed
         episode.status, episode.void_reason = judgement.status, judgement.void_reason
         episode.exclusion, episode.included = judgement.exclusion, judgement.included
-        episode.period = performance_period(episode.started_on)
+        episode.period = rules.clauses.calendar.period_of(episode.started_on)
         outcome.episodes.append(
             EpisodeVersion(
                 episode.episode_id,
@@ -351,11 +352,6 @@ class ContractFold:
                 closed,
             )
         )
-
-
-def performance_period(start: str) -> int:
-    """The half-year of initiation, counted from 2023-07-01 = 1 (EOM 1.1); 0 before it."""
-    return max(0, (int(start[:4]) - 2023) * 2 + (1 if start[5:7] >= "07" else 0))
 
 
 def _before(starts: list[str], start: str) -> str:

@@ -15,6 +15,7 @@ from contracts.attribution import Attribution, attribute
 from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
 from contracts.episode import Calendar, Service, Window, at_risk_until
 from contracts.parts import Adoption, Episode, Member, Ref
+from contracts.period import shift_days
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import FOREVER, Weights, add_days, cents
 
@@ -37,6 +38,7 @@ class EomClauses:
             self._last,
             int(sheet.on("episode_months", self._first).number),
             int(sheet.on("part_d_lookback_days", self._first).number),
+            shift_days(sheet),
         )
         self.services = frozenset(sheet.on("meos_code", FOREVER).value.split())
         self._dual_codes = frozenset(sheet.on("dual_codes", FOREVER).value.split())

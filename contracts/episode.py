@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from contracts.parts import Member, Ref
+from contracts.period import number_of
 from contracts.units import FOREVER, add_days, add_months, months_of
 
 WINDOWS_KEPT = 2
@@ -26,7 +27,9 @@ class Calendar:
     last_on: str
     months: int
     lookback_days: int
+    shift_days: int = 0
     _ends: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _periods: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def ends_on(self, start: str) -> str:
         """Six calendar months less a day, month ends clamped: 2024-08-31 -> 2025-02-27 (OCM Appendix A).
@@ -40,6 +43,13 @@ class Calendar:
                 end = min(end, add_days(self.first_on, -1))
             self._ends[start] = end  # as many as there are days of therapy
         return end
+
+    def period_of(self, start: str) -> int:
+        """The performance period of a day of initiation, the first being 1; 0 before the contract's first day."""
+        number = self._periods.get(start)
+        if number is None:
+            number = self._periods[start] = number_of(self.first_on, self.shift_days, start)
+        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,16 +42,25 @@ def _half(sheet: TermSheet, number: int) -> str:
 
 def _first_on(sheet: TermSheet, number: int) -> str:
     """The first day of initiations. OCM's periods after the first begin a day after the half-year (EOM 1.1)."""
-    later = SHIFT in sheet.content["terms"] and number > 1
     half = _half(sheet, number)
-    return add_days(half, int(sheet.on(SHIFT, FOREVER).number)) if later else half
+    return add_days(half, shift_days(sheet)) if number > 1 else half
+
+
+def shift_days(sheet: TermSheet) -> int:
+    """By how many days each period after the first begins later than its half-year."""
+    return int(sheet.on(SHIFT, FOREVER).number) if SHIFT in sheet.content["terms"] else 0
 
 
 def period_of(sheet: TermSheet, day: str) -> int:
     """The period of a day of initiation, the first being 1; 0 before the model's first day."""
-    first = sheet.on("initiation_first_on", FOREVER).value
-    if day < first:
+    return number_of(sheet.on("initiation_first_on", FOREVER).value, shift_days(sheet), day)
+
+
+def number_of(first_on: str, shift: int, day: str) -> int:
+    """The same by a model's first day and shift: OCM's 2017-01-01 is of period 1, 2017-01-02 of period 2."""
+    if day < first_on:
         return 0
-    months = (int(day[:4]) - int(first[:4])) * 12 + int(day[5:7]) - int(first[5:7])
+    months = (int(day[:4]) - int(first_on[:4])) * 12 + int(day[5:7]) - int(first_on[5:7])
     number = months // 6 + 1
-    return number - 1 if day < _first_on(sheet, number) else number
+    begins = add_days(add_months(first_on, 6 * (number - 1)), shift)
+    return number - 1 if number > 1 and day < begins else number

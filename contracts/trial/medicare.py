@@ -10,9 +10,9 @@ from pydantic import PlainValidator
 
 from contracts import eom, eom_settlement, ocm
 from contracts.clauses import Line
-from contracts.decision import performance_period
 from contracts.exact import exactly
 from contracts.novel_therapy import novel_therapy
+from contracts.period import period_of
 from contracts.settled import Reconciled
 from contracts.steps import within_model
 from contracts.terms import TermSheet
@@ -64,7 +64,7 @@ class EpisodeWindow(Given):
 def _window(sheet: TermSheet, given: EpisodeWindow) -> tuple[Result, Iterable[Line]]:
     start = _day(sheet, given.initiated_on)
     ends_on = eom.EomClauses(sheet).calendar.ends_on(start)
-    period = performance_period(start)
+    period = period_of(sheet, start)
     months = sheet.on("episode_months", start)
     words = f"{start} + {months.value} calendar months - 1 day = {ends_on}, performance period {period}"
     days = (date.fromisoformat(ends_on) - date.fromisoformat(start)).days + 1
