@@ -191,6 +191,7 @@ class _Shown:
                         }
                         for kind in panel.kinds
                     ],
+                    "at_risk": {"months": panel.warned, "cents": panel.at_risk_cents},
                 }
                 for panel in self.panels
             ],
@@ -222,6 +223,10 @@ class _Shown:
                 )
                 table.add_row(*(first if index == 0 else ("",) * 5), *money)
         console.print(table)
+        for panel in self.panels:
+            if panel.warned:
+                at_risk = dollars(panel.at_risk_cents)
+                console.print(f"{panel.payer}: {panel.warned:,} paid months at risk, {at_risk} would come back")
         if self.why is not None:
             console.print("\n[bold]One payment, explained[/bold]")
             for line in tell_payment(self.why, brief=True):
@@ -230,7 +235,7 @@ class _Shown:
         if self.report.difference is None:
             console.print(
                 f"[bold]{self.report.events:,} events replayed from the log: the same result[/bold], "
-                f"every row and all {self.report.emitted:,} payments on Kafka."
+                f"every row and all {self.report.emitted:,} payments and warnings on Kafka."
             )
         else:
             console.print(f"[bold red]replay differs in {self.report.difference.table}[/bold red]")

@@ -32,6 +32,7 @@ from projections.positions import NOW, AsOf, BadAsOf
 from projections.returns import returns
 from projections.settled_payments import explain_settled, settled_payments
 from projections.settlements import documents
+from projections.warnings import at_risk
 from streams.reconciling import Asked, ask, until_answered
 from streams.topics import OPERATOR
 
@@ -98,10 +99,13 @@ def payments_command(
     episode: Annotated[str | None, typer.Option(help="Only this episode's.", show_default=False)] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind, e.g. MEOS.", show_default=False)] = None,
     practice: Annotated[
-        str | None, typer.Option(help="With --open or --aging, only this practice's.", show_default=False)
+        str | None, typer.Option(help="With --open, --aging or --at-risk, only this practice's.", show_default=False)
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="What is not remitted, or not come back, and its age.")] = False,
     aging_: Annotated[bool, typer.Option("--aging", help="What is open by practice, netted, and by age.")] = False,
+    at_risk_: Annotated[
+        bool, typer.Option("--at-risk", help="Paid months that would come back as things stand, and why.")
+    ] = False,
     as_of: At = None,
     on: On = None,
     purpose: Purpose = PURPOSE,
@@ -128,6 +132,10 @@ def payments_command(
             return
         of = str(identifier(episode)) if episode else None
         then = point(as_of, payer)
+        if at_risk_:
+            await noted(settings, "at_risk", payer, member, purpose, episode=of, practice=practice, as_of=as_of)
+            await write_lines(at_risk(database, payer, member, of, practice, then))
+            return
         await noted(settings, "payments", payer, member, purpose, episode=of, kind=kind, as_of=as_of, on=on)
         await write_lines(payments(database, payer, member, of, kind, then, day(on)))
         if member is None and of is None:

@@ -10,6 +10,7 @@ and it is taken back by its exact reversal once the line is owed, or is gone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from contracts.adopting import Rules
@@ -17,6 +18,7 @@ from contracts.cases import MonthlyLine
 from contracts.clauses import Judgement
 from contracts.envelope import Fact, payment_id
 from contracts.episode import Window, cancer_type, window_of
+from contracts.errors import NoTermInForce
 from contracts.meos_lines import OWED, monthly_lines
 from contracts.outcome import Outcome
 from contracts.parts import HEAD, Adoption, Episode, Member, Ref
@@ -29,6 +31,23 @@ MARK = "~"
 
 AFTER = "risk_after_days"
 """The term that says when; a sheet without it warns of nothing."""
+
+RESTS_ON = {
+    "other_practice": ("attribution_share", "attribution_ties", "meos_recoupment"),
+    "beyond_most_months": ("meos_months_max", "meos_recoupment"),
+} | dict.fromkeys(
+    (
+        "no_episode",
+        "episode_void",
+        "episode_excluded",
+        "after_death",
+        "not_taking_part",
+        "in_hospice",
+        "second_in_month",
+    ),
+    ("meos_recoupment",),
+)
+"""The terms that a reason of a warning rests on: what comes back, and what decides that it would."""
 
 CLOSED = "carepact.DayClosed.v1"
 
@@ -123,21 +142,17 @@ def _warn(
 ) -> None:
     name = payment_id(payments.contract, f"{member.token}|{key}", KIND, line.month, fact.fact_id, "", 0)
     at = episode or Episode("", line.day, line.day)
-    terms = [rules.terms.on(AFTER, line.day).as_use()]
     words = f"{money(line.paid_cents)} paid on the claim would come back: {line.disposition.replace('_', ' ')}"
     if line.disposition == "other_practice" and window is not None and episode is not None:
-        share = rules.terms.on("attribution_share", window.start)
         visits, own = len(window.visits), window.practices.get(line.practice, 0)
+        share = rules.terms.on("attribution_share", window.start)
         words += f"; {own} of {visits} cancer visits, the share asked for is {share.value}"
-        terms.append(share.as_use())
-    told = {"clause": KIND, "label": "Paid month at risk", "arithmetic": words, "amount_cents": 0, "terms": terms}
     facts: list[tuple[Ref, str]] = [
-        (line.ref, f"month {line.month} billed by {line.practice}, paid {money(line.paid_cents)}"),
-        (fact.ref, f"days closed through {fact.data.through_on.isoformat()}"),
+        (line.ref, f"month {line.month} billed by {line.practice}, paid {money(line.paid_cents)}")
     ]
-    payments.emit(
-        member, fact, rules, at, outcome, name, KIND, 0, line.practice, line.month, line.day, "", "", [told], facts
-    )
+    began = line.day if window is None else window.start
+    told = _told("Paid month at risk", words, rules, line.disposition, line.day, began)
+    _emit(payments, member, fact, rules, at, outcome, name, line.practice, line.day, "", told, facts)
     outcome.payments[-1].event.update(at_risk_cents=line.paid_cents, reason=line.disposition)
     member.head.risks[key] = [name, *_said(line), at.episode_id]
 
@@ -149,15 +164,39 @@ def _withdraw(
     day = key[:10]
     name = payment_id(payments.contract, f"{member.token}|{key}", KIND, day[:7], fact.fact_id, warned, 0)
     words = f"no longer as warned of by {warned}: {reason.replace('_', ' ')}"
-    told = {
-        "clause": KIND,
-        "label": "Reversal: Paid month at risk",
-        "arithmetic": words,
-        "amount_cents": 0,
-        "terms": [],
-    }
-    facts: list[tuple[Ref, str]] = [(fact.ref, f"days closed through {fact.data.through_on.isoformat()}")]
-    at = Episode(episode_id, day, day)
-    payments.emit(member, fact, rules, at, outcome, name, KIND, 0, practice, day[:7], day, warned, "", [told], facts)
+    told = _told("Reversal: Paid month at risk", words, rules, reason, day, day)
+    _emit(payments, member, fact, rules, Episode(episode_id, day, day), outcome, name, practice, day, warned, told, [])
     outcome.payments[-1].event.update(at_risk_cents=-paid_cents, reason=reason)
     del member.head.risks[key]
+
+
+def _told(label: str, words: str, rules: Rules, reason: str, day: str, began: str) -> dict[str, Any]:
+    """The line of a warning: the terms by which it is given, and those its reason rests on, as they were adopted."""
+    terms = [rules.terms.on(AFTER, day).as_use()]
+    for name in RESTS_ON.get(reason, ()):
+        with suppress(NoTermInForce):  # a month billed before the model's first day
+            terms.append(rules.terms.on(name, began).as_use())
+    return {"clause": KIND, "label": label, "arithmetic": words, "amount_cents": 0, "terms": terms}
+
+
+def _emit(
+    payments: Payments,
+    member: Member,
+    fact: Fact,
+    rules: Rules,
+    at: Episode,
+    outcome: Outcome,
+    name: str,
+    practice: str,
+    day: str,
+    reverses: str,
+    told: dict[str, Any],
+    facts: list[tuple[Ref, str]],
+) -> None:
+    """One event that moves nothing; it rests on the closed day and on the sheet whose terms it names."""
+    facts = [
+        *facts,
+        (fact.ref, f"days closed through {fact.data.through_on.isoformat()}"),
+        (rules.sheet.ref, f"terms {rules.sheet.version} of {payments.contract} adopted"),
+    ]
+    payments.emit(member, fact, rules, at, outcome, name, KIND, 0, practice, day[:7], day, reverses, "", [told], facts)

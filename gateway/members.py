@@ -26,6 +26,7 @@ class MemberShown(BaseModel):
     facts: dict[str, int] = Field(description="in the log, by type")
     episodes: list[dict[str, Any]]
     payments: list[dict[str, Any]]
+    at_risk: list[dict[str, Any]] = Field(description="paid months that would come back as things stand")
 
 
 @router.get("/v1/members/{member}", summary="What is held under a member's token")

@@ -18,6 +18,7 @@ from projections.packing import unpack
 from projections.payment_life import life_of
 from projections.payments import payments
 from projections.positions import NOW, AsOf, position
+from projections.warnings import at_risk
 
 NOBODY = UUID(int=0)
 NO_END = (1 << 63) - 1
@@ -127,6 +128,7 @@ async def explain_episode(
         "claims": await _claims(connection, episode, end, through),
         "payments": [one for one in paid if not one["reverses"] and one["payment_id"] not in gone],
         "payments_cents": sum(one["amount_cents"] for one in paid),
+        "at_risk": [one async for one in at_risk(connection, episode_id=episode["episode_id"], as_of=as_of)],
     }
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from contracts.envelope import broadcast_copy_id
+from contracts.recoupment_risk import KIND as WARNING
 from projections.positions import NOW, AsOf, position
 
 NO_END = (1 << 63) - 1
@@ -139,10 +140,11 @@ async def _payments(connection: Any, fact: Any, name: str, ends: Mapping[int, in
         f"""
         SELECT payment_id, payer, kind, amount_cents, episode_id, practice, period, reverses, supersedes, cause,
                partition, log_offset, event
-          FROM payment WHERE payer = $1 AND {which[0]} ORDER BY {which[1]}
+          FROM payment WHERE payer = $1 AND kind <> $3 AND {which[0]} ORDER BY {which[1]}
         """,  # noqa: S608 - one of two, above
         fact["payer"],
         fact["member"] or name,
+        WARNING,
     )
     return [_told(row) for row in rows if row["log_offset"] < ends.get(row["partition"], NO_END)]
 

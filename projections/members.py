@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from contracts.recoupment_risk import KIND as WARNING
+from projections.warnings import at_risk
+
 
 async def member_shown(database: Any, member: str) -> dict[str, Any]:
-    """Facts by type, episodes as they are now, and every payment; run it in a tenant's transaction (tenancy.py)."""
+    """Facts by type, episodes as they are now, every payment, and paid months at risk.
+
+    Run it in a tenant's transaction (tenancy.py).
+    """
     facts = await database.fetch(
         "SELECT type, count(*) FROM fact WHERE member = $1 GROUP BY type ORDER BY type", member
     )
@@ -22,12 +28,14 @@ async def member_shown(database: Any, member: str) -> dict[str, Any]:
         """
         SELECT payment_id::text, kind, amount_cents, episode_id::text, practice, period, effective_on::text,
                reverses::text
-          FROM payment WHERE member = $1 ORDER BY sequence, payment_id
+          FROM payment WHERE member = $1 AND kind <> $2 ORDER BY sequence, payment_id
         """,
         member,
+        WARNING,
     )
     return {
         "facts": {row[0]: row[1] for row in facts},
         "episodes": [dict(row) for row in episodes],
         "payments": [dict(row) for row in payments],
+        "at_risk": [one async for one in at_risk(database, member=member)],
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.recoupment_risk import KIND as WARNING
+from projections.warnings import at_risk
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -18,7 +21,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One payer. `members` are those with an episode in force, valid or void."""
+    """One payer. `members` are those with an episode in force, valid or void; `warned` are paid months at risk."""
 
     payer: str
     facts: int
@@ -27,6 +30,8 @@ class Panel:
     included: int
     void: int
     kinds: tuple[Kind, ...]
+    warned: int
+    at_risk_cents: int
 
 
 async def payer_panel(connection: Any, payer: str) -> Panel:
@@ -49,10 +54,12 @@ async def payer_panel(connection: Any, payer: str) -> Panel:
                count(*) FILTER (WHERE reverses IS NULL)     AS determined,
                count(*) FILTER (WHERE reverses IS NOT NULL) AS reversed,
                sum(amount_cents)::bigint                    AS net_cents
-          FROM payment WHERE payer = $1 GROUP BY kind ORDER BY kind
+          FROM payment WHERE payer = $1 AND kind <> $2 GROUP BY kind ORDER BY kind
         """,
         payer,
+        WARNING,
     )
+    risks = [one["at_risk_cents"] async for one in at_risk(connection, payer)]
     return Panel(
         payer,
         facts,
@@ -61,6 +68,8 @@ async def payer_panel(connection: Any, payer: str) -> Panel:
         episodes["included"],
         episodes["void"],
         tuple(Kind(row["kind"], row["determined"], row["reversed"], row["net_cents"]) for row in kinds),
+        len(risks),
+        sum(risks),
     )
 
 

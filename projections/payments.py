@@ -1,4 +1,7 @@
-"""What is owed: determinations and their exact reversals, in the order each member's were made."""
+"""What is owed: determinations and their exact reversals, in the order each member's were made.
+
+Warnings of recoupments are no payments; they have a question of their own (warnings.py).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
 
+from contracts.recoupment_risk import KIND as WARNING
 from projections.positions import NOW, AsOf, columns, each, position
 
 _QUESTION = """
@@ -22,7 +26,7 @@ _QUESTION = """
        AND ($4::text IS NULL OR p.payer = $4)
        AND ($5::text IS NULL OR p.member = $5)
        AND ($6::uuid IS NULL OR p.episode_id = $6)
-       AND ($7::text IS NULL OR p.kind = $7)
+       AND p.kind <> $9 AND ($7::text IS NULL OR p.kind = $7)
        AND ($8::date IS NULL OR p.effective_on <= $8)
      ORDER BY p.payer, p.plan, p.member, p.sequence
 """
@@ -41,7 +45,7 @@ async def payments(
 
     `on` leaves those that are effective by a day of service: they add up to what is owed for the time through it.
     """
-    arguments = [*columns(await as_of.cut(connection)), payer, member, episode_id, kind, on]
+    arguments = [*columns(await as_of.cut(connection)), payer, member, episode_id, kind, on, WARNING]
     async for row in each(connection, _QUESTION, arguments):
         yield {
             "payment_id": str(row["payment_id"]),

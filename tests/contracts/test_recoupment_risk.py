@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contracts.events.payments import RecoupmentRiskChanged
 from contracts.outcome import Payment
 from contracts.recoupment_risk import KIND
+from contracts.roster import bundled_sheet
 from tests.contracts.given import Folded, Log
 
 Data = dict[str, Any]
@@ -101,6 +102,31 @@ def test_a_warning_is_an_event_of_its_own_and_moves_nothing() -> None:
     told = RecoupmentRiskChanged.model_validate_json(json.dumps(one.event))
     assert told.amount_cents == 0 == sum(line.amount_cents for line in told.lines)
     assert told.episode_id is None and told.cause_kind == "day_closed"
+
+
+def test_a_warning_and_its_withdrawal_name_the_terms_they_go_by_and_the_sheet_that_was_adopted() -> None:
+    others = [{"visit": date(2025, 2, day), "at": "P2"} for day in range(4, 8)]
+    more = [{"visit": date(2025, 2, day)} for day in range(10, 14)]
+    closes = [{"closed": date(2025, 3, day)} for day in (6, 7)]
+    found = warned([DRUG, VISIT, BILLED, *others, closes[0], *more, closes[1]])
+    assert [one.reverses for one in found] == ["", found[0].payment_id]
+    for one in found:
+        told = RecoupmentRiskChanged.model_validate_json(json.dumps(one.event))
+        (line,) = told.lines
+        assert [(term.name, term.value, term.status) for term in line.terms] == [
+            ("risk_after_days", "30", "open"),
+            ("attribution_share", "0.25", "found"),
+            ("attribution_ties", "latest_visit last_digit", "open"),
+            ("meos_recoupment", "the paid amount of the claim line", "open"),
+        ]
+        assert all(term.source and term.from_on for term in line.terms)
+        assert told.facts[-1].says == f"terms {bundled_sheet('medicare-eom')[0]} of medicare-eom adopted"
+        assert told.facts[-1].type == "carepact.TermsAdopted.v1"
+
+
+def test_a_month_billed_before_the_model_is_warned_of_by_the_terms_there_are() -> None:
+    (one,) = warned([{"meos": date(2023, 6, 15), "paid": 70}, CLOSED])
+    assert [term["name"] for term in one.event["lines"][0]["terms"]] == ["risk_after_days"]
 
 
 FACTS: list[Data] = [

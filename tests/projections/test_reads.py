@@ -15,10 +15,13 @@ from carepact.local.platform import LocalPlatform
 from carepact.telling import ILLUSTRATIVE, dollars, tell_episode, tell_payment
 from contracts.in_or_out import in_or_out
 from contracts.parts import ClaimRecord, Unit
+from contracts.recoupment_risk import KIND as WARNING
 from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
+from projections.payer_panel import payer_panel
 from projections.payments import payments
 from projections.positions import NOW, AsOf, BadAsOf, applied
+from projections.warnings import at_risk
 from tests.streams.logs import Log, population
 from tests.streams.test_folding import agent_on, give
 
@@ -108,6 +111,28 @@ async def test_filters_leave_only_what_they_name(half_and_whole: HalfAndWhole) -
     assert await all_of(payments(whole, kind="MEOS")) == [p for p in every if p["kind"] == "MEOS"]
     assert await all_of(payments(whole, payer="bcbs-sc")) == []
     assert {e["member"] for e in await all_of(episodes(whole, member=log.token("m1")))} == {log.token("m1")}
+
+
+async def test_a_warning_is_no_payment_and_explains_itself_by_the_terms_it_goes_by(
+    half_and_whole: HalfAndWhole,
+) -> None:
+    half, whole, _, _ = half_and_whole
+    assert {p["kind"] for p in await all_of(payments(whole))} == {"MEOS"}
+    assert await all_of(payments(whole, kind=WARNING)) == []
+    warned = await all_of(at_risk(whole))
+    assert warned
+    for one in warned:
+        assert one["at_risk_cents"] > 0
+        why = await explain_payment(whole, one["warning_id"])
+        assert why is not None
+        assert (why["kind"], why["amount_cents"], why["reversed_by"]) == (WARNING, 0, None)
+        (line,) = why["lines"]
+        assert all(term["source"] and term["status"] for term in line["terms"])
+        assert {"risk_after_days", "meos_recoupment"} <= {term["name"] for term in line["terms"]}
+        assert one in await all_of(at_risk(whole, "medicare", one["member"], one["episode_id"], one["practice"]))
+    panel = await payer_panel(whole, "medicare")
+    assert (panel.warned, panel.at_risk_cents) == (len(warned), sum(one["at_risk_cents"] for one in warned))
+    assert [kind.kind for kind in (await payer_panel(half, "medicare")).kinds] == ["MEOS"]
 
 
 async def test_positions_are_the_logs_ends(half_and_whole: HalfAndWhole) -> None:
