@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle.fold import Codes, Facts, Member, evidence, of_member, participating, read, survivors, takes_part
-from tests.oracle.settlement import ONE, Account, Figures, _outcomes, half_up, period_first, period_of, quality
+from tests.oracle.settlement import ONE, Account, Figures, _outcomes, divided, half_up, period_first, period_of, quality
 
 STOP = 25_000_000
 PRECISION = 10**40
@@ -114,10 +114,5 @@ def _share(found: dict[str, Told], practices: list[str], figures: Figures, perio
     elif gap < 0 and -gap * 100 >= 2 * target and first >= date(2026, 1, 1):
         amount = -half_up(min(Fraction(-gap) * Fraction(4, 10) * credible, Fraction(target, 20)))
         zone = "owed" if amount else "neutral"
-    size, sign = abs(amount), 1 if amount >= 0 else -1
-    parts = [size * weight // target for weight in weights]
-    left = sorted(range(len(parts)), key=lambda i: (-(size * weights[i] % target), i))
-    for i in left[: size - sum(parts)]:
-        parts[i] += 1
-    for practice, part in zip(practices, parts, strict=True):
-        found[practice].share, found[practice].zone = sign * part, zone
+    for practice, part in zip(practices, divided(amount, weights), strict=True):
+        found[practice].share, found[practice].zone = part, zone

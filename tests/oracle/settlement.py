@@ -78,6 +78,8 @@ class Account:
     hospice: bool = False
     how: str = ""
     factors: Fraction = Fraction(1)
+    drugs: list[tuple[str, date, Fraction]] = field(default_factory=list)
+    exact: Fraction = Fraction(0)
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Result:
     zone: str = ""
     arrangement: str = ""
     tier: int = 0
+    novel: int = 0
     episodes: list[Account] = field(default_factory=list)
 
 
@@ -133,7 +136,7 @@ def collect(events: Path, practices: Path) -> Population:
             account.how = _how(episode, e)
             mine = _owed(episode, facts, bills, spans)
             owed |= mine
-            _money(account, facts, len(mine))
+            _money(account, facts, len(mine), 7_000 if episode.start < date(2025, 1, 1) else 11_000)
             _outcomes(account, facts, e, codes)
             assert len(mine) == len(episode.months)
         for day, tin, paid, key in bills:
@@ -172,8 +175,8 @@ def _owed(episode: Episode, facts: Facts, bills: list[tuple[date, str, int, str]
     return {months[month] for month in sorted(months)[:6]}
 
 
-def _money(account: Account, facts: Facts, months: int) -> None:
-    """(A and B) / 0.98 + subsidy + 80 % above the threshold + 70 or 110 for each paid month."""
+def _money(account: Account, facts: Facts, months: int, monthly: int) -> None:
+    """(A and B) / 0.98 + subsidy + 80 % above the threshold + what counts of each paid month."""
     episode, whole = account.episode, Fraction(0)
     for (kind, _), records in facts.families.items():
         for record, line in survivors(kind, records):
@@ -182,7 +185,10 @@ def _money(account: Account, facts: Facts, months: int) -> None:
             day, paid = _paid(kind, record, line)
             if paid and episode.start <= day <= episode.end:
                 whole += paid
-    whole += months * (7_000 if episode.start < date(2025, 1, 1) else 11_000)
+                code = record["ndc"][:9] if kind == "PharmacyClaimReceived" else line.get("code")
+                if code:
+                    account.drugs.append((code, day, paid))
+    whole += months * monthly
     account.cost = half_up(whole)
 
 
@@ -329,6 +335,10 @@ def settle(population: Population, figures: Figures, period: int) -> dict[str, R
         if account.period == period and account.settles:
             _price(account, figures, period, first)
             results[account.episode.practice].episodes.append(account)
+    for practice in list(results):
+        for cancer in sorted({a.episode.cancer_type for a in results[practice].episodes}):
+            alike = [a for a in results[practice].episodes if a.episode.cancer_type == cancer]
+            results[practice].novel += raised(alike, figures, first, f"{period}/{cancer}") > 1
     groups: dict[str, list[str]] = defaultdict(list)
     last = period_first(period + 1) - ONE
     for practice, told in sorted(population.spans.items()):
@@ -355,7 +365,25 @@ def _price(account: Account, figures: Figures, period: int, first: date) -> None
     experience = figures.on("experience_adjuster", day, f"{practice}/{cancer}", practice)
     trend = figures.on("trend_factor", first, f"{period}/{cancer}")
     assert base is not None and experience is not None and trend is not None
-    account.trended = account.benchmark = half_up(base * experience * account.factors * trend * 100)
+    account.exact = base * experience * account.factors * trend * 100
+    account.trended = account.benchmark = half_up(account.exact)
+
+
+def raised(accounts: list[Account], figures: Figures, first: date, key: str) -> Fraction:
+    """Benchmarks of some of a practice's episodes by what novel drugs cost more than elsewhere; the factor."""
+    share = figures.on("novel_comparison_share", first, key)
+    actual, trended = sum(a.counted for a in accounts), sum(a.trended for a in accounts)
+    if share is None or actual <= 0 or trended <= 0:
+        return Fraction(1)
+    for account in accounts:
+        cancer = account.episode.cancer_type
+        cost = [paid for code, day, paid in account.drugs if figures.on("novel_drug", day, f"{cancer}/{code}") == 1]
+        account.novel = half_up(sum(cost, Fraction(0)))
+    add_on = Fraction(8, 10) * max(Fraction(0), sum(a.novel for a in accounts) - share * actual)
+    factor = Fraction(half_up((trended + add_on) / trended * 10**7), 10**7)
+    for account in accounts:
+        account.benchmark = half_up(account.exact * factor)
+    return factor
 
 
 def quality(accounts: list[Account], figures: Figures, practices: dict[str, int], period: int) -> Fraction | None:
@@ -407,9 +435,7 @@ def _reconcile(results: dict[str, Result], practices: list[str], figures: Figure
     ra = figures.arrangement(practices[0], period)
     score = quality(accounts, figures, {p: len(results[p].episodes) for p in practices}, period)
     assert ra and score is not None
-    factors = [figures.on("geographic_adjustment", first, practice) for practice in practices]
-    weighted = sum((f * share for f, share in zip(factors, shares, strict=True) if f is not None), Fraction(0)) / whole
-    gaf = weighted if len(practices) == 1 else Fraction(half_up(weighted * 10**7), 10**7)
+    gaf = geography(figures, practices, shares, first)
     target = whole * (1 - DISCOUNT[ra])
     threshold = whole * (Fraction(98, 100) if first < date(2025, 1, 1) else 1)
     tier = next(least for least in (75, 50, 30, 0) if score >= least)
@@ -422,11 +448,24 @@ def _reconcile(results: dict[str, Result], practices: list[str], figures: Figure
         zone = "owed"
         factor = {75: Fraction(90, 100), 50: Fraction(95, 100), 30: Fraction(1), 0: Fraction(1)}[tier]
         amount = -half_up(min(actual - threshold, LOSS[ra] * whole) * factor * gaf)
-    size, sign = abs(amount), 1 if amount >= 0 else -1
-    parts = [size * share // whole for share in shares]
-    left = sorted(range(len(parts)), key=lambda i: (-(size * shares[i] % whole), i))
+    for practice, part in zip(practices, divided(amount, shares), strict=True):
+        result = results[practice]
+        result.share, result.zone, result.arrangement, result.tier = part, zone, ra, tier
+
+
+def geography(figures: Figures, practices: list[str], weights: list[int], first: date) -> Fraction:
+    """A practice's factor; of several weighted by benchmark, to seven decimals."""
+    factors = [figures.on("geographic_adjustment", first, practice) for practice in practices]
+    weighted = sum((f * weight for f, weight in zip(factors, weights, strict=True) if f is not None), Fraction(0))
+    mean = weighted / sum(weights)
+    return mean if len(practices) == 1 else Fraction(half_up(mean * 10**7), 10**7)
+
+
+def divided(amount: int, weights: list[int]) -> list[int]:
+    """Cents by weight, what is left to the largest remainders."""
+    size, sign, whole = abs(amount), 1 if amount >= 0 else -1, sum(weights)
+    parts = [size * weight // whole for weight in weights]
+    left = sorted(range(len(parts)), key=lambda i: (-(size * weights[i] % whole), i))
     for i in left[: size - sum(parts)]:
         parts[i] += 1
-    for practice, part in zip(practices, parts, strict=True):
-        result = results[practice]
-        result.share, result.zone, result.arrangement, result.tier = sign * part, zone, ra, tier
+    return [sign * part for part in parts]

@@ -28,6 +28,12 @@ SCORES = ("80", "75", "60", "50", "40", "30", "29.999999", "10")
 CASES = {"winsor_low": "900.00", "winsor_high": "95000.00"}
 CUTS = {"EOM-1a": (("6", "5"), ("3", "20")), "EOM-1b": (("6", "5"),), "EOM-2": (("12", "60"), ("6", "30")),
         "EOM-3": (("12", "10"), ("6", "40"))}  # fmt: skip
+NOVEL = (
+    ("lung", "J9271", "1", "2023-07-01"), ("lung", "J9271", "0", "2025-03-01"), ("breast", "J9306", "1", "2024-02-01"),
+    ("breast", "000690188", "1", "2023-07-01"), ("chronic_leukemia", "579620140", "1", "2023-07-01"),
+)  # fmt: skip
+"""Cancer, drug, whether it is novel, from which day."""
+
 Value = tuple[str, str, str, str, str]
 
 
@@ -96,6 +102,8 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
     for i, tin in enumerate(every):
         yield "experience_adjuster", tin, f"0.9{i % 10}", "factor", first_on
         yield "geographic_adjustment", tin, f"{Fraction(95 + i % 11, 100).__float__():.2f}", "factor", first_on
+    for cancer, code, value, on in NOVEL:
+        yield "novel_drug", f"{cancer}/{code}", value, "1 or 0", on
     for period in PERIODS:
         on = period_first(period).isoformat()
         for n, cancer in enumerate(CANCERS):
@@ -103,6 +111,8 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
             if n % 3:
                 for name, value in CASES.items():
                     yield name, f"{period}/{cancer}", value, "USD", on
+            if n % 2 == 0:
+                yield "novel_comparison_share", f"{period}/{cancer}", f"0.{n}5", "fraction", on
         for measure, cuts in CUTS.items():
             for points, rate in cuts:
                 yield "quality_cut", f"{period}/{measure}/{points}", rate, "per cent", on

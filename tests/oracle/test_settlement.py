@@ -71,6 +71,7 @@ def agree(found: Gathered, made: Made, events: Path, run: str) -> tuple[Counter[
                 pytest.fail(f"period {period}, practice {practice.name} is pending: {group and group.pending}")
             seen["winsorised"] += sum(bool(p.winsorised) for p in practice.priced)
             seen["recouped"] += bool(practice.recouped)
+            seen["novel"] += result.novel
     for account in population.accounts:
         seen[f"opened by {account.episode.source}"] += 1
         seen[account.how.split(", ")[0]] += 1
@@ -86,7 +87,7 @@ STEPS = (
     "first visit", "plurality", "latest visit", "last digit", "no visit", "one cancer", "most visits",
     "cancer by latest visit", "cancer by an earlier visit", "cancer by last digit",
 )  # fmt: skip
-OUTCOMES = ("admitted", "emergency", "died", "late_therapy", "hospice", "winsorised", "recouped", "pooled")
+OUTCOMES = ("admitted", "emergency", "died", "late_therapy", "hospice", "winsorised", "recouped", "pooled", "novel")
 CELLS = tuple(
     f"{zone} {arrangement} {vintage} {tier}"
     for zone in ("earned", "neutral", "owed")
