@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,8 +47,9 @@ GIVEN_OUT: tuple[type[Event], ...] = (*EMITTED, *REQUESTS, *REJECTS, *OPERATIONS
 Schema = dict[str, Any]
 
 
-def pages() -> dict[str, str]:
-    """Every file of the reference, by its path within the folder."""
+@cache
+def pages() -> Mapping[str, str]:
+    """Every file of the reference, by its path within the folder. Made once for a process, as that takes a while."""
     made: dict[str, str] = {
         "envelope.inbound.json": _json(inbound_envelope()),
         "envelope.stored.json": _json(_schema(Envelope, "urn:carepact:envelope:stored")),
@@ -68,7 +69,7 @@ def pages() -> dict[str, str]:
 def reference() -> dict[str, str]:
     """The pages, and beside them what the gateway's OpenAPI document says of all its routes."""
     made = pages()
-    return made | {"openapi.yaml": _yaml(openapi(made))}
+    return {**made, "openapi.yaml": _yaml(openapi(made))}
 
 
 def openapi(catalogue: Mapping[str, str]) -> Schema:

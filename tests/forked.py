@@ -34,6 +34,7 @@ from typing import IO
 from carepact.__main__ import COMMANDS
 from carepact.local.child import PR_SET_PDEATHSIG
 from carepact.local.processes import MARK
+from carepact.schemas import pages
 
 ROOT = Path(__file__).parents[1]
 PRELOADED = sorted({named.partition(":")[0] for named in COMMANDS.values()} - {"bench.command"})
@@ -152,6 +153,7 @@ def serve(requests: socket.socket) -> list[str] | None:
     """Answer requests until there are no more, which is None; in each child, return the program it is to become."""
     for name in PRELOADED:
         import_module(name)
+    pages()  # half a second of each gateway's start
     assert threading.active_count() == 1, "a fork copies one thread only"
     gc.collect()
     gc.freeze()

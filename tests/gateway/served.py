@@ -37,7 +37,6 @@ from streams.topics import topics
 from tests import forked
 from tests.end_to_end.harness import World, until
 
-PAGES = pages()
 MEDICARE = Principal("payer", "medicare", scopes=scopes_of("payer"))
 
 
@@ -67,7 +66,7 @@ def app_of(folder: Path, limits: Limits | None = None, **principals: Principal) 
         connections=Connections("gateway", "127.0.0.1:9", dsn="postgresql://nobody@127.0.0.1:9/none"),
         declared=topics(roster),
         open_keys=lambda: SqliteKeyStore(folder / "keys.sqlite3"),
-        catalogue=PAGES,
+        catalogue=pages(),
         spool=folder / "spool",
         limits=limits or Limits(),
     )
