@@ -120,6 +120,8 @@ def tell_episode(why: Mapping[str, Any]) -> Iterator[str]:
     for payment in why["payments"]:
         yield f"  {dollars(payment['amount_cents']):>12}  {payment['kind']} for {payment['period']}"
         yield f"                payment {payment['payment_id']}"
+    for one in why["waits"]:
+        yield f"waits: {one['kind']}{' for ' if one['period'] else ''}{one['period']}: {one['reason']}"
     for one in why["at_risk"]:
         why_so = in_words(one["reason"])
         yield f"at risk: {dollars(one['at_risk_cents'])} paid for {one['period']} would come back, {why_so}"

@@ -8,8 +8,9 @@ Every dollar is illustrative.
 from __future__ import annotations
 
 from contracts import coverage
-from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
+from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts, waiting
 from contracts.episode import Calendar, Window, at_risk_until, attribute
+from contracts.errors import NoTermInForce
 from contracts.parts import Adoption, Episode, Member
 from contracts.period import shift_days
 from contracts.terms import TermSheet
@@ -75,7 +76,10 @@ class CareFeeClauses:
         return [self._fee(member, episode, window, month, adoption) for month in months]
 
     def _fee(self, member: Member, episode: Episode, window: Window, month: str, adoption: Adoption) -> Due:
-        fee = self.sheet.on("care_fee", f"{month}-01")
+        try:
+            fee = self.sheet.on("care_fee", f"{month}-01")
+        except NoTermInForce as lacks:
+            return waiting("CARE_FEE", month, episode.practice, f"{month}-01", lacks)
         amount = cents(fee.number, self.sheet.rounding)
 
         def explain() -> Explained:

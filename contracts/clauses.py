@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contracts.episode import Calendar, Window
+from contracts.errors import NoTermInForce
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.terms import DatedValue, TermSheet
 from contracts.units import FOREVER
@@ -46,7 +47,8 @@ Explained = tuple[list[Line], list[tuple[Ref, str]]]
 class Due:
     """A payment the evidence supports now. What explains it is asked for only when it is determined.
 
-    `basis` names the billed service it rests on, `alternatives` those of its period that would serve as well.
+    `basis` names the billed service it rests on, `alternatives` those of its period that would serve as well. `waits`
+    names the term and day without which it cannot be made; what stands for its period stays until the term is there.
     """
 
     kind: str
@@ -57,6 +59,12 @@ class Due:
     explain: Callable[[], Explained]
     basis: str = ""
     alternatives: Sequence[str] = ()
+    waits: NoTermInForce | None = None
+
+
+def waiting(kind: str, period: str, practice: str, effective_on: str, lacks: NoTermInForce, basis: str = "") -> Due:
+    """A payment that is due, and that no term says the amount of."""
+    return Due(kind, period, practice, effective_on, 0, lambda: ([], []), basis, (), lacks)
 
 
 class Clauses(Protocol):

@@ -14,12 +14,13 @@ from contracts.adopting import Adopted, Rules
 from contracts.clauses import Due, Judgement
 from contracts.envelope import Fact, episode_id
 from contracts.episode import cancer_type, chain, spend_of, window_of
+from contracts.errors import NoTermInForce
 from contracts.evidence import Moved
 from contracts.evolving import ALL, NONE, Evolver, Touched
 from contracts.fold import Needs, Sweep
 from contracts.outcome import NOTHING, EpisodeVersion, Outcome, ReturnToWork, SpendChange
 from contracts.parts import EMPLOYMENT, Adoption, Episode, Followed, Member
-from contracts.paying import Payments
+from contracts.paying import EXPENDITURE, Payments
 from contracts.units import FOREVER, month_before
 from contracts.work import BONUS, Standing
 
@@ -159,7 +160,7 @@ class ContractFold:
         if judge or self._told(member, rules, start, end, moved):
             self._judge(member, fact, rules, episode, touched, outcome)
         elif spent:
-            self._expenditure(member, fact, episode, rules.clauses.expenditure_cents(episode), outcome)
+            self._expenditure(member, fact, episode, _cost(member, rules, episode), outcome)
 
     @staticmethod
     def _told(member: Member, rules: Rules, start: str, end: str, moved: Moved) -> bool:
@@ -250,7 +251,7 @@ class ContractFold:
                 self._awarded(member, episode.started_on, due)
             until = min(until, clauses.due_on(episode, self.adoption.closed_through) or FOREVER)
             self._wait(member, episode.started_on, "" if until == FOREVER else until)
-        self._expenditure(member, fact, episode, clauses.expenditure_cents(episode), outcome)
+        self._expenditure(member, fact, episode, _cost(member, rules, episode), outcome)
 
     def _follow(
         self, member: Member, fact: Fact, episode: Episode, eligible: bool, standing: Standing, outcome: Outcome
@@ -352,6 +353,19 @@ class ContractFold:
                 closed,
             )
         )
+
+
+def _cost(member: Member, rules: Rules, episode: Episode) -> int:
+    """What the episode has cost; as it stood while a term that says what counts is not there."""
+    try:
+        cost, why = rules.clauses.expenditure_cents(episode), ""
+    except NoTermInForce as lacks:
+        cost, why = episode.expenditure_cents, str(lacks)
+    if (why or episode.waits) and episode.waits.pop(EXPENDITURE, "") != why:
+        member.dirty.add(("episode", episode.started_on))
+    if why:
+        episode.waits[EXPENDITURE] = why
+    return cost
 
 
 def _before(starts: list[str], start: str) -> str:

@@ -10,11 +10,11 @@ from decimal import Decimal
 
 from contracts import coverage, coverage_change
 from contracts.care_fee import CareFeeClauses
-from contracts.clauses import Due, Explained, Line, opening_facts
+from contracts.clauses import Due, Explained, Line, opening_facts, waiting
 from contracts.coverage_change import Change
 from contracts.employer_terms import tier_bonus
 from contracts.episode import Window
-from contracts.errors import BadSheet
+from contracts.errors import BadSheet, NoTermInForce
 from contracts.parts import Adoption, Episode, Member
 from contracts.payer_order import medicare_first_on
 from contracts.terms import TermSheet
@@ -118,7 +118,10 @@ class EmployerClauses(CareFeeClauses):
         due = super().owed(member, episode, window, adoption)
         followed = member.employment.followed.get(episode.started_on)
         if followed is not None and followed.eligible:
-            due += self._bonus(member, episode, window, adoption)
+            try:
+                due += self._bonus(member, episode, window, adoption)
+            except NoTermInForce as lacks:
+                due.append(waiting(BONUS, lacks.day[:7], episode.practice, lacks.day, lacks))
         return due
 
     def _bonus(self, member: Member, episode: Episode, window: Window, adoption: Adoption) -> list[Due]:

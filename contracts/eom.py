@@ -12,8 +12,9 @@ from operator import attrgetter
 
 from contracts import coverage
 from contracts.attribution import Attribution, attribute
-from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts
+from contracts.clauses import Due, Explained, Judgement, Line, eligible_window_facts, opening_facts, waiting
 from contracts.episode import Calendar, Service, Window, at_risk_until
+from contracts.errors import NoTermInForce
 from contracts.parts import Adoption, Episode, Member, Ref
 from contracts.period import shift_days
 from contracts.terms import DatedValue, TermSheet
@@ -117,9 +118,15 @@ class EomClauses:
         billed = self._billed_months(member, episode, window, adoption)
         if not billed:
             return []
-        most = int(self.sheet.on("meos_months_max", episode.started_on).number)
-        base = self.sheet.on("meos_payment", episode.started_on)
-        addition = self.sheet.on("meos_dual_addition", episode.started_on)
+        try:
+            most = int(self.sheet.on("meos_months_max", episode.started_on).number)
+            base = self.sheet.on("meos_payment", episode.started_on)
+            addition = self.sheet.on("meos_dual_addition", episode.started_on)
+        except NoTermInForce as lacks:
+            return [
+                waiting("MEOS", month, episode.practice, lines[0].day, lacks, min(line.key for line in lines))
+                for month, lines in sorted(billed.items())
+            ]
         base_cents, addition_cents = (cents(rate.number, self.sheet.rounding) for rate in (base, addition))
         months = sorted(billed)[:most]
         return [

@@ -155,7 +155,7 @@ class Owed:
 
 @dataclass(slots=True)
 class Episode:
-    """An episode as last decided, and the payments in force for it."""
+    """An episode as last decided, and the payments in force for it; `waits`: kind|period -> the term it waits for."""
 
     episode_id: str
     started_on: str
@@ -173,6 +173,7 @@ class Episode:
     spend: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     expenditure_cents: int = 0
     owed: dict[str, Owed] = field(default_factory=dict)
+    waits: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from contracts.adopting import Rules
 from contracts.clauses import Due
 from contracts.envelope import Fact, payment_id
+from contracts.errors import NoTermInForce
 from contracts.evolving import CLAIMS
 from contracts.outcome import Outcome, Payment
 from contracts.parts import HEAD, Episode, Member, Owed, Ref, read_ref
@@ -33,6 +34,10 @@ CAUSES = {
 }
 
 
+EXPENDITURE = "EXPENDITURE"
+"""What of an episode waits, when it is its cost: beside the kinds and periods of payments."""
+
+
 class Payments:
     """Determines and reverses the payments of one contract's episodes."""
 
@@ -44,19 +49,29 @@ class Payments:
     def settle(
         self, member: Member, fact: Fact, rules: Rules, episode: Episode, due: list[Due], outcome: Outcome
     ) -> None:
-        """Reverse what is no longer supported, determine what newly is; leave alone what stands."""
+        """Reverse what is no longer supported, determine what newly is; leave alone what stands, or lacks a term."""
         wanted = {f"{d.kind}|{d.period}": d for d in due}
         reversed_by: dict[str, str] = {}
         for key, owed in list(episode.owed.items()):
             want = wanted.get(key)
-            if want is not None and _same(owed, want):
+            if want is not None and (want.waits or _same(owed, want)):
                 del wanted[key]
                 continue
             del episode.owed[key]
             self._reverse(member, fact, rules, episode, owed, outcome)
             reversed_by[key] = owed.payment_id
+        waits = {key: str(want.waits) for key, want in wanted.items() if want.waits}
         for key, want in wanted.items():
-            self._determine(member, fact, rules, episode, key, want, reversed_by.get(key, ""), outcome)
+            if not want.waits:
+                try:
+                    self._determine(member, fact, rules, episode, key, want, reversed_by.get(key, ""), outcome)
+                except NoTermInForce as lacks:
+                    waits[key] = str(lacks)
+        if EXPENDITURE in episode.waits:
+            waits[EXPENDITURE] = episode.waits[EXPENDITURE]
+        if waits != episode.waits:
+            episode.waits = waits
+            member.dirty.add(("episode", episode.started_on))
 
     def _reverse(
         self, member: Member, fact: Fact, rules: Rules, episode: Episode, owed: Owed, outcome: Outcome

@@ -11,7 +11,7 @@ import msgspec
 
 from contracts.claims import survivors
 from contracts.in_or_out import in_or_out
-from contracts.parts import ClaimRecord, Family, read_ref
+from contracts.parts import ClaimRecord, Episode, Family, read_ref
 from contracts.units import FOREVER
 from projections.episodes import episodes
 from projections.packing import unpack
@@ -128,8 +128,22 @@ async def explain_episode(
         "claims": await _claims(connection, episode, end, through),
         "payments": [one for one in paid if not one["reverses"] and one["payment_id"] not in gone],
         "payments_cents": sum(one["amount_cents"] for one in paid),
+        "waits": await _waits(connection, episode),
         "at_risk": [one async for one in at_risk(connection, episode_id=episode["episode_id"], as_of=as_of)],
     }
+
+
+async def _waits(connection: Any, episode: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What is due and waits, as things stand now, for a term that is not in force on its day."""
+    row = await connection.fetchrow(
+        "SELECT data FROM state_part WHERE payer = $1 AND member = $2 AND kind = 'episode' AND key = $3",
+        episode["payer"], episode["member"], episode["started_on"],
+    )  # fmt: skip
+    held = unpack(Episode, row["data"]).waits if row is not None else {}
+    return [
+        {"kind": key.partition("|")[0], "period": key.partition("|")[2], "reason": reason}
+        for key, reason in sorted(held.items())
+    ]
 
 
 def _version(row: Any) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def answer(trial: Trial, given: Any, sheet: str = "") -> Result:
         raise Refused(error.code, error.field, str(error)) from None
     except NoTermInForce as error:
         field = next((name for name, _, _ in trial.givens() if name in DAYS and name in given), "")
-        raise Refused("no_terms", field, f"{error.contract} has no terms on that day") from None
+        raise Refused("no_terms", field, str(error)) from None
     return {**result, "lines": as_lines(lines)}
 
 

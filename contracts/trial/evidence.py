@@ -20,7 +20,7 @@ def months_owed(clauses: Clauses, initiated_on: str, code: str, months: int, dua
         day = add_months(initiated_on, nth)
         key = f"{day}|{PRACTICE}|{code}|given"
         window.services[key] = Service(day, PRACTICE, code, key, GIVEN)
-    dues = clauses.owed(member, episode, window, adoption)
+    dues = _made(clauses.owed(member, episode, window, adoption))
     for due in dues:
         episode.owed[due.period] = Owed(
             "", due.kind, due.period, due.amount_cents, due.practice, due.effective_on, due.basis, []
@@ -32,7 +32,15 @@ def fees_owed(clauses: Clauses, from_on: str, through_on: str) -> list[Due]:
     """The fees of an episode that was active from a day to a day, all of them closed."""
     member, episode, window, adoption = _stage(from_on, through_on)
     adoption.closed_through = through_on
-    return clauses.owed(member, episode, window, adoption)
+    return _made(clauses.owed(member, episode, window, adoption))
+
+
+def _made(dues: list[Due]) -> list[Due]:
+    """The same; raises `NoTermInForce` of a payment that waits."""
+    for due in dues:
+        if due.waits is not None:
+            raise due.waits
+    return dues
 
 
 def _stage(start: str, end: str) -> tuple[Member, Episode, Window, Adoption]:

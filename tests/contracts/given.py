@@ -287,7 +287,7 @@ def later(day: str, days: int) -> str:
 
 
 def terms(contract: str, version: str = "", changed: Data | None = None) -> Data:
-    """The data of `TermsAdopted`: the bundled sheet, with the values of some terms changed for all days."""
+    """The data of `TermsAdopted`: the bundled sheet, some terms changed for all days, or from the days named."""
     held, digest, content = bundled_sheet(contract)
     if not changed and version in ("", held):
         return {"contract": contract, "sheet_version": held, "digest": digest, "content": content}
@@ -296,7 +296,8 @@ def terms(contract: str, version: str = "", changed: Data | None = None) -> Data
     content = copy.deepcopy(content)
     content["sheet"]["version"] = version
     for term, value in changed.items():
-        content["terms"][term]["values"] = [{"from": "2000-01-01", "value": plain(value)}]
+        dated = value if isinstance(value, dict) else {"2000-01-01": value}
+        content["terms"][term]["values"] = [{"from": plain(day), "value": plain(one)} for day, one in dated.items()]
     return {
         "contract": contract,
         "plan": plan,

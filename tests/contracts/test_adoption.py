@@ -9,8 +9,11 @@ import pytest
 from contracts.errors import NoTermInForce
 from contracts.events import ContractAdopted, TermsAdopted
 from contracts.fold import NotAdopted, OtherBuild
+from contracts.parts import Episode
 from contracts.roster import bundled_sheet, contract_digest
 from contracts.terms import TermSheet
+from contracts.trial import find
+from projections.packing import unpack
 from tests.contracts.given import Data, Folded, Log, Standing, terms
 from tests.contracts.stored import StoredFold
 
@@ -87,6 +90,80 @@ def test_a_second_adoption_reverses_and_determines_anew(folding: type[Folded] | 
 def test_adopting_the_same_terms_again_does_nothing() -> None:
     log = Log(EOM).opened().enrolled().told([*PAID, {"terms": "2026.1"}])
     assert Folded(EOM, log.facts).outcomes[-1].payments == []
+
+
+def episode_of(folded: Folded | StoredFold) -> Episode:
+    """The one episode, from memory or as it is stored."""
+    if isinstance(folded, Folded):
+        return folded.members["m1"].episodes["2025-01-10"]
+    return unpack(Episode, folded.parts["m1"]["episode", "2025-01-10"])
+
+
+NO_RATE: Data = {"terms": "2026.2", "meos_payment": {"2025-06-01": "110.00"}}
+WHOLE: Data = {"terms": ""}
+
+
+@pytest.mark.parametrize("folding", [Folded, StoredFold])
+def test_a_month_without_its_rate_waits_with_the_reason_and_is_made_when_the_term_arrives(
+    folding: type[Folded] | type[StoredFold],
+) -> None:
+    log = Log(EOM).opened().enrolled().told([NO_RATE, *PAID])
+    waiting = folding(EOM, log.facts)
+    assert Standing.of(waiting.outcomes).net() == {}
+    reason = "medicare-eom: no 'meos_payment' in force on 2025-01-10"
+    assert episode_of(waiting).waits == {"MEOS|2025-02": reason, "MEOS|2025-03": reason}
+    adopted = log.told([WHOLE]).facts[-1]
+    made = folding(EOM, log.facts)
+    moves = [(p.period, p.amount_cents, p.event["cause_kind"], p.cause) for p in made.outcomes[-1].payments]
+    assert moves == [(f"2025-0{n}", 11_000, "terms_adopted", adopted.fact_id) for n in (2, 3)]
+    assert episode_of(made).waits == {}
+
+
+def test_what_stands_stays_while_its_term_is_away_and_an_episode_that_is_void_pays_nothing_all_the_same() -> None:
+    log = Log(EOM).opened().enrolled().told([*PAID, NO_RATE, {"meos": "2025-04-01"}])
+    folded = Folded(EOM, log.facts)
+    assert sorted(p.period for p in Standing.of(folded.outcomes).in_force.values()) == ["2025-02", "2025-03"]
+    assert list(episode_of(folded).waits) == ["MEOS|2025-04"]
+    log.told([{"uncovered": "part_b", "from": "2025-03-01"}])
+    gone = Folded(EOM, log.facts)
+    assert Standing.of(gone.outcomes).net() == {}
+    assert episode_of(gone).waits == {}
+
+
+@pytest.mark.parametrize("contract", ["bcbs-sc", "employer"])
+def test_of_care_fees_only_the_months_without_a_rate_wait(contract: str) -> None:
+    gap: Data = {"terms": "2026.2", "care_fee": {"2025-03-01": "90.00"}}
+    log = Log(contract).opened().enrolled().told([gap, *PAID[:2], {"closed": "2025-04-01"}])
+    folded = Folded(contract, log.facts)
+    assert [p.period for p in Standing.of(folded.outcomes).in_force.values()] == ["2025-03", "2025-04"]
+    assert episode_of(folded).waits == {"CARE_FEE|2025-02": f"{contract}: no 'care_fee' in force on 2025-02-01"}
+    log.told([WHOLE])
+    after = Standing.of(Folded(contract, log.facts).outcomes)
+    assert sorted(p.period for p in after.in_force.values()) == ["2025-02", "2025-03", "2025-04"]
+
+
+@pytest.mark.parametrize("folding", [Folded, StoredFold])
+def test_a_cost_without_the_term_that_says_what_counts_stays_as_it_stood(
+    folding: type[Folded] | type[StoredFold],
+) -> None:
+    gap: Data = {"terms": "2026.2", "sequestration": {"2025-06-01": "0.02"}}
+    log = Log(EOM).opened().enrolled().told([*PAID[:2], gap, {"drug": "2025-02-10"}])
+    folded = folding(EOM, log.facts)
+    assert Standing.of(folded.outcomes).live[0]["included"]
+    episode = episode_of(folded)
+    assert episode.waits == {"EXPENDITURE": "medicare-eom: no 'sequestration' in force on 2025-01-10"}
+    assert episode.expenditure_cents == 20_408  # (100 + 100) / 0.98
+    log.told([WHOLE])
+    episode = episode_of(folding(EOM, log.facts))
+    assert (episode.expenditure_cents, episode.waits) == (30_612, {})  # 300 / 0.98
+
+
+def test_a_clause_that_is_tried_on_a_day_without_its_rate_is_refused_by_contract_term_and_day() -> None:
+    content = terms(EOM, "2026.2", {"meos_payment": {"2025-06-01": "110.00"}})["content"]
+    given = {"initiated_on": "2025-01-10", "months": 2, "dual_eligible": False}
+    trial = find(EOM, "meos")
+    with pytest.raises(NoTermInForce, match="medicare-eom: no 'meos_payment' in force on 2025-01-10"):
+        trial.run(TermSheet(content), trial.given.model_validate(given))
 
 
 def test_new_terms_that_end_the_model_earlier_void_what_began_after() -> None:
