@@ -59,14 +59,13 @@ def run(episodes: int, members: int = 1_500) -> SettlingFigures:
     facts += member_facts(bench_events(members, members * 60), len(facts))
     gatherer = Gatherer(PAYER, CONTRACT, 0)
     gc.set_threshold(50_000, 20, 50)  # as in a worker: what is gathered lives long
-    with no_collector():  # as a log is read
+    with no_collector():  # as a log is read and judged
         begun = time.process_time()
         for fact in facts:
             gatherer.take(fact)
-    gc.freeze()  # the decoded facts wait here as a worker's do not
-    references = References(gatherer.adoption.references)
-    cases = list(gatherer.cases(references))
-    gather_seconds = time.process_time() - begun
+        references = References(gatherer.adoption.references)
+        cases = list(gatherer.cases(references))
+        gather_seconds = time.process_time() - begun
     gathered = sum(case.episode_id != "" for case in cases)
     gc.freeze()
     wanted = list(_again([case for case in cases if case.period == 1 and case.settles], episodes))

@@ -20,11 +20,11 @@ from contracts.cases import Case, Claimed
 from contracts.claims import survivors
 from contracts.clauses import Clauses
 from contracts.envelope import Fact, episode_id
-from contracts.episode import Window, cancer_type, chain, gather, spend_of
+from contracts.episode import Window, cancer_type, chain, gather
 from contracts.evidence import CodeSets, of_claim
 from contracts.evolving import CLAIMS
 from contracts.fold import Fold, NotAdopted, OtherBuild
-from contracts.in_or_out import days_of, in_or_out
+from contracts.in_or_out import never, within
 from contracts.meos_lines import monthly_lines
 from contracts.parts import Adoption, ClaimRecord, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
 from contracts.period import period_of
@@ -37,6 +37,11 @@ from contracts.units import FOREVER, add_days
 PROFESSIONAL, INSTITUTIONAL, PHARMACY = (
     f"carepact.{name}ClaimReceived.v1" for name in ("Professional", "Institutional", "Pharmacy")
 )
+OF_A_MEMBER = frozenset(
+    f"carepact.{name}.v1" for name in ("EnrollmentChanged", "MemberDescribed", "MemberRetired", "ClinicalFactRecorded")
+)
+"""What is read of a member beside claims."""
+
 TIES = "latest_visit last_digit"
 YES = frozenset({"yes", "true", "positive", "LA6576-8"})
 ADMISSION, EMERGENCY = "admission", "emergency"
@@ -98,12 +103,12 @@ class Detail:
 
 @dataclass(slots=True)
 class Dossier:
-    """One member's facts as far as read."""
+    """One member's facts as far as read; a claim with the rules in force at its place. At the cut, what they say."""
 
     member: Member
+    facts: list[tuple[Fact, Rules | None]] = field(default_factory=list)
     details: dict[int, Detail] = field(default_factory=dict)
     clinical: dict[str, tuple[str, str, str, Ref]] = field(default_factory=dict)
-    failed: str = ""
 
 
 class Gatherer:
@@ -117,6 +122,7 @@ class Gatherer:
         self.practices = PracticeFacts()
         self._rules: dict[str, Rules] = {}
         self._dossiers: dict[str, Dossier] = {}
+        self._failed: list[str] = []
 
     @property
     def adoption(self) -> Adoption:
@@ -125,60 +131,37 @@ class Gatherer:
 
     @property
     def failed(self) -> list[str]:
-        """Members whose facts could not be read by the contract; their episodes are not known."""
-        return sorted(token for token, dossier in self._dossiers.items() if dossier.failed)
+        """Once there are `cases`: members whose facts could not be read by the contract; their episodes are not known.
+
+        The live fold parks such a member; here it is told.
+        """
+        return sorted(self._failed)
 
     def take(self, fact: Fact) -> None:
-        """The next fact."""
+        """The next fact. Those of a member wait for the cut: read one after another they stay in the cache."""
         if not fact.member:
             self._fold.adopt(fact)
-            self.practices.hear(fact.type, fact.data, ref_to(fact.fact_id, fact.type, fact.offset))
+            self.practices.hear(fact.type, fact.data, _ref(fact))
             return
         dossier = self._dossiers.get(fact.member)
         if dossier is None:
             dossier = self._dossiers[fact.member] = Dossier(Member(self.payer, self.partition, fact.member))
         if fact.plan and not dossier.member.head.plan:
             dossier.member.head.plan = fact.plan
-        try:
-            self._evolve(dossier, fact)
-        except (NotAdopted, OtherBuild):
-            raise
-        except Exception as error:  # the live fold parks such a member; here it is told
-            dossier.failed = type(error).__name__
+        if fact.type in CLAIMS:
+            dossier.facts.append((fact, self.rules(fact.plan)))
+        elif fact.type in OF_A_MEMBER:
+            dossier.facts.append((fact, None))
 
     def rules(self, plan: str) -> Rules:
         """The rules adopted for a plan so far."""
         sheet = self.adoption.sheets.get(plan) or self.adoption.sheets.get("")
         if sheet is None:
             raise NotAdopted(f"{self.payer}: no terms of {self.contract} are adopted")
-        if sheet.digest not in self._rules:
-            self._rules[sheet.digest] = Rules.of(self.contract, sheet)
-        return self._rules[sheet.digest]
-
-    def _evolve(self, dossier: Dossier, fact: Fact) -> None:
-        member, data, ref = dossier.member, fact.data, ref_to(fact.fact_id, fact.type, fact.offset)
-        head = member.head
-        match fact.type:
-            case kind if kind in CLAIMS:
-                rules = self.rules(fact.plan)
-                record = of_claim(fact, rules.codes, rules.clauses.services, rules.clauses.medicare)
-                member.families.setdefault(data.family, Family()).records.append(record)
-                dossier.details[fact.offset] = detail(fact.type, data, rules)
-            case "carepact.EnrollmentChanged.v1":
-                span = Span(data.from_on.isoformat(), _through(data.through_on), data.code or "", ref)
-                spans = head.coverage.get(data.coverage, [])
-                head.coverage[data.coverage] = coverage.overlay(spans, span, data.covered)
-            case "carepact.MemberDescribed.v1":
-                head.birth_year, head.sex = data.birth_year or head.birth_year, data.sex or head.sex
-                if data.died_on:
-                    head.died_on, head.died_ref = data.died_on.isoformat(), ref
-            case "carepact.MemberRetired.v1":
-                head.retired = True
-            case "carepact.ClinicalFactRecorded.v1":
-                if data.status == "entered_in_error":
-                    dossier.clinical.pop(data.record_id, None)
-                else:
-                    dossier.clinical[data.record_id] = (data.observed_on.isoformat(), data.element, data.value, ref)
+        found = self._rules.get(sheet.digest)
+        if found is None:
+            found = self._rules[sheet.digest] = Rules.of(self.contract, sheet)
+        return found
 
     # -- at the cut ------------------------------------------------------------------------------------------------
 
@@ -189,7 +172,12 @@ class Gatherer:
             raise OtherBuild(f"{self.payer}: the log's clauses of {self.contract} are {digest[:12]}, not this build's")
         while self._dossiers:
             token, dossier = self._dossiers.popitem()
-            if dossier.failed or dossier.member.head.retired:
+            try:
+                _read(dossier)
+            except Exception:
+                self._failed.append(token)
+                continue
+            if dossier.member.head.retired:
                 continue
             yield from self._cases(token, dossier, self.rules(dossier.member.head.plan), references)
 
@@ -204,8 +192,10 @@ class Gatherer:
             end = clauses.calendar.ends_on(start)
             name = episode_id(self.payer, member.head.plan, self.contract, token, start)
             window = gather(member, start, end)
-            case = self._case(name, dossier, window, rules, before, stays)
-            _spending(case, counted, rules, references)
+            episode = Episode(name, start, end)
+            case = self._case(episode, dossier, window, rules, before, stays)
+            _spending(case, episode, counted, rules, references)
+            case.expenditure_cents = clauses.expenditure_cents(episode)
             seen |= window.services.keys()
             before = end
             yield case
@@ -213,15 +203,18 @@ class Gatherer:
         if outside:
             yield self._outside(member, outside)
 
-    def _case(self, name: str, dossier: Dossier, window: Window, rules: Rules, before: str, stays: list[Stay]) -> Case:
+    def _case(
+        self, episode: Episode, dossier: Dossier, window: Window, rules: Rules, before: str, stays: list[Stay]
+    ) -> Case:
+        """The episode as it stands, but for its spending; notes who it belongs to and what is owed for it."""
         member, clauses = dossier.member, rules.clauses
         head, start, end = member.head, window.start, window.end
         cancer = cancer_type(member, window, clauses.calendar.lookback_days)
         judgement = clauses.judge(member, window, cancer)
         attribution = rules.attribution(window)
-        episode = Episode(name, start, end, practice=attribution.practice, spend=spend_of(member, start, end))
+        episode.practice = attribution.practice
         dues = clauses.owed(member, episode, window, self.adoption) if judgement.included else []
-        for due in dues:
+        for due in (one for one in dues if not one.waits):
             episode.owed[f"{due.kind}|{due.period}"] = Owed(
                 "", due.kind, due.period, due.amount_cents, due.practice, due.effective_on, due.basis, []
             )
@@ -229,14 +222,14 @@ class Gatherer:
         spread, marker = _clinical(dossier, end)
         source, opening = window.opened_by
         case = Case(
-            name, member.token, member.partition, head.plan, start, end, period_of(rules.terms, start), cancer,
+            episode.episode_id, member.token, member.partition, head.plan, start, end,
+            period_of(rules.terms, start), cancer,
             judgement.status, judgement.void_reason, judgement.exclusion, source, opening, attribution,
             coverage.on(self.adoption.practices.get(attribution.practice), start) is not None,
         )  # fmt: skip
         case.cancers = tuple(sorted(window.cancers.items(), key=lambda one: (-one[1], one[0])))
-        case.expenditure_cents = clauses.expenditure_cents(episode)
         case.meos = monthly_lines(member, window, judgement, attribution.practice, dues, self.adoption)
-        case.meos_months = len(dues)
+        case.meos_months = len(episode.owed)
         case.died_on, case.ever_metastatic, case.her2_positive = died, spread, marker
         case.sex, case.age = head.sex, int(start[:4]) - head.birth_year if head.birth_year else 0
         dual, part_d = (coverage.on(head.coverage.get(kind), start) for kind in ("dual", "part_d"))
@@ -251,6 +244,40 @@ class Gatherer:
         case = Case("", member.token, member.partition, member.head.plan)
         case.meos = monthly_lines(member, None, None, "", [], self.adoption, keys)
         return case
+
+
+def _read(dossier: Dossier) -> None:
+    """What a member's facts say, in their order; they are let go of."""
+    member, facts, details = dossier.member, dossier.facts, dossier.details
+    head, families = member.head, member.families
+    for fact, rules in facts:
+        data = fact.data
+        if rules is not None:
+            record = of_claim(fact, rules.codes, rules.clauses.services, rules.clauses.medicare)
+            family = families.get(data.family)
+            if family is None:
+                family = families[data.family] = Family()
+            family.records.append(record)
+            details[fact.offset] = detail(fact.type, data, rules)
+            continue
+        match fact.type:
+            case "carepact.EnrollmentChanged.v1":
+                span = Span(data.from_on.isoformat(), _through(data.through_on), data.code or "", _ref(fact))
+                spans = head.coverage.get(data.coverage, [])
+                head.coverage[data.coverage] = coverage.overlay(spans, span, data.covered)
+            case "carepact.MemberDescribed.v1":
+                head.birth_year, head.sex = data.birth_year or head.birth_year, data.sex or head.sex
+                if data.died_on:
+                    head.died_on, head.died_ref = data.died_on.isoformat(), _ref(fact)
+            case "carepact.MemberRetired.v1":
+                head.retired = True
+            case "carepact.ClinicalFactRecorded.v1":
+                if data.status == "entered_in_error":
+                    dossier.clinical.pop(data.record_id, None)
+                else:
+                    told = (data.observed_on.isoformat(), data.element, data.value, _ref(fact))
+                    dossier.clinical[data.record_id] = told
+    facts.clear()
 
 
 def detail(kind: str, data: Any, rules: Rules) -> Detail:
@@ -301,45 +328,57 @@ def _short_term(facility: str | None) -> bool:
 
 @dataclass(slots=True)
 class _Counted:
-    """A version of a claim with its lines that no later version took away, and the days they name, in order."""
+    """A version of a claim with its lines that no later version took away, and the days they name, in order.
+
+    `why_not` says why it is in no episode at all, '' if its days decide.
+    """
 
     family: str
     record: ClaimRecord
     detail: Detail
-    units: list[Unit] = field(default_factory=list)
-    days: list[str] = field(default_factory=list)
+    units: list[Unit]
+    days: list[str]
+    why_not: str
 
 
 def _count(dossier: Dossier) -> list[_Counted]:
     """Put what counts of all claims into the member's months; every version of a claim, by family."""
-    member, found = dossier.member, list[_Counted]()
-    head, months = member.head, member.months
+    member, details, found = dossier.member, dossier.details, list[_Counted]()
     for name, family in sorted(member.families.items()):
-        records = family.records
-        versions = [_Counted(name, record, dossier.details[record.ref[2]]) for record in records]
-        found += versions
-        for place, at in survivors(records):
-            unit = records[place].units[at]
-            versions[place].units.append(unit)
-            for bucket, of, key, value in unit.evidence:
-                month = months.get(of)
-                if month is None:
-                    month = months[of] = Month()
-                getattr(month, bucket)[key] = value
-                if bucket in ("triggers", "fills"):
-                    days = head.therapy_days if bucket == "triggers" else head.fills
-                    days[key[:10]] = days.get(key[:10], 0) + 1
-            for day, a, b, c, d in unit.spend:
-                month = months.get(day[:7])
-                if month is None:
-                    month = months[day[:7]] = Month()
-                spent = month.spend.get(day)
-                month.spend[day] = (
-                    [a, b, c, d] if spent is None else [spent[0] + a, spent[1] + b, spent[2] + c, spent[3] + d]
-                )
-        for version in versions:
-            version.days = days_of(version.units)
+        for record, units in _left(family.records):
+            days = _enter(member, units)
+            found.append(_Counted(name, record, details[record.ref[2]], units, days, never(record, units, days)))
     return found
+
+
+def _left(records: list[ClaimRecord]) -> list[tuple[ClaimRecord, list[Unit]]]:
+    """The versions of a claim, each with its lines that no later one took away."""
+    if len(records) == 1 and records[0].action != "void":
+        return [(records[0], [unit for unit in records[0].units if unit.counts])]
+    left: list[tuple[ClaimRecord, list[Unit]]] = [(record, []) for record in records]
+    for place, at in survivors(records):
+        left[place][1].append(records[place].units[at])
+    return left
+
+
+def _enter(member: Member, units: list[Unit]) -> list[str]:
+    """Put what lines contribute into the member's months; the days they name, each once, in order."""
+    head, months, days = member.head, member.months, set[str]()
+    name, month = "", Month()
+    for unit in units:
+        for bucket, of, key, value in unit.evidence:
+            if of != name:
+                name, month = of, months.get(of) or months.setdefault(of, Month())
+            getattr(month, bucket)[key] = value
+            day = key[:10]
+            days.add(day)
+            if bucket == "triggers":
+                head.therapy_days[day] = head.therapy_days.get(day, 0) + 1
+            elif bucket == "fills":
+                head.fills[day] = head.fills.get(day, 0) + 1
+        for spent in unit.spend:
+            days.add(spent[0])
+    return sorted(days) if len(days) > 1 else list(days)
 
 
 def _clinical(dossier: Dossier, through: str) -> tuple[bool | None, bool | None]:
@@ -384,30 +423,43 @@ def _outcomes(case: Case, member: Member, rules: Rules, stays: list[Stay]) -> No
         )
 
 
-def _spending(case: Case, counted: list[_Counted], rules: Rules, references: References) -> None:
-    """Each claim in or out of the episode and why, spending by component, and what novel drugs cost."""
+def _spending(case: Case, episode: Episode, counted: list[_Counted], rules: Rules, references: References) -> None:
+    """Each claim in or out of the episode and why, spending in all and by component, and what novel drugs cost."""
     components: dict[str, int] = defaultdict(int)
-    medicare, start, end = rules.clauses.medicare, case.started_on, case.ends_on
+    medicare, start, end, claims = rules.clauses.medicare, case.started_on, case.ends_on, case.claims
+    of_a_day: dict[str, tuple[bool, str]] = {}
     for one in counted:
-        record, days = one.record, one.days
-        inside, reason = in_or_out(record, one.units, start, end, days)
-        cents = _spent(one, case, medicare, components) if days and days[-1] >= start and days[0] <= end else 0
-        if cents or inside:
-            _novel_drugs(one, case, references)
-        case.claims.append(
+        record, days, cents = one.record, one.days, 0
+        if one.why_not:
+            inside, reason = False, one.why_not
+        elif len(days) > 1:
+            inside, reason = within(days, start, end)
+        elif (told := of_a_day.get(days[0])) is not None:
+            inside, reason = told
+        else:
+            inside, reason = of_a_day[days[0]] = within(days, start, end)
+        if days and days[-1] >= start and days[0] <= end:
+            cents = _spent(one, case, episode.spend, medicare, components)
+            if one.detail.drugs and (cents or inside):
+                _novel_drugs(one, case, references)
+        claims.append(
             Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref, one.detail.service)
         )
     case.components = {name: cents for name, cents in sorted(components.items()) if cents}
 
 
-def _spent(one: _Counted, case: Case, medicare: bool, components: dict[str, int]) -> int:
-    """What a claim adds to an episode's cost before any factor, also to the component it is of."""
-    cents, paid_to, start, end = 0, one.detail.component, case.started_on, case.ends_on
-    drug_lines = {line for line, *_ in one.detail.drugs} if paid_to in ("physician", "dmepos") else ()
+def _spent(one: _Counted, case: Case, spend: list[int], medicare: bool, components: dict[str, int]) -> int:
+    """What a claim adds to an episode's cost before any factor, also to what was spent and to its component."""
+    cents, paid_to, drugs, start, end = 0, one.detail.component, one.detail.drugs, case.started_on, case.ends_on
+    drug_lines = {line for line, *_ in drugs} if drugs and paid_to in ("physician", "dmepos") else ()
     for unit in one.units:
         for day, a_and_b, subsidy, above, plan_paid in unit.spend:
             if not start <= day <= end:
                 continue
+            spend[0] += a_and_b
+            spend[1] += subsidy
+            spend[2] += above
+            spend[3] += plan_paid
             if not medicare:
                 cents += a_and_b + plan_paid
                 components["pharmacy" if paid_to == "part_d" else paid_to] += a_and_b + plan_paid
@@ -423,8 +475,6 @@ def _spent(one: _Counted, case: Case, medicare: bool, components: dict[str, int]
 
 def _novel_drugs(one: _Counted, case: Case, references: References) -> None:
     """What a claim's novel drugs cost in an episode."""
-    if not one.detail.drugs:
-        return
     lines = {unit.line for unit in one.units}
     for line, code, day, *amounts in one.detail.drugs:
         if line in lines and case.started_on <= day <= case.ends_on and _novel(references, case, code, day):
@@ -435,6 +485,10 @@ def _novel(references: References, case: Case, code: str, day: str) -> bool:
     """EOM 3.6: whether the payer names the drug as novel for the cancer on the day."""
     found = references.known("novel_drug", f"{case.cancer_type}/{code}", day)
     return found is not None and found.value.number != 0
+
+
+def _ref(fact: Fact) -> Ref:
+    return ref_to(fact.fact_id, fact.type, fact.offset)
 
 
 def _through(day: Any) -> str:

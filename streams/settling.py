@@ -113,17 +113,17 @@ async def gather(
             async for records in log_records(connections, log_topic(payer), partition, cut[partition]):
                 await asyncio.to_thread(reader.feed, records)
                 await between()
-        if found is None:
-            references = References(gatherer.adoption.references)
-            found = Gathered(partition, gatherer.adoption, references, practices=gatherer.practices)
-            if "" not in gatherer.adoption.sheets:
-                raise CannotSettle(f"{log_topic(payer)} has adopted no terms before the cut")
+            if found is None:
+                references = References(gatherer.adoption.references)
+                found = Gathered(partition, gatherer.adoption, references, practices=gatherer.practices)
+                if "" not in gatherer.adoption.sheets:
+                    raise CannotSettle(f"{log_topic(payer)} has adopted no terms before the cut")
+            try:
+                found.cases += await beside(partial(_cases, gatherer, found.references), between)
+            except (NotAdopted, OtherBuild, ContractError) as error:
+                raise CannotSettle(str(error)) from error
         found.failed += gatherer.failed
         found.remitted |= reader.remitted
-        try:
-            found.cases += await beside(partial(_cases, gatherer, found.references), between)
-        except (NotAdopted, OtherBuild, ContractError) as error:
-            raise CannotSettle(str(error)) from error
     assert found is not None, "a log has partitions"
     return found
 

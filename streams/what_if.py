@@ -237,8 +237,8 @@ def _gather(payer: Payer, partition: int, facts: Sequence[Fact], world: World) -
             gatherer.take(fact)
         if world.adoption is None:
             world.adoption = gatherer.adoption
-        world.failed += gatherer.failed
         world.cases += gatherer.cases(References(world.adoption.references))
+        world.failed += gatherer.failed
     except (NotAdopted, OtherBuild, ContractError) as error:
         raise CannotFold(str(error)) from error
 
