@@ -207,7 +207,7 @@ def diagnosed(member: Member, fill: str, lookback_days: int) -> list[Any] | None
     first = add_days(fill, -lookback_days)
     best_day, best_key, best = "", "", None
     for name in months_of(first, fill):
-        if (month := member.months.get(name)) is None:
+        if (month := member.month(name)) is None:
             continue
         for key, value in month.diagnoses.items():
             day = key[:10]
@@ -232,7 +232,7 @@ def gather(member: Member, start: str, end: str) -> Window:
     window = Window(start, end)
     first, last = start[:7], end[:7]
     for name in months_of(start, end):
-        if (month := member.months.get(name)) is None:
+        if (month := member.month(name)) is None:
             continue
         whole = first < name < last
         for bucket, evidence in (
@@ -252,7 +252,7 @@ def spend_of(member: Member, start: str, end: str) -> list[int]:
     """What was spent from `start` to `end`, by the four amounts of `Month.spend`; cents."""
     total = [0, 0, 0, 0]
     for name in months_of(start, end):
-        if (month := member.months.get(name)) is not None:
+        if (month := member.month(name)) is not None:
             for day, amounts in month.spend.items():
                 if start <= day <= end:
                     for i, amount in enumerate(amounts):

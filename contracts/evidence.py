@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.envelope import Fact
-from contracts.parts import ClaimRecord, Member, Month, Ref, Unit, ref_to
+from contracts.parts import ClaimRecord, Member, Ref, Unit, ref_to
 from contracts.terms import TermSheet
 
 ENCOUNTER_FOR_THERAPY = ("Z5111", "Z5112")
@@ -192,7 +192,7 @@ def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
     for unit in units:
         for bucket, of, key, value in unit.evidence:
             if of != name or month is None:
-                name, month = of, _month(member, of)
+                name, month = of, member.open_month(of)
             held: dict[str, Any] = getattr(month, bucket)
             if come:
                 held[key] = value
@@ -214,7 +214,7 @@ def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
                 moved.services = True
         for day, *amounts in unit.spend:
             if day[:7] != name or month is None:
-                name, month = day[:7], _month(member, day[:7])
+                name, month = day[:7], member.open_month(day[:7])
             signed = amounts if come else [-amount for amount in amounts]
             _add(month.spend, day, signed)
             _add(moved.spend, day, signed)
@@ -230,14 +230,6 @@ def _add(spend: dict[str, list[int]], day: str, amounts: list[int]) -> None:
     now = spend[day] = [spent[0] + a, spent[1] + b, spent[2] + c, spent[3] + d]
     if not any(now):
         del spend[day]
-
-
-def _month(member: Member, name: str) -> Month:
-    member.dirty.add(("month", name))
-    month = member.months.get(name)
-    if month is None:
-        month = member.months[name] = Month()
-    return month
 
 
 def _count(member: Member, days: dict[str, int], day: str, come: bool, moved: Moved) -> None:

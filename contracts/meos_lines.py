@@ -35,7 +35,9 @@ def monthly_lines(
     found = []
     for key in sorted(outside if window is None else window.services):
         day, billed_by, *_ = key.split("|", 3)
-        paid, ref = member.months[day[:7]].services[key]
+        month = member.month(day[:7])
+        assert month is not None, "the key was found in it"
+        paid, ref = month.services[key]
         if window is None or judgement is None:
             why = "no_episode"
         else:

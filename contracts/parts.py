@@ -10,8 +10,9 @@ its partition and topic are those of the member.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 Ref = tuple[bytes, str, int]
 """(event id, event type, offset) of a fact in the member's partition; the first two packed by `ref_to`."""
@@ -49,8 +50,7 @@ def read_ref(ref: Ref) -> tuple[str, str, int]:
     return event_id, _TYPES.get(kind, kind), offset
 
 
-@dataclass(slots=True)
-class Span:
+class Span(NamedTuple):
     """Coverage of one kind from a day to a day, both inclusive; `through` is '9999-12-31' when open."""
 
     start: str
@@ -101,8 +101,7 @@ class Month:
     spend: dict[str, list[int]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One line of a claim record (line 0: the whole claim): what is paired with a void, and what it contributes.
 
     `evidence` items are [bucket, month, key, value] as `Month` keeps them; `spend` items are [day, a, b, c, d].
@@ -115,8 +114,7 @@ class Unit:
     counts: bool = True
 
 
-@dataclass(slots=True)
-class ClaimRecord:
+class ClaimRecord(NamedTuple):
     """One version of a claim, as received."""
 
     claim_id: str
@@ -136,8 +134,7 @@ class Family:
     surviving: list[list[Any]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Owed:
+class Owed(NamedTuple):
     """A payment in force: determined and not reversed.
 
     `basis` names what it rests on (the key of a billed service), `components` are [clause, label, cents].
@@ -242,7 +239,7 @@ class Member:
     `since` is the first month whose months and episodes are loaded ('' = all of them, '9999-12' = none).
     `dirty` names the parts to be written: (kind, key). `windows` are the evidence of the episodes last decided, by
     their start, so that the next fact need not gather it again, and `traces` the evidence of returns to work; they are
-    not stored.
+    not stored. `frozen` are loaded months as they are stored, until a fact changes one; `thaw` reads them.
     """
 
     __slots__ = (
@@ -250,26 +247,30 @@ class Member:
         "employment",
         "episodes",
         "families",
+        "frozen",
         "head",
         "loaded_families",
         "months",
         "partition",
         "payer",
         "since",
+        "thaw",
         "token",
         "traces",
         "windows",
         "work",
     )
 
-    def __init__(self, payer: str, partition: int, token: str) -> None:
+    def __init__(self, payer: str, partition: int, token: str, thaw: Callable[[bytes], Month] | None = None) -> None:
         self.payer = payer
         self.partition = partition
         self.token = token
+        self.thaw = thaw
         self.head = Head()
         self.employment = Employment()
         self.work: dict[str, WorkMonth] = {}
         self.months: dict[str, Month] = {}
+        self.frozen: dict[str, bytes] = {}
         self.families: dict[str, Family] = {}
         self.episodes: dict[str, Episode] = {}
         self.since = "9999-12"
@@ -277,6 +278,22 @@ class Member:
         self.dirty: set[tuple[str, str]] = set()
         self.windows: dict[str, Any] = {}
         self.traces: dict[str, Any] = {}
+
+    def month(self, name: str) -> Month | None:
+        """A month's evidence to look at, if there is any and it is loaded."""
+        month = self.months.get(name)
+        if month is None and self.thaw is not None and (stored := self.frozen.get(name)) is not None:
+            return self.thaw(stored)
+        return month
+
+    def open_month(self, name: str) -> Month:
+        """A month's evidence to be changed; there may have been none."""
+        self.dirty.add(("month", name))
+        month = self.months.get(name)
+        if month is None:
+            month = self.months[name] = self.month(name) or Month()
+            self.frozen.pop(name, None)
+        return month
 
     def place(self, kind: str, key: str, part: Any) -> None:
         """Put a loaded part where the fold looks for it."""

@@ -103,7 +103,7 @@ def _lines(member: Member, rules: Rules, adoption: Adoption, first: str, last: s
     """Each billed line of some days, with what becomes of it as things stand."""
     clauses, outside = rules.clauses, set()
     for month in months_of(first, last):
-        held = member.months.get(month)
+        held = member.month(month)
         outside |= {key for key in (held.services if held is not None else ()) if first <= key[:10] <= last}
     for start in member.head.episodes:
         end = clauses.calendar.ends_on(start)

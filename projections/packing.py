@@ -35,14 +35,22 @@ def unpack(made: type[Part], data: bytes) -> Part:
     return read
 
 
+def _names(made: type[Any]) -> list[str]:
+    return [field.name for field in fields(made)] if is_dataclass(made) else list(made._fields)
+
+
 def _annotations(made: type[Any]) -> list[Any]:
     hints = get_type_hints(made)
-    return [hints[field.name] for field in fields(made)]
+    return [hints[name] for name in _names(made)]
+
+
+def _is_tuple(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, tuple)
 
 
 @cache
 def _writer(annotation: Any) -> Convert | None:
-    """How a value of this type becomes plain; None when it is."""
+    """How a value of this type becomes plain; None when it is. A named tuple is, with all that it holds."""
     if is_dataclass(annotation):
         return _class_writer(annotation)
     return _within(annotation, _writer)
@@ -51,7 +59,7 @@ def _writer(annotation: Any) -> Convert | None:
 @cache
 def _reader(annotation: Any) -> Convert | None:
     """How a value of this type is made of plain ones; None when it is plain."""
-    if is_dataclass(annotation):
+    if is_dataclass(annotation) or _is_tuple(annotation):
         return _class_reader(annotation)
     if get_origin(annotation) is tuple:
         return tuple
@@ -71,7 +79,7 @@ def _within(annotation: Any, of: Callable[[Any], Convert | None]) -> Convert | N
 
 
 def _class_writer(made: Any) -> Convert:
-    names = [field.name for field in fields(made)]
+    names = _names(made)
     take: Convert = attrgetter(*names) if len(names) > 1 else lambda part: (getattr(part, names[0]),)
     nested = [(i, convert) for i, kind in enumerate(_annotations(made)) if (convert := _writer(kind)) is not None]
     if not nested:

@@ -8,6 +8,7 @@ the others go on (seams 16, 17). The result depends on the order of the log only
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,6 +112,28 @@ class Interruption:
         return waited and not self.lanes
 
 
+RECENT_IDS = 30_000
+"""So many ids of a partition, and up to as many before them, are remembered to tell what is likely to be stored."""
+
+
+class Recent:
+    """Hashes of the ids of the facts stored last: what is among them is likely to have come before, the rest is not."""
+
+    def __init__(self) -> None:
+        self._young: set[int] = set()
+        self._old: set[int] = set()
+
+    def __contains__(self, event_id: str) -> bool:
+        name = hash(event_id)
+        return name in self._young or name in self._old
+
+    def add(self, event_id: str) -> None:
+        """Remember an id, and forget the older half when there are enough."""
+        self._young.add(hash(event_id))
+        if len(self._young) >= RECENT_IDS:
+            self._old, self._young = self._young, set()
+
+
 @dataclass(slots=True)
 class _Plan:
     """What earlier tries of a batch taught: who must be parked where, which partition stops where."""
@@ -140,6 +163,7 @@ class ContractAgent:
         self.after_commit = after_commit
         self._pool = pool
         self._careful = False
+        self._recent: defaultdict[int, Recent] = defaultdict(Recent)
         self._interruption = interruption or Interruption()
         self._chains = chain.Chains()
         self._log = log.bind(payer=payer.name)
@@ -148,6 +172,7 @@ class ContractAgent:
         """Begin with claimed partitions, as they are stored."""
         self._interruption.ends(id(self))
         self.folder.close(self.folder.partitions)
+        self._recent.clear()
         async with self._pool.acquire() as connection:
             adopted = await store.adoptions(connection, self.payer.name, partitions)
         for partition in partitions:
@@ -227,7 +252,8 @@ class ContractAgent:
                 await store.advance(connection, CONSUMER, self.topic, reached)
         self.folder.commit()
         self._chains.note(made)
-        self._careful = self._careful and repeated > 0
+        for fact in facts:
+            self._recent[fact.partition].add(fact.event_id)
         self._count(facts, rejects, repeated, parks)
         applied.next_offsets.update({p: at.next_offset for p, at in held.items()})
         applied.next_offsets.update({one.partition: one.next_offset for one in reached})
@@ -282,13 +308,19 @@ class ContractAgent:
         """Store facts, each id once in this batch; answers those that are new, and the digests of the others' ids."""
         if not facts:
             return [], {}
-        if not self._careful:
-            await store.copy_facts(connection, self.payer.name, facts)
+        recent, payer = self._recent, self.payer.name
+        likely = facts if self._careful else [fact for fact in facts if fact.event_id in recent[fact.partition]]
+        if not likely:
+            await store.copy_facts(connection, payer, facts)
             return facts, {}
-        new = await store.insert_facts(connection, self.payer.name, facts)
-        came = [fact for fact in facts if (fact.partition, fact.offset) not in new]
-        known = await store.known_digests(connection, self.payer.name, came)
-        return [fact for fact in facts if (fact.partition, fact.offset) in new], known
+        if not self._careful:
+            apart = {_name(fact) for fact in likely}
+            await store.copy_facts(connection, payer, [fact for fact in facts if _name(fact) not in apart])
+        new = await store.insert_facts(connection, payer, likely)
+        came = {_name(fact): fact for fact in likely if (fact.partition, fact.offset) not in new}
+        self._careful = any(fact.event_id not in recent[fact.partition] for fact in came.values())
+        known = await store.known_digests(connection, payer, came.values())
+        return [fact for fact in facts if _name(fact) not in came], known
 
     def _reject(self, item: Item, code: str, reason: str, remedy: str) -> Row:
         fact = item.fact

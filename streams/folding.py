@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 from contracts.envelope import Fact
 from contracts.errors import ContractError
 from contracts.fold import Fold, Needs, NeedsEarlier, NotAdopted, OtherBuild, Sweep
 from contracts.outcome import Outcome, ReturnToWork, SpendChange, ledger_lines
-from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Member
+from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Member, Month
 from contracts.payment_life import MOVES, moves
 from projections.packing import pack, unpack
 from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
@@ -29,6 +30,8 @@ NO_PART_AFTER = "~"
 
 SWEEP_MEMBERS = 500
 MONTHS_KEPT = 24
+MONTHS_OPEN = 2
+"""So many of a member's latest months are kept ready to be changed, the others as they are stored."""
 
 MakeFold = Callable[[Adoption], Fold]
 
@@ -315,7 +318,7 @@ class Folder:
         for token, partition, needs in asked:
             cached = members.get(token)
             if cached is None:
-                cached = members[token] = Cached(Member(self.payer, partition, token))
+                cached = members[token] = Cached(Member(self.payer, partition, token, _thaw))
                 come.append(cached)
                 wants.append((token, *HEAD, NO_PART_AFTER))
                 if self._folds[partition].follows_work:
@@ -340,9 +343,14 @@ class Folder:
             return
         for token, kind, key, data in await store.load(wants):
             cached = members[token]
-            cached.member.place(kind, key, unpack(PART_TYPES[kind], data))
-            cached.stored.add((kind, key))
-            if kind != "claim":
+            if kind == "month":
+                cached.member.frozen[key] = data
+            else:
+                cached.member.place(kind, key, unpack(PART_TYPES[kind], data))
+            if kind == "claim":
+                cached.families.add(key)
+            else:
+                cached.stored.add((kind, key))
                 self._grow(cached, len(data))
         for cached in come:
             member = cached.member
@@ -369,14 +377,13 @@ class Folder:
                 continue
             member = cached.member
             if member.loaded_families:
-                for family in member.families:
-                    cached.stored.discard(("claim", family))
+                cached.families.clear()
                 member.families.clear()
                 member.loaded_families.clear()
             wanted, cached.wanted = cached.wanted, NONE
-            if member.since < wanted and len(member.months) > MONTHS_KEPT and wanted != NONE:
+            if member.since < wanted and len(member.months) + len(member.frozen) > MONTHS_KEPT and wanted != NONE:
                 member.since = wanted
-                for parts in (member.months, member.episodes, member.work):
+                for parts in (member.months, member.frozen, member.episodes, member.work):
                     for key in [key for key in parts if key < wanted]:
                         del parts[key]
                 kept = {part for part in cached.stored if part in WHOLE or part[1] >= wanted}
@@ -486,22 +493,34 @@ class Folder:
         new, changed, due = rows.new_parts, rows.changed_parts, rows.due
         payer = self.payer
         for token, cached in self._touched.items():
-            member, stored = cached.member, cached.stored
-            partition = member.partition
+            member, stored, families = cached.member, cached.stored, cached.families
+            partition, months = member.partition, {}
             for part, offset in cached.changed.items():
                 kind, key = part
                 data = pack(member.part(kind, key))
                 row = (payer, partition, token, kind, key, data, offset)
+                if kind == "claim":
+                    if key in families:
+                        changed.append(row)
+                        continue
+                    new.append(row)
+                    families.add(key)
+                    if cached.claims is not None:
+                        cached.claims.add(hash(key))
+                    continue
+                if kind == "month":
+                    months[key] = data
                 if part in stored:
                     changed.append(row)
                 else:
                     stored.add(part)
                     new.append(row)
-                    if kind != "claim":
-                        self._grow(cached, len(data))
-                    elif cached.claims is not None:
-                        cached.claims.add(hash(key))
+                    self._grow(cached, len(data))
             cached.changed.clear()
+            if len(member.months) > MONTHS_OPEN:
+                for key in sorted(member.months)[:-MONTHS_OPEN]:
+                    member.frozen[key] = months.get(key) or pack(member.months[key])
+                    del member.months[key]
             due_on = self._folds[partition].due_on(member)
             if due_on != cached.due_on:
                 due.append((partition, token, date.fromisoformat(due_on) if due_on else None))
@@ -515,6 +534,9 @@ class Folder:
         self._return_versions.clear()
         self._rows = Rows()
         await store.write(rows)
+
+
+_thaw = partial(unpack, Month)
 
 
 def _day(day: str) -> date | None:

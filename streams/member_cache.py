@@ -18,12 +18,14 @@ CACHE_BYTES = 32_000_000
 class Cached:
     """A member in memory: its working copy, what of it is stored, and what is not stored yet.
 
+    `stored` are parts other than claims, `families` the claims among those in memory.
     `claims` are hashes of all claim families stored, for a member that has been in memory since its first fact: a
     family that is not among them is not stored. None: not known.
     """
 
     member: Member
     stored: set[tuple[str, str]] = field(default_factory=set)
+    families: set[str] = field(default_factory=set)
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
     due_on: str | None = None  # as stored; None: not known
     size: int = 0

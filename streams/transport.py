@@ -31,7 +31,7 @@ from streams.reading import log_reader
 GROUP = "carepact.contract"
 BATCH_RECORDS = 4_000
 BATCH_BYTES = 8_000_000
-FETCH_BYTES = 1_048_588
+FETCH_BYTES = 4_000_000
 POLL_MS = 500
 SESSION_MS = 6_000
 HEARTBEAT_MS = 1_000

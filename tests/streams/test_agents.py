@@ -46,6 +46,25 @@ async def test_one_id_with_two_contents_is_a_conflict_and_with_one_a_duplicate(m
         assert len([row for row in made["fact"] if row[6]]) == 1
 
 
+async def test_what_came_before_a_take_over_is_known_after_it(fresh_database: str) -> None:
+    log = Log(partitions=1)
+    log.open()
+    for sent in ("first", "again"):
+        for name in "abc":
+            log.tell("m", claim(DAY, claim_id=name), name)
+        log.tell("m", claim(DAY, claim_id="new"), sent)
+    wrong = log.tell("m", claim(DAY, paid_cents=1), "b")
+    half = len(log.records[0]) - 5
+    async with agent_on(fresh_database) as agent:
+        await give(agent, {0: log.records[0][:half]})
+        await claim_all(agent, agent._pool, [0])
+        await give(agent, {0: log.records[0][half:]})
+        made = await rows(agent._pool)
+        assert (agent.counts.duplicates, agent.counts.conflicts) == (3, 1)
+    assert rejects(made) == [("conflict", wrong.offset)]
+    assert len([row for row in made["fact"] if row[6]]) == 5
+
+
 async def test_an_unreadable_record_is_rejected_and_the_others_go_on(fresh_database: str) -> None:
     log = Log(partitions=1)
     log.open()
