@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 import pytest
 
 from contracts.errors import NoTermInForce
@@ -195,18 +193,6 @@ def test_a_plan_with_a_sheet_of_its_own_leaves_the_others_alone() -> None:
         ("lowcountry", 9500),
         ("palmetto", 9000),
     ]
-
-
-@pytest.mark.parametrize("contract", CONTRACTS)
-def test_every_day_of_initiation_has_its_terms(contract: str) -> None:
-    sheet = TermSheet(bundled_sheet(contract)[2])
-    day = date(2023, 7, 1)
-    while day <= date(2029, 12, 31):
-        for name in sheet.content["terms"]:
-            value = sheet.on(name, day.isoformat())
-            assert value.from_on <= day.isoformat()
-            assert value.source
-        day += timedelta(days=1)
 
 
 def test_a_day_without_a_value_is_refused_by_contract_term_and_day() -> None:

@@ -59,15 +59,6 @@ def fold_said(contract: str, said: list[Said]) -> Standing:
     return Standing.of(Folded(contract, log.facts).outcomes)
 
 
-@both(60, contracts, claims(), st.data())
-def test_claims_in_any_order_end_alike(contract: str, told: list[Data], data: st.DataObject) -> None:
-    """Episodes, amounts in force and expenditures do not depend on the order in which claims came."""
-    said = Teller(contract, told).tell()
-    order = data.draw(st.permutations(range(len(said))))
-    closed = Teller(contract, [{"closed": "2025-03-31"}]).tell()
-    assert fold_said(contract, closed + said).final() == fold_said(contract, [said[i] for i in order] + closed).final()
-
-
 @both(40, claims(2), work(), st.data())
 def test_records_of_work_in_any_order_end_alike(told: list[Data], worked: list[Data], data: st.DataObject) -> None:
     """Returns and bonuses do not depend on the order in which claims, hours and leaves came."""
@@ -155,17 +146,6 @@ def test_sums_add_up_and_reversals_are_exact(log: Log) -> None:
         for start in member.head.episodes:
             episode = member.episodes[start]
             assert episode.expenditure_cents == standing.expenditure.get(episode.episode_id, 0)
-
-
-@both(40, contracts, claims())
-def test_voiding_every_claim_leaves_nothing(contract: str, told: list[Data]) -> None:
-    """A void and its original make nothing, to the cent."""
-    originals = [short for short in told if "void" not in short and "replace" not in short]
-    voids = [{"void": short["id"], "id": f"{short['id']}w", "effective": "2030-01-01"} for short in originals]
-    standing = fold_said(contract, Teller(contract, originals + voids).tell())
-    assert standing.live == []
-    assert standing.net() == {}
-    assert not any(standing.expenditure.values())
 
 
 @both(40, logs(), st.integers(0, 40))
