@@ -13,9 +13,12 @@ import typer
 from carepact.logging import to_stderr
 from carepact.platform_commands import reported, settings_of
 from carepact.settings import Settings, connection, open_key_store
+from contracts.events import OperatorAct
 from gateway.delivering import Config, Deliverer
 from gateway.reaching import Reach
 from gateway.signing import PURPOSE
+from streams.log_writer import LogWriter, Position
+from streams.operations import state
 from streams.topics import AGENTS, OPERATOR
 
 
@@ -42,12 +45,20 @@ def config_of(settings: Settings) -> Config:
         key = keys.platform_key(PURPOSE)
     finally:
         keys.close()
+    roster = settings.load_roster()
+
+    async def stated(act: OperatorAct) -> Position:
+        """It is rare, so that it has a producer of its own each time."""
+        async with LogWriter(connection(settings, AGENTS), "carepact.deliverer") as writer:
+            return await state(writer, roster, act)
+
     return Config(
         reader=connection(settings, OPERATOR).postgres,
         agent=connection(settings, AGENTS).postgres,
-        payers=[payer.name for payer in settings.load_roster().payers],
+        payers=[payer.name for payer in roster.payers],
         key=key,
         reach=Reach(private=settings.webhooks_private, ca_file=settings.webhooks_ca),
+        state=stated,
     )
 
 

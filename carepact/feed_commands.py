@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -21,14 +21,18 @@ from carepact.platform_commands import Home, Json, reported, say, settings_of
 from carepact.read_commands import NotFound, Refused, Usage, known_payer
 from carepact.read_commands import run as run_reading
 from carepact.settings import Settings, acting, connection, open_key_store
+from contracts.events import OperatorAct
 from gateway import cursors, signing
-from gateway.endpoints import OVERLAP_HOURS, Desk, NewEndpoint, NoSuchEndpoint, TooMany, delivery, document
+from gateway.endpoint_desk import Desk, NewEndpoint, NoSuchEndpoint, TooMany
+from gateway.endpoints import OVERLAP_HOURS, delivery, document
 from gateway.feeds import MOST_AT_ONCE
 from gateway.principals import EMPLOYER, PAYER, PRACTICE, principal_name
 from gateway.reaching import BadUrl, Reach
 from projections import webhooks
 from projections.feed import OtherHistory, Place, emitted_after, told_to
 from projections.tenancy import Role, Tenant
+from streams.log_writer import LogWriter, Position
+from streams.operations import state
 from streams.topics import OPERATOR
 
 app = typer.Typer(no_args_is_help=True, help="Feeds as subscribers get them, and the endpoints they are sent to.")
@@ -183,7 +187,7 @@ def add_command(
         start = "now" if from_now else "beginning"
         asked = NewEndpoint.model_validate({"url": url, "event_types": only or [], "at_once": at_once, "start": start})
         async with _desk(settings, tenant) as desk:
-            made, secret = await desk.create(asked, acting())
+            made, secret = await desk.create(asked)
         return _shown(made, secret)
 
     with reported():
@@ -217,8 +221,7 @@ def remove_command(endpoint: Endpoint, home: Home = None, as_json: Json = False)
     """
 
     async def remove(desk: Desk, of: UUID, _: Settings) -> dict[str, Any]:
-        async with desk.changing(of) as (database, _found):
-            await webhooks.delete(database, of)
+        await desk.delete(of)
         return {"endpoint_id": str(of), "status": "removed"}
 
     _line(_change(home, endpoint, remove), as_json, f"{endpoint} removed")
@@ -291,10 +294,9 @@ def deliveries_command(
 _NONE = "there is no such endpoint; `carepact feed endpoints` lists them"
 
 
-def _set_status(home: Any, endpoint: str, status: webhooks.Status, as_json: bool) -> None:
+def _set_status(home: Any, endpoint: str, status: Literal["active", "paused"], as_json: bool) -> None:
     async def change(desk: Desk, of: UUID, _: Settings) -> dict[str, Any]:
-        async with desk.changing(of) as (database, _found):
-            return _shown(await webhooks.set_status(database, of, status))
+        return _shown(await desk.set_status(of, status))
 
     _line(_change(home, endpoint, change), as_json, f"{endpoint} {status}")
 
@@ -319,9 +321,14 @@ def _change(
 
 @asynccontextmanager
 async def _desk(settings: Settings, tenant: Tenant) -> AsyncIterator[Desk]:
-    key = _platform_key(settings, signing.PURPOSE)
+    key, roster = _platform_key(settings, signing.PURPOSE), settings.load_roster()
     try:
-        yield Desk(tenant, lambda: _writing(settings), key, settings.webhooks_private)
+        async with LogWriter(connection(settings, OPERATOR), "carepact.feed") as writer:
+
+            async def stated(act: OperatorAct) -> Position:
+                return await state(writer, roster, act)
+
+            yield Desk(tenant, acting(), lambda: _writing(settings), stated, key, settings.webhooks_private)
     except NoSuchEndpoint:
         raise NotFound(_NONE) from None
     except TooMany:

@@ -33,7 +33,7 @@ from streams.rejects import RejectProjector
 from streams.relay import Relay
 from streams.requests import Requests
 from streams.roster import Payer, Roster
-from streams.topics import outcomes_topic, payments_topic, settlements_topic, topics
+from streams.topics import episodes_topic, outcomes_topic, payments_topic, settlements_topic, topics
 
 PROGRESS_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
@@ -168,7 +168,7 @@ async def _serve(
 
 def outputs(payer: Payer) -> tuple[str, ...]:
     """Every topic that a payer's outbox may name."""
-    own = payments_topic(payer.name), settlements_topic(payer.name)
+    own = payments_topic(payer.name), episodes_topic(payer.name), settlements_topic(payer.name)
     return (*own, *(outcomes_topic(plan.name) for plan in payer.plans))
 
 

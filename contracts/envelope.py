@@ -122,6 +122,11 @@ def payment_id(contract: str, subject: str, kind: str, period: str, cause: str, 
     return _uuid5(f"payment|{contract}|{subject}|{kind}|{period}|{cause}|{reverses}|{ordinal}")
 
 
+def episode_version_id(episode: str, version: int) -> str:
+    """The id of the event that tells of an episode's version."""
+    return _uuid5(f"episode version|{episode}|{version}")
+
+
 def episode_id(payer: str, plan: str, contract: str, member: str, started_on: str) -> str:
     """The id of a member's episode: its start day names it, in whatever order the claims came."""
     return _uuid5(f"episode|{payer}|{plan}|{contract}|{member}|{started_on}")

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from aiokafka.errors import KafkaError
 from standardwebhooks import Webhook
 
 from gateway.reaching import Answer, Reach
@@ -30,6 +31,7 @@ from gateway.tails import STORE_ERRORS, Tail, Tails
 from projections import webhooks
 from projections.feed import OtherHistory, Page, emitted_of
 from projections.webhooks import Attempt, Done, Endpoint, Owed, Standing
+from streams.endpoint_acts import State, about
 
 DELAYS = tuple(timedelta(seconds=each) for each in (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800))
 PROBES = DELAYS[:4]
@@ -40,6 +42,7 @@ AT_ONCE_OWED = 250
 SLICE_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0
 AWAY_SECONDS = 2.0
+BY = "deliverer"
 GONE, EXHAUSTED = "the receiver answered 410", "nothing was taken for five days"
 
 log = structlog.get_logger(__name__)
@@ -47,7 +50,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Means:
-    """What couriers share. `writing` gives an agent's connection, `compare` holds the lease against a transaction."""
+    """What couriers share. `writing` gives an agent's connection, `compare` holds the lease against a transaction.
+
+    `state` has an act in the operations topic: an endpoint that is disabled is one.
+    """
 
     reach: Reach
     tails: Tails
@@ -56,6 +62,7 @@ class Means:
     compare: Callable[[Any], Awaitable[None]]
     key: bytes
     in_flight: asyncio.Semaphore
+    state: State
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -163,7 +170,7 @@ class Courier:
     async def _again(self, owed: Sequence[Owed]) -> None:
         """Try again what waits, with the bytes that its subscriber is told now."""
         async with self._means.reading() as connection:
-            bodies = await emitted_of(connection, self._of.tenant, [each.event_id for each in owed])
+            bodies = await emitted_of(connection, self._of.tenant, {each.event_id: each.subject for each in owed})
         at = self._means.now()
         made = Slice()
         made.done += [
@@ -259,8 +266,11 @@ class Courier:
                         connection, self._of, at, standing, made.done, made.attempts,
                         release=release, give_up_before=at - GIVEN_UP_AFTER,
                     )  # fmt: skip
+                    if current and standing.status != "active":
+                        act = about(self._of.tenant, BY, self._of.endpoint_id, "disabled", why=standing.why)
+                        await webhooks.acted(connection, self._of.endpoint_id, (await self._means.state(act)).offset)
                 break
-            except STORE_ERRORS as error:
+            except (*STORE_ERRORS, KafkaError) as error:
                 log.warning("attempts_not_written", endpoint=str(self._of.endpoint_id), error=type(error).__name__)
                 await asyncio.sleep(AWAY_SECONDS)
         if not current or standing.status != "active":

@@ -21,6 +21,7 @@ from gateway.courier import Courier, Means
 from gateway.reaching import Reach
 from gateway.tails import STORE_ERRORS, Tails
 from projections import webhooks
+from streams.endpoint_acts import State
 from streams.lease import TTL, Lease, LeaseLost
 
 SHARD = "webhooks"
@@ -38,13 +39,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Config:
-    """What a deliverer is made of: a reader's and an agent's address of the database, and the key of secrets."""
+    """What a deliverer is made of: a reader's and an agent's address of the database, the key of secrets, and
+    the way to state an act."""
 
     reader: str
     agent: str
     payers: Sequence[str]
     key: bytes
     reach: Reach
+    state: State
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ttl: timedelta = TTL
 
@@ -76,7 +79,7 @@ class Deliverer:
         tails = Tails(readers.acquire, self._config.payers)
         means = Means(
             self._config.reach, tails, readers.acquire, agents.acquire, lease.compare, self._config.key,
-            asyncio.Semaphore(IN_FLIGHT_MAX), self._config.now,
+            asyncio.Semaphore(IN_FLIGHT_MAX), self._config.state, self._config.now,
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         forget_at = loop.time()

@@ -22,7 +22,7 @@ from projections.facts import digests_of
 from streams.connections import Connections
 from streams.door import Admitted, Door, Submission
 from streams.keys import WrappedKeyStore
-from streams.log_writer import LogWriter
+from streams.log_writer import LogWriter, Position
 from streams.operations import state
 from streams.publishing import Publisher
 from streams.rejects import RejectBook
@@ -176,9 +176,9 @@ class Doors:
         """A submission by a way in."""
         return Publisher(way.door, await self.writer(), way.book, way.plan, submission)
 
-    async def state(self, act: OperatorAct) -> None:
-        """Have an act in the operations topic."""
-        await state(await self.writer(), self.roster, act)
+    async def state(self, act: OperatorAct) -> Position:
+        """Have an act in the operations topic; where it stands there."""
+        return await state(await self.writer(), self.roster, act)
 
     def written(self, payer: str, answers: Sequence[Admitted | Reject]) -> None:
         """Kafka has these."""

@@ -1,60 +1,42 @@
 """`/v1/endpoints`: where a subscriber has its feed sent, by Standard Webhooks, and what was sent.
 
-All of it is read and written under the subscriber's own rights. The deliverer sees a change within a second.
+All of it is read and written under the subscriber's own rights, by `gateway/endpoint_desk.py`. The deliverer sees a
+change within a second.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from standardwebhooks import Webhook
 
 from gateway import cursors, signing
 from gateway.bodies import body_as, takes
-from gateway.courier import deliver, test_event
 from gateway.cursors import BadCursor, opened
+from gateway.endpoint_desk import ENDPOINTS_MAX, Desk, NewEndpoint, NoSuchEndpoint, TooMany
 from gateway.feeds import refused, tenant_of
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
 from gateway.problems import RESPONSES, Problem
-from gateway.reaching import URL_MAX, Answer, BadUrl, Reach, check_url
+from gateway.reaching import BadUrl
 from projections import webhooks
-from projections.feed import OtherHistory, Place, standing
-from projections.tenancy import Tenant, seen_by, written_by
+from projections.feed import OtherHistory
+from projections.tenancy import seen_by
 from projections.webhooks import Endpoint
 
-ENDPOINTS_MAX = 20
-AT_ONCE, AT_ONCE_MAX = 8, 64
-EVENT_TYPES_MAX = 50
 OVERLAP_HOURS, OVERLAP_HOURS_MAX = 24, 24 * 14
 DELIVERIES, DELIVERIES_MAX = 100, 1_000
 
 router = APIRouter(tags=["endpoints"], responses=RESPONSES)
 Manager = Annotated[Principal, Depends(needs("endpoints:manage"))]
 Shared = Annotated[Parts, Depends(parts_of)]
-Text = Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$")]
-
-
-class NewEndpoint(BaseModel):
-    """What is asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: Annotated[str, Field(max_length=URL_MAX, description="https, of a public address")]
-    event_types: Annotated[list[Text], Field(max_length=EVENT_TYPES_MAX, description="only these; none: all")] = []
-    at_once: Annotated[int, Field(ge=1, le=AT_ONCE_MAX, description="requests beside each other")] = AT_ONCE
-    start: Annotated[
-        Literal["beginning", "now"], Field(description="send what was emitted before, or only what comes")
-    ] = "beginning"
 
 
 class Replay(BaseModel):
@@ -131,79 +113,13 @@ class Deliveries(BaseModel):
     before: int | None
 
 
-@dataclass(frozen=True)
-class Desk:
-    """One subscriber's endpoints, whoever acts for it: `writing` gives a connection that may write."""
-
-    tenant: Tenant
-    writing: Callable[[], Any]
-    key: bytes
-    private: bool
-
-    async def create(self, asked: NewEndpoint, by: str) -> tuple[Endpoint, str]:
-        """A new endpoint, and its secret. `BadUrl`; `TooMany`."""
-        check_url(asked.url, self.private)
-        endpoint_id, secret = uuid4(), signing.new_secret()
-        sealed = signing.sealed_secret(self.key, endpoint_id, secret)
-        async with self.writing() as connection:
-            place = await standing(connection) if asked.start == "now" else None
-            async with written_by(connection, self.tenant):
-                if len(await webhooks.endpoints(connection, self.tenant)) >= ENDPOINTS_MAX:
-                    raise TooMany
-                made = await webhooks.create(
-                    connection, self.tenant, endpoint_id, asked.url, asked.event_types, asked.at_once, sealed, place, by
-                )
-        return made, secret
-
-    @asynccontextmanager
-    async def changing(self, endpoint_id: UUID) -> AsyncIterator[tuple[Any, Endpoint]]:
-        """A transaction on an endpoint of the subscriber's; `NoSuchEndpoint`."""
-        async with self.writing() as connection, written_by(connection, self.tenant):
-            found = await webhooks.endpoint(connection, self.tenant, endpoint_id)
-            if found is None:
-                raise NoSuchEndpoint
-            yield connection, found
-
-    async def rotate(self, endpoint_id: UUID, overlap: timedelta) -> tuple[Endpoint, str]:
-        """The endpoint with a new secret."""
-        secret = signing.new_secret()
-        async with self.changing(endpoint_id) as (connection, _):
-            sealed = signing.sealed_secret(self.key, endpoint_id, secret)
-            return await webhooks.rotate(connection, endpoint_id, sealed, overlap), secret
-
-    async def test(self, reach: Reach, endpoint_id: UUID) -> tuple[UUID, Answer]:
-        """Send an event that says nothing, now."""
-        async with self.changing(endpoint_id) as (_, found):
-            pass
-        event_id, at = uuid4(), datetime.now(UTC)
-        signer = Webhook(signing.opened_secret(self.key, endpoint_id, found.secret))
-        body = test_event(found, event_id, at)
-        return event_id, await deliver(reach, found.url, [signer], event_id, at, body)
-
-    async def replay(self, endpoint_id: UUID, since: datetime | None, place: Place | None) -> int | None:
-        """Send again what came to its turn since a time, or all behind a place; how many, where that is known."""
-        async with self.changing(endpoint_id) as (connection, _):
-            if since is not None:
-                return await webhooks.replay_since(connection, endpoint_id, since)
-            await webhooks.replay_behind(connection, endpoint_id, place)
-            return None
-
-
-class TooMany(Exception):
-    """A subscriber has as many endpoints as it may have."""
-
-
-class NoSuchEndpoint(Exception):
-    """The subscriber has no such endpoint."""
-
-
 @asynccontextmanager
 async def desk(caller: Principal, parts: Parts) -> AsyncIterator[Desk]:
     """The caller's endpoints; what they refuse becomes a problem."""
     tenant = tenant_of(caller)
     key = await asyncio.to_thread(lambda: parts.doors.keys().platform_key(signing.PURPOSE))
     try:
-        yield Desk(tenant, parts.doors.writing, key, parts.config.webhooks_private)
+        yield Desk(tenant, caller.by, parts.doors.writing, parts.doors.state, key, parts.config.webhooks_private)
     except NoSuchEndpoint:
         raise Problem(404, "not_found", "there is no such endpoint; /v1/endpoints lists them") from None
     except TooMany:
@@ -222,7 +138,7 @@ async def create_endpoint(
 ) -> EndpointDocument:
     """The answer has the secret that signs, this once."""
     async with desk(caller, parts) as mine:
-        made, secret = await mine.create(asked, caller.by)
+        made, secret = await mine.create(asked)
     return document(made, secret)
 
 
@@ -243,23 +159,23 @@ async def show_endpoint(endpoint_id: UUID, caller: Manager, parts: Shared) -> En
 @router.delete("/v1/endpoints/{endpoint_id}", status_code=204, summary="Delete an endpoint")
 async def delete_endpoint(endpoint_id: UUID, caller: Manager, parts: Shared) -> Response:
     """With all that is known of what it was sent."""
-    async with desk(caller, parts) as mine, mine.changing(endpoint_id) as (connection, _):
-        await webhooks.delete(connection, endpoint_id)
+    async with desk(caller, parts) as mine:
+        await mine.delete(endpoint_id)
     return Response(status_code=204)
 
 
 @router.post("/v1/endpoints/{endpoint_id}/pause", summary="Send nothing for now")
 async def pause_endpoint(endpoint_id: UUID, caller: Manager, parts: Shared) -> EndpointDocument:
     """What is emitted meanwhile is sent after it was resumed."""
-    async with desk(caller, parts) as mine, mine.changing(endpoint_id) as (connection, _):
-        return document(await webhooks.set_status(connection, endpoint_id, "paused"))
+    async with desk(caller, parts) as mine:
+        return document(await mine.set_status(endpoint_id, "paused"))
 
 
 @router.post("/v1/endpoints/{endpoint_id}/resume", summary="Send again")
 async def resume_endpoint(endpoint_id: UUID, caller: Manager, parts: Shared) -> EndpointDocument:
     """From where it was, what waits first. A disabled endpoint is active again."""
-    async with desk(caller, parts) as mine, mine.changing(endpoint_id) as (connection, _):
-        return document(await webhooks.set_status(connection, endpoint_id, "active"))
+    async with desk(caller, parts) as mine:
+        return document(await mine.set_status(endpoint_id, "active"))
 
 
 @router.post(

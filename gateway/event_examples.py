@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 TYPES: dict[str, tuple[str, ...]] = {
-    "payer": ("PaymentDetermined", "SettlementAnswered"),
-    "practice": ("PaymentDetermined", "SettlementAnswered"),
+    "payer": ("PaymentDetermined", "RecoupmentRiskChanged", "EpisodeChanged", "SettlementAnswered"),
+    "practice": ("PaymentDetermined", "RecoupmentRiskChanged", "SettlementAnswered"),
     "employer": ("EmployerOutcomeReported", "ReturnToWorkTold"),
 }
 """By role, the events of its feeds."""
 
 _ID, _CAUSE = "8f14e45f-ceea-567e-8a36-dcf4b0c1a6d2", "0b1e0a5c-90a6-5b51-9a55-1f3d3d7c5a11"
+_EPISODE = "c4ca4238-a0b9-5382-8dcc-509a6f75849b"
 _TOKEN = "mfrggzdfmztwq2lknnwg23tpob"  # noqa: S105 - made up
 
 
@@ -32,33 +33,62 @@ def _event(name: str, subject: str, payer: str, data: dict[str, Any], **more: An
     return envelope | more | {"data": data}
 
 
+_PAYMENT: dict[str, Any] = {
+    "payment_id": _ID,
+    "payer": "medicare",
+    "contract": "medicare-eom",
+    "contract_version": "2026.1",
+    "contract_digest": "0" * 64,
+    "kind": "MEOS",
+    "amount_cents": 11000,
+    "member": _TOKEN,
+    "episode_id": _EPISODE,
+    "practice": "P1",
+    "period": "2026-01",
+    "effective_on": "2026-01-12",
+    "plan": "",
+    "reverses": None,
+    "supersedes": None,
+    "cause": _CAUSE,
+    "cause_kind": "claim",
+    "lines": [],
+    "facts": [],
+    "position": {"topic": "carepact.medicare.events.v1", "partition": 2, "offset": 4711},
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "PaymentDetermined": _event(
-        "PaymentDetermined",
+    "PaymentDetermined": _event("PaymentDetermined", _TOKEN, "medicare", _PAYMENT),
+    "RecoupmentRiskChanged": _event(
+        "RecoupmentRiskChanged",
         _TOKEN,
         "medicare",
+        _PAYMENT | {"kind": "MEOS_AT_RISK", "amount_cents": 0, "at_risk_cents": 11000, "reason": "no_episode"},
+    ),
+    "EpisodeChanged": _event(
+        "EpisodeChanged",
+        _EPISODE,
+        "medicare",
         {
-            "payment_id": _ID,
+            "episode_id": _EPISODE,
+            "version": 2,
             "payer": "medicare",
-            "contract": "medicare-eom",
-            "contract_version": "2026.1",
-            "contract_digest": "0" * 64,
-            "kind": "MEOS",
-            "amount_cents": 11000,
-            "member": _TOKEN,
-            "episode_id": "c4ca4238-a0b9-5382-8dcc-509a6f75849b",
-            "practice": "P1",
-            "period": "2026-01",
-            "effective_on": "2026-01-12",
             "plan": "",
-            "reverses": None,
-            "supersedes": None,
+            "contract": "medicare-eom",
+            "member": _TOKEN,
+            "started_on": "2025-09-04",
+            "ends_on": "2026-03-03",
+            "performance_period": 5,
+            "cancer_type": "breast",
+            "status": "valid",
+            "void_reason": "",
+            "included": True,
+            "exclusion": "",
+            "practice": "P1",
+            "opened_by": _CAUSE,
+            "closed": False,
             "cause": _CAUSE,
-            "cause_kind": "claim",
-            "lines": [],
-            "facts": [],
             "position": {"topic": "carepact.medicare.events.v1", "partition": 2, "offset": 4711},
         },
+        sequence="000000002",
     ),
     "SettlementAnswered": _event(
         "SettlementAnswered",

@@ -22,7 +22,7 @@ class Accesses:
     """Who was noted as reading what, and when."""
 
     def __init__(
-        self, state: Callable[[OperatorAct], Awaitable[None]], clock: Callable[[], float] = time.monotonic
+        self, state: Callable[[OperatorAct], Awaitable[object]], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._state, self._clock = state, clock
         self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 10_000
 ENVELOPE = ("id", "type", "subject", "sequence", "time", "payer", "plan")
 TEXTS = (
     "contract", "practice", "kind", "period", "episode_id", "reverses", "supersedes", "cause", "run", "metric_id",
-    "stratum", "unit", "value",
+    "stratum", "unit", "value", "status", "cancer_type", "exclusion",
 )  # fmt: skip
 NUMBERS = ("amount_cents", "numerator", "denominator", "moved_cents")
 DAYS = ("effective_on", "from", "to", "as_of")
@@ -61,7 +61,8 @@ def row_of(event: bytes) -> dict[str, Any]:
     row = {name: envelope.get(name) for name in ENVELOPE}
     row |= {name: data.get(name) for name in (*TEXTS, *NUMBERS, *DAYS)}
     row |= {"contract": data.get("contract") or data.get("contract_id"), "period": _text(data.get("period"))}
-    row |= {"from": measured.get("from_on"), "to": measured.get("through_on")}
+    row |= {"from": measured.get("from_on") or data.get("started_on")}
+    row |= {"to": measured.get("through_on") or data.get("ends_on")}
     hidden = data.get("suppression")
     return row | {"withheld": hidden["code"] if hidden else None, "event": event.decode()}
 

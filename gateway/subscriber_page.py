@@ -16,6 +16,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from gateway import cursors, endpoints, reports, statements
+from gateway.endpoint_desk import NewEndpoint
 from gateway.event_examples import EXAMPLES, TYPES
 from gateway.pages import page, rendered
 from gateway.parts import Parts, parts_of
@@ -164,9 +165,9 @@ async def report(
 @router.post("/me/endpoints")
 async def add_endpoint(caller: Manager, parts: Shared, request: Request) -> Response:
     """Add one; the page shows its secret, this once."""
-    asked = endpoints.NewEndpoint(url=(await form_of(request)).get("url", "")[:URL_MAX])
+    asked = NewEndpoint(url=(await form_of(request)).get("url", "")[:URL_MAX])
     async with endpoints.desk(caller, parts) as mine:
-        _, secret = await mine.create(asked, caller.by)
+        _, secret = await mine.create(asked)
     return page(await _page(caller, parts, "The endpoint was added.", secret), 201)
 
 

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
-READ = "carepact.PersonalDataRead.v1"
+READ, ENDPOINT = "carepact.PersonalDataRead.v1", "carepact.EndpointChanged.v1"
 EVERY_PAYER = "-"
 
 _READS = """
-    SELECT event_id::text, payer, plan, by, known_at, log_offset, data->>'what' AS what, data->>'subject' AS subject,
-           data->>'purpose' AS purpose
+    SELECT event_id::text, payer, plan, by, known_at, log_offset,
+           coalesce(data->>'what', 'endpoint-' || (data->>'change')) AS what,
+           coalesce(data->>'subject', '-') AS subject,
+           coalesce(data->>'purpose', 'deliveries to the endpoint ' || (data->>'endpoint_id')) AS purpose
       FROM operation
 """
 
@@ -19,16 +21,19 @@ _READS = """
 async def reads(
     database: Any, payer: str | None = None, plan: str | None = None, after: UUID | None = None, most: int | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """Every read of personal data, oldest first; of a payer's, those that were of all payers too."""
+    """Every read of personal data and every change of an endpoint, to which it is sent, oldest first.
+
+    Of a payer's, those that were of all payers too.
+    """
     async with database.transaction(readonly=True):
         async for row in database.cursor(
             f"""
             {_READS}
-             WHERE type = $1 AND ($2::text IS NULL OR payer = $2 OR payer = $3) AND ($4::text IS NULL OR plan = $4)
+             WHERE type = ANY($1) AND ($2::text IS NULL OR payer = $2 OR payer = $3) AND ($4::text IS NULL OR plan = $4)
                AND ($5::uuid IS NULL OR log_offset > (SELECT log_offset FROM operation WHERE event_id = $5))
              ORDER BY log_offset LIMIT $6
             """,  # noqa: S608 - our own columns
-            READ, payer, EVERY_PAYER, plan, after, most,
+            [READ, ENDPOINT], payer, EVERY_PAYER, plan, after, most,
         ):  # fmt: skip
             yield _as_document(row)
 
@@ -36,9 +41,10 @@ async def reads(
 async def reads_of(database: Any, payer: str, subjects: Sequence[str]) -> list[dict[str, Any]]:
     """The reads of these subjects (tokens, ids of rejects), and those of many members that may have shown them."""
     rows = await database.fetch(
-        f"{_READS} WHERE type = $1 AND payer = ANY($2::text[]) AND data->>'subject' = ANY($3::text[]) "
+        f"{_READS} WHERE type = ANY($1) AND payer = ANY($2::text[]) "
+        "AND coalesce(data->>'subject', '-') = ANY($3::text[]) "
         "ORDER BY log_offset",
-        READ, [payer, EVERY_PAYER], [*subjects, "-"],
+        [READ, ENDPOINT], [payer, EVERY_PAYER], [*subjects, "-"],
     )  # fmt: skip
     return [_as_document(row) for row in rows]
 

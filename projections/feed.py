@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from projections.episode_events import of_row
 from projections.tenancy import Tenant, seen_by
 
 _STANDING = """
@@ -32,17 +33,37 @@ class _Told:
     subject: str
     sequence: str
     event_id: str
+    event: str = "event"
+    row: str = "NULL::text"
+    named: str = "{event_id} = ANY($2) AND cardinality($3::uuid[]) >= 0"
+    month: str = "substring(event FROM position('\"time\":\"'::bytea IN event) + 8 FOR 7) = convert_to($2, 'UTF8')"
+
+    def as_words(self) -> dict[str, str]:
+        """For the places of a query."""
+        return {name: str(getattr(self, name)) for name in _Told.__slots__}
 
 
-_TO_OTHERS = (
+_TO_PRACTICES = (
     _Told("payment", "member", "sequence", "payment_id"),
     _Told("settlement", "practice", "0::bigint", "settlement_id"),
     _Told("settlement_payment", "practice", "ordinal::bigint + 1", "payment_id"),
 )
+_EPISODE = _Told(
+    "episode",
+    subject="episode_id::text",
+    sequence="version::bigint",
+    event_id="'00000000-0000-0000-0000-000000000000'::uuid",
+    event="NULL::bytea",
+    row="row_to_json(episode)::text",
+    named="episode_id = ANY($3) AND cardinality($2::uuid[]) > 0",
+    month="to_char(known_at AT TIME ZONE 'UTC', 'YYYY-MM') = $2",
+)
+"""Its events follow from its rows; subject and version alone name one."""
+_TO_PAYERS = (*_TO_PRACTICES, _EPISODE)
 _TO_EMPLOYERS = (_Told("employer_outcome", "plan", "ordinal * 1000000::bigint + number", "event_id"),)
 _ROW = """
     SELECT {table}.made_by::text::bigint AS made_by, {subject} AS subject, {sequence} AS sequence,
-           {event_id} AS event_id, event
+           {event_id} AS event_id, {event} AS event, {row} AS stands
       FROM {table} WHERE {table}.payer = $1
 """
 _BEHIND = """
@@ -57,26 +78,24 @@ _NEWS = """
         SELECT payer, plan, practice, false AS outcome, made_by FROM payment WHERE payer = ANY($1)
         UNION ALL SELECT payer, plan, practice, false, made_by FROM settlement WHERE payer = ANY($1)
         UNION ALL SELECT payer, plan, practice, false, made_by FROM settlement_payment WHERE payer = ANY($1)
+        UNION ALL SELECT payer, plan, '', false, made_by FROM episode WHERE payer = ANY($1)
         UNION ALL SELECT payer, plan, '', true, made_by FROM employer_outcome WHERE payer = ANY($1)
     ) AS emitted
      WHERE made_by >= $2::text::xid8 AND made_by < $3::text::xid8
 """
-_WITHIN = """
-    SELECT event FROM ({rows}) AS emitted
-     WHERE substring(event FROM position($2::bytea IN event) + octet_length($2::bytea) FOR 7) = $3::bytea
-     ORDER BY subject COLLATE "C", sequence, event_id
-"""
-_TIME = b'"time":"'
+_WITHIN = 'SELECT event, stands FROM ({rows}) AS emitted ORDER BY subject COLLATE "C", sequence, event_id'
 WITHIN_SECONDS = 300
 _COUNTED = """
     SELECT payer, plan, practice, outcome, count(*)::bigint AS events FROM (
         SELECT payer, plan, practice, false AS outcome FROM payment
         UNION ALL SELECT payer, plan, practice, false FROM settlement
         UNION ALL SELECT payer, plan, practice, false FROM settlement_payment
+        UNION ALL SELECT payer, plan, '', false FROM episode
         UNION ALL SELECT payer, plan, '', true FROM employer_outcome
     ) AS emitted GROUP BY payer, plan, practice, outcome
 """
 FIRST = UUID(int=0)
+UUID_LETTERS = len(str(FIRST))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,7 +130,7 @@ class OtherHistory(Exception):
 
 async def emitted_after(connection: Any, tenant: Tenant, after: Place | None, most: int) -> Page:
     """The events behind a place, byte for byte. None is the place before the first."""
-    rows = " UNION ALL ".join(f"({_ROW}{_BEHIND})".format(**told, most=most + 1) for told in _told(tenant))
+    rows = " UNION ALL ".join(f"({_ROW}{_BEHIND})".format(**told.as_words(), most=most + 1) for told in _told(tenant))
     page = _PAGE.format(rows=rows, most=most + 1)
     async with seen_by(connection, tenant):
         history, horizon = await connection.fetchrow(_STANDING)
@@ -126,12 +145,14 @@ async def emitted_after(connection: Any, tenant: Tenant, after: Place | None, mo
     return Page(events, max(at, Place(history, horizon)) if caught_up else at, caught_up)
 
 
-async def emitted_of(connection: Any, tenant: Tenant, ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
-    """Those of the ids that are told to the tenant now, byte for byte."""
-    rows = " UNION ALL ".join(f"({_ROW} AND {{event_id}} = ANY($2))".format(**told) for told in _told(tenant))
+async def emitted_of(connection: Any, tenant: Tenant, asked: Mapping[UUID, str]) -> Mapping[UUID, bytes]:
+    """Those of the ids that are told to the tenant now, byte for byte; asked for by id, with the subject of each."""
+    episodes = [UUID(subject) for subject in asked.values() if len(subject) == UUID_LETTERS]
+    rows = " UNION ALL ".join(f"({_ROW} AND {told.named})".format(**told.as_words()) for told in _told(tenant))
     async with seen_by(connection, tenant):
-        found = await connection.fetch(rows, tenant.payer, list(ids))
-    return {row["event_id"]: row["event"] for row in found}
+        found = await connection.fetch(rows, tenant.payer, list(asked), episodes)
+    each = (_emitted(0, row) for row in found)
+    return {one.place.event_id: one.event for one in each if one.place.event_id in asked}
 
 
 async def emitted_within(connection: Any, tenant: Tenant, month: str) -> AsyncIterator[bytes]:
@@ -139,14 +160,12 @@ async def emitted_within(connection: Any, tenant: Tenant, month: str) -> AsyncIt
 
     Which they are, and their order, follows from the events alone, so that they are the same after a rebuild.
     """
-    rows = " UNION ALL ".join(f"({_ROW})".format(**told) for told in _told(tenant))
+    rows = " UNION ALL ".join(f"({_ROW} AND {{month}})".format(**told.as_words()) for told in _told(tenant))
     async with seen_by(connection, tenant):
         await connection.execute(f"SET LOCAL statement_timeout = '{WITHIN_SECONDS}s'")
-        found = connection.cursor(
-            _WITHIN.format(rows=rows), tenant.payer, _TIME, month.encode(), prefetch=1_000, timeout=WITHIN_SECONDS
-        )
-        async for row in found:
-            yield row["event"]
+        question = _WITHIN.format(rows=rows)
+        async for row in connection.cursor(question, tenant.payer, month, prefetch=1_000, timeout=WITHIN_SECONDS):
+            yield row["event"] if row["stands"] is None else of_row(row["stands"])[1]
 
 
 async def standing(connection: Any) -> Place:
@@ -185,10 +204,14 @@ def _in(history: int, place: Place | None) -> Place:
     return place or Place(history)
 
 
-def _told(tenant: Tenant) -> Sequence[dict[str, str]]:
-    told = _TO_EMPLOYERS if tenant.role == "employer" else _TO_OTHERS
-    return [{name: str(getattr(one, name)) for name in _Told.__slots__} for one in told]
+def _told(tenant: Tenant) -> Sequence[_Told]:
+    if tenant.role == "employer":
+        return _TO_EMPLOYERS
+    return _TO_PRACTICES if tenant.role == "practice" else _TO_PAYERS
 
 
 def _emitted(history: int, row: Any) -> Emitted:
-    return Emitted(Place(history, *row[:4]), row["event"])
+    if row["stands"] is None:
+        return Emitted(Place(history, *row[:4]), row["event"])
+    name, event = of_row(row["stands"])
+    return Emitted(Place(history, row["made_by"], row["subject"], row["sequence"], name), event)

@@ -32,6 +32,7 @@ EPISODE = (
     "practice",
     "opened_by",
     "closed",
+    "known_at",
 )
 EPISODE_TO_OFFSET = EPISODE.index("to_offset")
 """Also of RETURN_TO_WORK: rows of both begin alike."""

@@ -123,9 +123,12 @@ CREATE TABLE episode (
     practice           text    NOT NULL,
     opened_by          text    NOT NULL,
     closed             boolean NOT NULL,
+    known_at           timestamptz NOT NULL,       -- when the log learned what made it
+    made_by            xid8    NOT NULL DEFAULT pg_current_xact_id(), -- the order of feeds (feed.py)
     PRIMARY KEY (episode_id, version)
 ) WITH (fillfactor = 80);
 CREATE INDEX episode_of_member ON episode (payer, member);
+CREATE INDEX episode_by_maker ON episode (payer, made_by);
 
 -- Returns to work, versions as of episodes; no row of it leaves the platform. What is known once a day has closed.
 CREATE TABLE return_to_work (
@@ -467,7 +470,7 @@ CREATE INDEX settlement_by_maker ON settlement (payer, made_by);
 CREATE INDEX settlement_payment_by_maker ON settlement_payment (payer, made_by);
 CREATE INDEX employer_outcome_by_maker ON employer_outcome (payer, made_by);
 
--- Where subscribers have their feed sent. Of no log: a dropped database forgets them. Secrets are sealed.
+-- Where subscribers have their feed sent, from the operations topic but for how far each came. Secrets are sealed.
 CREATE TABLE webhook_endpoint (
     endpoint_id   uuid        PRIMARY KEY,
     role          text        COLLATE "C" NOT NULL, -- payer, employer or practice: whose feed it is
@@ -493,7 +496,8 @@ CREATE TABLE webhook_endpoint (
     strikes       int         NOT NULL DEFAULT 0,   -- failures since the last success
     probe_at      timestamptz,
     created_at    timestamptz NOT NULL,
-    created_by    text        NOT NULL
+    created_by    text        NOT NULL,
+    acted_offset  bigint      NOT NULL DEFAULT -1   -- of the last act about it that is done, in the operations topic
 );
 CREATE INDEX webhook_endpoint_of_subscriber ON webhook_endpoint (payer, plan, practice);
 

@@ -214,6 +214,13 @@ async def set_status(connection: Any, endpoint_id: UUID, status: Status, why: st
     return _endpoint(row)
 
 
+async def acted(connection: Any, endpoint_id: UUID, offset: int) -> None:
+    """Note the act, by its offset in the operations topic, that the row now shows."""
+    await connection.execute(
+        "UPDATE webhook_endpoint SET acted_offset = $2 WHERE endpoint_id = $1", endpoint_id, offset
+    )
+
+
 async def rotate(connection: Any, endpoint_id: UUID, secret: bytes, overlap: timedelta) -> Endpoint:
     """Sign by a new secret; by the old one too for a while."""
     return _endpoint(await connection.fetchrow(_CHANGED.format(changes=_RENEWED), endpoint_id, secret, overlap))

@@ -31,6 +31,7 @@ from streams.output import groupless, partitions_of
 from streams.roster import Payer
 from streams.topics import (
     checkpoints_topic,
+    episodes_topic,
     log_topic,
     operations_topic,
     outcomes_topic,
@@ -121,7 +122,8 @@ async def leaves_of(connections: Connections, topics: Iterable[str]) -> dict[At,
 
 def topics_of(payer: Payer, space: str) -> list[str]:
     """What a payer's checkpoints cover: its log and requests, all that was sent, and operators' acts."""
-    own = [topic(payer.name) for topic in (log_topic, requests_topic, payments_topic, settlements_topic)]
+    told = payments_topic, episodes_topic, settlements_topic
+    own = [topic(payer.name) for topic in (log_topic, requests_topic, *told)]
     return [*own, *(outcomes_topic(plan.name) for plan in payer.plans), operations_topic(space)]
 
 

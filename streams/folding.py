@@ -19,11 +19,13 @@ from contracts.fold import Fold, Needs, NeedsEarlier, NotAdopted, OtherBuild, Sw
 from contracts.outcome import Outcome, ReturnToWork, SpendChange, ledger_lines
 from contracts.parts import EMPLOYMENT, HEAD, PART_TYPES, WHOLE, Adoption, Member, Month
 from contracts.payment_life import MOVES, moves
+from projections.episode_events import of_version
 from projections.packing import pack, unpack
 from projections.rows import EPISODE_TO_OFFSET, PartStore, Rows, Want
 from projections.store import instant
 from streams.codec import Emitter
 from streams.member_cache import NONE, Budget, Cached
+from streams.topics import episodes_topic
 
 NO_PART_AFTER = "~"
 """Sorts behind every key of a part."""
@@ -60,7 +62,7 @@ class Folder:
         self, payer: str, contract: str, payments_topic: str, make_fold: MakeFold, budget: Budget | None = None
     ) -> None:
         self.payer = payer
-        self.payments_topic = payments_topic
+        self.payments_topic, self.episodes_topic = payments_topic, episodes_topic(payer)
         self.sweep_members = SWEEP_MEMBERS
         self._make_fold = make_fold
         self._budget = budget or Budget()
@@ -423,9 +425,12 @@ class Folder:
                 e.practice,
                 e.opened_by,
                 e.closed,
+                instant(fact.known_at),
             ]
             self._versions[e.episode_id] = row
             rows.episodes.append(row)
+            name, event = of_version(e, payer, partition, offset, fact.known_at)
+            rows.outbox.append((payer, self.episodes_topic, e.member.encode(), event, name, partition, offset))
         for change in outcome.spends if len(outcome.spends) < 2 else _summed(outcome.spends):
             rows.spends.append((payer, partition, change.episode_id, offset, change.delta_cents, change.total_cents))
         for one in outcome.returns:

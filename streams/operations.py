@@ -20,6 +20,7 @@ from contracts.events import (
     OPERATIONS,
     CredentialCreated,
     CredentialRevoked,
+    EndpointChanged,
     FileRunRecorded,
     OperatorAct,
     OutcomesReleased,
@@ -28,7 +29,7 @@ from contracts.events import (
 )
 from contracts.events.operations import EVERY_PAYER, SubmittedFile
 from projections import store
-from streams import outcomes
+from streams import endpoint_acts, outcomes
 from streams.connections import Connections
 from streams.door import log_source
 from streams.keys import PayerKeys
@@ -144,6 +145,7 @@ class _Rows:
     """The rows of some records, by statement."""
 
     of: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: defaultdict(list))
+    endpoints: list[endpoint_acts.Acted] = field(default_factory=list)
 
     def add(self, topic: str, record: Any) -> None:
         """The rows of one record; what is no act of a kind known here is told by its position alone."""
@@ -172,6 +174,8 @@ class _Rows:
                 self.of[_CREDENTIAL].append(_credential(act, record.offset, known_at))
             case CredentialRevoked():
                 self.of[_REVOKED].append((act.credential_id, act.by, act.why, known_at))
+            case EndpointChanged():
+                self.endpoints.append(endpoint_acts.Acted(act, record.offset, known_at))
             case RejectRetried() if act.rows_read and not act.rows_rejected:
                 why = "sent again, corrected" if act.corrected else "sent again"
                 for reject_id in act.reject_ids:
@@ -213,3 +217,4 @@ async def insert(connection: Any, topic: str, records: Sequence[Any]) -> None:
         rows.of, key=lambda each: each is not _CREDENTIAL
     ):  # one made and revoked at once is made first
         await connection.executemany(statement, rows.of[statement])
+    await endpoint_acts.apply(connection, rows.endpoints)

@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 
 from contracts.roster import contract_digest
 from projections import rebuilt, store
+from projections.episode_events import Told, send, versions
 from projections.migrate import make_partitions, migrate
 from projections.rebuilt import ONE_AT_A_TIME, SCHEMA
 from streams.agents import CONSUMER, Batch, ContractAgent
@@ -28,7 +29,7 @@ from streams.output import groupless, id_of, partitions_of
 from streams.reconciling import log_ends
 from streams.replay import SHORT_RECORDS, brief
 from streams.roster import Payer
-from streams.topics import log_topic, payments_topic
+from streams.topics import episodes_topic, log_topic, payments_topic
 from streams.verifying_log import read, records_of
 
 BATCH_RECORDS = 2_000
@@ -48,7 +49,7 @@ class CannotRebuild(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A payment that was published and is not as rebuilt."""
+    """A payment, or a version of an episode, that was published and is not as rebuilt."""
 
     payer: str
     payment_id: str
@@ -216,50 +217,66 @@ async def published(connections: Connections, topic: str) -> dict[UUID, str]:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Payments of a payer that no topic has and that did not wait, as far as live work had come (`behind`)."""
+    """What of a payer no topic has and did not wait, as far as live work had come (`behind`)."""
 
     payer: str
     payments: list[UUID]
+    episodes: list[Told]
     behind: Mapping[int, int]
 
 
 async def check_published(connections: Connections, connection: Any, payer: Payer, schema: str = SCHEMA) -> Lost:
-    """Hold a payer's topic against the payments of a schema; `PublishedDiffers` names the first that is not equal.
+    """Hold a payer's topics against a schema's payments and episodes; `PublishedDiffers` names the first not equal.
 
     What waited and how far live work had come is read first: what was sent meanwhile is then on the topic.
     """
-    topic, prefix = payments_topic(payer.name), f"{schema}." if schema else ""
     behind = {p: end for (log, p), end in (await rebuilt.positions(connection)).items() if log == log_topic(payer.name)}
-    rows = await connection.fetch("SELECT event_id FROM outbox WHERE topic = $1", topic)
-    waiting = {row[0] for row in rows}
-    sent = await published(connections, topic)
-    missing: list[UUID] = []
-    async with connection.transaction():
-        question = f"SELECT payment_id, event, partition, log_offset FROM {prefix}payment WHERE payer = $1"  # noqa: S608
-        async for row in connection.cursor(question, payer.name, prefetch=2_000):
-            name, event = row["payment_id"], brief(row["event"]).hex()
-            if (found := sent.pop(name, None)) is None:
-                if name not in waiting and row["log_offset"] < behind.get(row["partition"], 0):
-                    missing.append(name)
-            elif found != event:
-                raise PublishedDiffers(Published(payer.name, str(name), event, found))
-    if sent:
-        name = min(sent)
-        raise PublishedDiffers(Published(payer.name, str(name), None, sent[name]))
-    return Lost(payer.name, missing, behind)
+    question = f"""
+        SELECT payment_id, event, member, sequence, partition, log_offset
+          FROM {f"{schema}." if schema else ""}payment WHERE payer = $1
+    """  # noqa: S608 - our own name
+    lost = []
+    for topic, decided in (
+        (payments_topic(payer.name), _each(connection, question, payer.name)),
+        (episodes_topic(payer.name), versions(connection, payer.name, schema)),
+    ):
+        rows = await connection.fetch("SELECT event_id FROM outbox WHERE topic = $1", topic)
+        waiting = {row[0] for row in rows}
+        sent = await published(connections, topic)
+        missing: list[Told] = []
+        async with connection.transaction():
+            async for one in decided:
+                event = brief(one.event).hex()
+                if (found := sent.pop(one.event_id, None)) is None:
+                    if one.event_id not in waiting and one.log_offset < behind.get(one.partition, 0):
+                        missing.append(one)
+                elif found != event:
+                    raise PublishedDiffers(Published(payer.name, str(one.event_id), event, found))
+        if sent:
+            name = min(sent)
+            raise PublishedDiffers(Published(payer.name, str(name), None, sent[name]))
+        lost.append(missing)
+    payments, episodes = lost
+    return Lost(payer.name, [one.event_id for one in payments], episodes, behind)
+
+
+async def _each(connection: Any, question: str, payer: str) -> AsyncIterator[Told]:
+    async for row in connection.cursor(question, payer, prefetch=2_000):
+        yield Told(*row)
 
 
 async def republish(connections: Connections, connection: Any, payer: Payer) -> int:
     """Put into the outbox what was decided, is on no topic and does not wait; the relay sends it. Answers how many."""
     lost = await check_published(connections, connection, payer, schema="")
     async with connection.transaction():
-        return await rebuilt.unsent(connection, payer.name, payments_topic(payer.name), lost.payments)
+        paid = await rebuilt.unsent(connection, payer.name, payments_topic(payer.name), lost.payments)
+        return paid + await send(connection, payer.name, episodes_topic(payer.name), lost.episodes)
 
 
 async def switch(
     connections: Connections, connection: Any, payers: Sequence[Payer], say: Say = lambda _: None
 ) -> dict[str, int]:
-    """Exchange live and rebuilt tables in one transaction; answers how many payments of each payer were lost before.
+    """Exchange live and rebuilt tables in one transaction; answers how many events of each payer were lost before.
 
     Live work waits for the last records to be folded here, and is fenced: workers claim anew.
     """
@@ -282,6 +299,7 @@ async def switch(
         for payer in payers:
             await catch_up(connections, payer, _ends(live, payer), say)
         await _same_new_payments(connection, lost)
+        await _same_new_episodes(connection, lost)
         beside = await rebuilt.positions(connection, SCHEMA)
         if beside.keys() != live.keys() or any(beside[at] < end for at, end in live.items()):
             raise CannotRebuild("the rebuilt tables do not cover every log that is applied")
@@ -298,6 +316,8 @@ async def switch(
             )  # fmt: skip
             names = [*one.payments, *(row[0] for row in ahead)]
             sent[payer.name] = await rebuilt.unsent(connection, payer.name, topic, names)
+            newer = [each async for each in versions(connection, payer.name, since=_ends(live, payer))]
+            sent[payer.name] += await send(connection, payer.name, episodes_topic(payer.name), [*one.episodes, *newer])
         await rebuilt.note(connection, said | {"state": "before"})
     return sent
 
@@ -323,3 +343,12 @@ async def _same_new_payments(connection: Any, lost: Sequence[Lost]) -> None:
         )
         if row is not None:
             raise PublishedDiffers(Published(one.payer, str(row["payment_id"]), None, "decided by live work"))
+
+
+async def _same_new_episodes(connection: Any, lost: Sequence[Lost]) -> None:
+    """The same of episodes."""
+    for one in lost:
+        beside = {each.event_id: each.event async for each in versions(connection, one.payer, SCHEMA, one.behind)}
+        async for each in versions(connection, one.payer, since=one.behind):
+            if beside.get(each.event_id) != each.event:
+                raise PublishedDiffers(Published(one.payer, str(each.event_id), None, "decided by live work"))

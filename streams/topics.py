@@ -27,8 +27,9 @@ MESSAGE_BYTES_MAX = 1_048_588  # of a record batch as sent: a fact, its envelope
 REJECT_BYTES_MAX = 4 * 1_048_576  # raw bytes are kept whole, sealed
 
 Kind = Literal[
-    "log", "inbox", "requests", "payments", "settlements", "rejects", "outcomes", "operations", "checkpoints", "control"
-]
+    "log", "inbox", "requests", "payments", "episodes", "settlements", "rejects", "outcomes", "operations",
+    "checkpoints", "control",
+]  # fmt: skip
 
 
 def log_topic(payer: str) -> str:
@@ -49,6 +50,11 @@ def requests_topic(payer: str) -> str:
 def payments_topic(payer: str) -> str:
     """Payments determined and reversed."""
     return f"carepact.{payer}.payments.v1"
+
+
+def episodes_topic(payer: str) -> str:
+    """Versions of episodes, as they came to be."""
+    return f"carepact.{payer}.episodes.v1"
 
 
 def settlements_topic(payer: str) -> str:
@@ -154,6 +160,7 @@ def _of_payer(payer: str, tenants: tuple[str, ...], partitions: int) -> list[Top
         *inboxes,
         Topic(name=requests_topic(payer), kind="requests", payer=payer, append_time=True, writers=STAFF),
         Topic(name=payments_topic(payer), kind="payments", payer=payer, partitions=partitions),
+        Topic(name=episodes_topic(payer), kind="episodes", payer=payer, partitions=partitions),
         Topic(name=settlements_topic(payer), kind="settlements", payer=payer),
         Topic(
             name=rejects_topic(payer),
@@ -178,7 +185,7 @@ def granted(role: str, payer: str, plan: str) -> tuple[tuple[str, Literal["read"
     if role == "payer" and plan:
         return ((_before_version(inbox_topic(plan)), "write"),)
     if role == "payer" and payer:
-        read = (payments_topic(payer), settlements_topic(payer))
+        read = (payments_topic(payer), episodes_topic(payer), settlements_topic(payer))
         return ((_before_version(inbox_topic(payer)), "write"), *((_before_version(name), "read") for name in read))
     return ()
 

@@ -165,6 +165,7 @@ class _Payer:
         try:
             return (
                 await outputs.payments(self._expected, applied)
+                or await outputs.episodes(applied)
                 or await outputs.settlements()
                 or await outputs.outcomes()
             )

@@ -6,7 +6,7 @@ with, is named by where it stands. What live work sent after the snapshot that i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,11 +17,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from projections.digests import Difference
+from projections.episode_events import Told, versions
 from streams.connections import Connections
 from streams.output import HEADERS, groupless, partition_of, partitions_of
 from streams.replay import brief
 from streams.roster import Payer
-from streams.topics import log_topic, outcomes_topic, payments_topic, requests_topic, settlements_topic
+from streams.topics import episodes_topic, log_topic, outcomes_topic, payments_topic, requests_topic, settlements_topic
 from streams.verifying_log import unreadable
 
 RECORDS_AT_ONCE = 5_000
@@ -38,6 +39,7 @@ class _Event(msgspec.Struct):
 
 class _Data(msgspec.Struct):
     position: _Position | None = None
+    member: str | None = None
 
 
 class _Position(msgspec.Struct):
@@ -74,12 +76,73 @@ class Outputs:
 
         `expected` are digests by id, as replayed; those found are taken out.
         """
-        topic, log = payments_topic(self._payer.name), log_topic(self._payer.name)
-        if (wrong := await self._queued(topic, log)) is not None:
+        topic = payments_topic(self._payer.name)
+        if (wrong := await self._queued(topic, log_topic(self._payer.name))) is not None:
             return wrong
-        last: dict[str, str] = {}
+
+        async def decided(event: _Event) -> bool:
+            return bool(await self._live.fetchval("SELECT 1 FROM payment WHERE payment_id = $1", event.id))
+
+        if (wrong := await self._told(topic, expected, applied, lambda event: event.subject, decided)) is not None:
+            return wrong
+        lost = sorted(expected.keys() - await self._waiting(topic))
+        return await self._lost_payment(topic, UUID(bytes=lost[0])) if lost else None
+
+    async def episodes(self, applied: Mapping[int, int]) -> Difference | None:
+        """The same of each version of an episode, held against its row."""
+        topic = episodes_topic(self._payer.name)
+        made = {each.event_id.bytes: each async for each in versions(self._live, self._payer.name)}
+        if (wrong := await self._queued_episodes(topic, made)) is not None:
+            return wrong
+
+        async def decided(event: _Event) -> bool:
+            return event.id.bytes in made
+
+        expected = {name: brief(each.event) for name, each in made.items()}
+        told = await self._told(topic, expected, applied, lambda event: event.data.member or "", decided)
+        if told is not None:
+            return told
+        for name in sorted(expected.keys() - await self._waiting(topic)):
+            one, event = made[name], _read_event(made[name].event)
+            at = _Position(log_topic(self._payer.name), one.partition, one.log_offset)
+            key = {"subject": event.subject, "sequence": event.sequence, "id": str(event.id)}
+            return Difference(topic, key, "times", 1, 0, at.as_json())
+        return None
+
+    async def _queued_episodes(self, topic: str, made: Mapping[bytes, Told]) -> Difference | None:
+        rows = await self._live.fetch(
+            "SELECT event_id, key, value, partition, log_offset FROM outbox WHERE payer = $1 AND topic = $2"
+            " ORDER BY outbox_id",
+            self._payer.name,
+            topic,
+        )
+        for row in rows:
+            at = _Position(log_topic(self._payer.name), row["partition"], row["log_offset"]).as_json()
+            key = {"topic": topic, "event_id": str(row["event_id"])}
+            if (one := made.get(row["event_id"].bytes)) is None:
+                return Difference("outbox", key, None, None, {"event_id": str(row["event_id"])}, at)
+            held = (row["key"].decode(errors="replace"), brief(row["value"] or b"").hex(), row["log_offset"])
+            right = (one.member, brief(one.event).hex(), one.log_offset)
+            for field, should, found in zip(("key", "value", "log_offset"), right, held, strict=True):
+                if should != found:
+                    return Difference("outbox", key, field, should, found, at)
+        return None
+
+    async def _told(
+        self,
+        topic: str,
+        expected: dict[bytes, bytes],
+        applied: Mapping[int, int],
+        key_of: Callable[[_Event], str],
+        decided: Callable[[_Event], Awaitable[bool]],
+    ) -> Difference | None:
+        """Each of these is on the topic once at most, under its key, in its subject's order, and nothing else is.
+
+        What is found is taken out of `expected`; one that is not there, and was `decided`, is there twice.
+        """
+        log, last = log_topic(self._payer.name), dict[str, str]()
         async for record, count in committed(self._connections, topic):
-            event, wrong = sound(record, count, lambda event: event.subject.encode())
+            event, wrong = sound(record, count, lambda event: key_of(event).encode())
             if event is None:
                 return wrong
             made_at = event.data.position
@@ -88,7 +151,7 @@ class Outputs:
             name, key = event.id.bytes, {"subject": event.subject, "sequence": event.sequence}
             at = made_at.as_json() if made_at else place(record)
             wanted, found = expected.pop(name, None), brief(record.value)
-            if wanted is None and await self._live.fetchval("SELECT 1 FROM payment WHERE payment_id = $1", event.id):
+            if wanted is None and await decided(event):
                 return Difference(topic, key, "times", 1, 2, at)
             if wanted is None:
                 return Difference(topic, key, "event", None, found.hex(), at)
@@ -100,9 +163,7 @@ class Outputs:
                 return Difference(topic, key, "order", f"after {event.sequence}", last[event.subject], at)
             last[event.subject] = event.sequence
             self.emitted += 1
-        waiting = await self._waiting(topic)
-        lost = sorted(expected.keys() - waiting)
-        return await self._lost_payment(topic, UUID(bytes=lost[0])) if lost else None
+        return None
 
     async def _lost_payment(self, topic: str, name: UUID) -> Difference:
         row = await self._live.fetchrow("SELECT * FROM payment WHERE payment_id = $1", name)

@@ -10,6 +10,7 @@ from contracts.events.claims import (
     PharmacyClaimReceived,
     ProfessionalClaimReceived,
 )
+from contracts.events.endpoints import EndpointChanged
 from contracts.events.enrollment import (
     EnrollmentChanged,
     EnrollmentFileReceived,
@@ -47,6 +48,7 @@ from contracts.events.operations import (
     SubjectErasureRequested,
 )
 from contracts.events.payments import (
+    EpisodeChanged,
     PaymentDetermined,
     PaymentRemitted,
     PaymentReturned,
@@ -127,6 +129,7 @@ REQUESTS: tuple[type[BroadcastFact], ...] = (ReconciliationRequested,)
 EMITTED: tuple[type[Event], ...] = (
     PaymentDetermined,
     RecoupmentRiskChanged,
+    EpisodeChanged,
     SettlementAnswered,
     EmployerOutcomeReported,
     ReturnToWorkTold,
@@ -148,6 +151,7 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     SubjectErasureRequested,
     SubjectErasureDone,
     PracticeReadinessTold,
+    EndpointChanged,
 )
 
 LOG_FACTS: dict[str, type[Event]] = {m.type_name(): m for m in (*MEMBER_FACTS, *BROADCAST_FACTS)}
@@ -181,8 +185,10 @@ __all__ = [
     "DisabilityClaimChanged",
     "EmployerOutcomeReported",
     "EmploymentChanged",
+    "EndpointChanged",
     "EnrollmentChanged",
     "EnrollmentFileReceived",
+    "EpisodeChanged",
     "EproResponseReceived",
     "Event",
     "ExperienceSurveyReceived",

@@ -88,6 +88,34 @@ class RecoupmentRiskChanged(PaymentDetermined):
     reason: Annotated[Code, Field(description="no_episode, episode_void, other_practice, ...")]
 
 
+class EpisodeChanged(Event):
+    """A version of an episode, as it stands until the next: who is treated, since when, and whether it counts.
+
+    Its subject is the episode and its sequence the version. Identity: UUIDv5 of episode and version. A payer gets it;
+    a practice and an employer do not.
+    """
+
+    episode_id: RecordId
+    version: int
+    payer: Code
+    plan: str
+    contract: Code
+    member: RecordId
+    started_on: Day
+    ends_on: Day
+    performance_period: int
+    cancer_type: str
+    status: Code
+    void_reason: str
+    included: bool
+    exclusion: str
+    practice: str
+    opened_by: str
+    closed: bool
+    cause: RecordId
+    position: PositionRef
+
+
 class PaymentRemitted(MemberFact):
     """Money for a determination moved: from an 835, a bank file or by hand."""
 

@@ -35,7 +35,7 @@ from projections.store import Position
 from streams import verifying_outputs
 from streams.replay import Capture, PartitionReplay
 from streams.roster import Roster
-from streams.topics import log_topic, payments_topic
+from streams.topics import episodes_topic, log_topic, payments_topic
 from streams.transport import check_logs
 from streams.verifying_log import Batches, UnreadableLog, boundaries, changed_record, records_of
 from tests.streams.logs import Log, Record, population
@@ -389,21 +389,28 @@ async def test_whatever_is_wrong_with_a_sent_record_is_named(
 
 async def test_what_waits_in_the_outbox_is_as_it_was_decided(world: World) -> None:
     payer = world.roster.payers[1]
-    (row,) = await world.connection.fetch(
-        "SELECT * FROM outbox WHERE payer = $1 ORDER BY outbox_id LIMIT 1", payer.name
+    rows = await world.connection.fetch(
+        "SELECT DISTINCT ON (topic) * FROM outbox WHERE payer = $1 ORDER BY topic, outbox_id", payer.name
     )
+    assert [row["topic"] for row in rows] == [episodes_topic(payer.name), payments_topic(payer.name)]
+    for row in rows:
+        await assert_held_to_what_was_decided(world, payer.name, row)
+    assert (await world.verify(payer.name)).difference is None
+
+
+async def assert_held_to_what_was_decided(world: World, payer: str, row: Any) -> None:
     where = f"WHERE outbox_id = {row['outbox_id']}"
+    value = "NULL" if row["value"] is None else f"decode('{row['value'].hex()}', 'hex')"
     for change, back, field in (
         ("key = 'x'::bytea", f"key = decode('{row['key'].hex()}', 'hex')", "key"),
-        ("value = 'x'::bytea", "value = NULL", "value"),
+        ("value = 'x'::bytea", f"value = {value}", "value"),
         ("log_offset = log_offset + 1", "log_offset = log_offset - 1", "log_offset"),
         (f"event_id = '{UUID(int=9)}'", f"event_id = '{row['event_id']}'", None),
     ):
         async with world.changed(f"UPDATE outbox SET {change} {where}", f"UPDATE outbox SET {back} {where}"):
-            difference = (await world.verify(payer.name)).difference
+            difference = (await world.verify(payer)).difference
         assert difference is not None
         assert (difference.table, difference.field) == ("outbox", field)
-    assert (await world.verify(payer.name)).difference is None
 
 
 async def test_another_a_shorter_and_a_changed_log_are_told_apart_when_claimed(world: World) -> None:

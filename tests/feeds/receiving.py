@@ -16,6 +16,7 @@ from gateway.delivering import Config, Deliverer
 from gateway.reaching import Reach
 from gateway.signing import PURPOSE
 from streams.keys import SqliteKeyStore
+from tests.feeds.emitting import Acts
 
 Answers = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """Answers one request; whether the connection stays open."""
@@ -140,6 +141,7 @@ async def sending(
     folder: Path,
     clock: Clock | None = None,
     payers: Sequence[str] = ("medicare", "bcbs-sc", "employers"),
+    acts: Acts | None = None,
 ) -> AsyncIterator[Deliverer]:
     """A deliverer that runs, for the endpoints of a test's database."""
     keys = SqliteKeyStore(folder / "keys.sqlite3")
@@ -149,6 +151,7 @@ async def sending(
         payers=payers,
         key=keys.platform_key(PURPOSE),
         reach=Reach(private=True),
+        state=acts or Acts(),
         now=clock or Clock(),
     )
     keys.close()

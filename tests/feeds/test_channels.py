@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,8 +25,8 @@ from gateway.delivering import Deliverer
 from gateway.principals import Principal, scopes_of
 from streams.relay import take_over
 from streams.roster import Roster
-from streams.topics import payments_topic
-from tests.feeds.emitting import listening, pay, reaching
+from streams.topics import episodes_topic, payments_topic
+from tests.feeds.emitting import change, listening, pay, reaching
 from tests.feeds.receiving import receiving, says, sending
 from tests.feeds.test_streams import heard
 from tests.streams.test_relay import read_all
@@ -45,12 +45,13 @@ class Written:
 
 
 async def write(dsn: str, payer: str, topic: str, member: str, chance: random.Random) -> list[bytes]:
-    """One writer's events, and between them some of another payer."""
+    """One writer's payments, a version of an episode with each transaction, and between them some of another payer."""
     connection, made = await asyncpg.connect(dsn), []
     for number in range(TRANSACTIONS):
         async with connection.transaction():
             for each in range(EACH):
                 made.append(await pay(connection, payer, member, number * EACH + each, topic=topic))
+            made.append(await change(connection, payer, member, number + 1, topic=episodes_topic(payer)))
             await pay(connection, f"not-{payer}", member, number)
             await connection.execute("SELECT pg_sleep($1)", chance.random() / 20)
     await connection.close()
@@ -132,15 +133,15 @@ async def beside(*tasks: Any) -> AsyncIterator[None]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def relay(platform: LocalPlatform, dsn: str, payer: str, topic: str, written: Written) -> list[bytes]:
-    """The topic, after a relay that is killed between sending and noting."""
+async def relay(platform: LocalPlatform, dsn: str, payer: str, topics: Sequence[str], written: Written) -> list[bytes]:
+    """The topics, after a relay that is killed between sending and noting."""
     connections = replace(platform.connections(), dsn=dsn)
     kills = 0
     while True:
         connection = await asyncpg.connect(dsn)
         try:
             over = written.done.is_set()
-            async with take_over(payer, [topic], connections, connection) as shard:
+            async with take_over(payer, topics, connections, connection) as shard:
                 assert shard is not None
                 rows = await shard.waiting(13)
                 if not rows and over:
@@ -151,7 +152,7 @@ async def relay(platform: LocalPlatform, dsn: str, payer: str, topic: str, writt
                     await shard.settle(rows, reached)
         finally:
             await connection.close()
-    return [record.value for record in await read_all(connections, topic)]
+    return [record.value for topic in topics for record in await read_all(connections, topic)]
 
 
 def in_order(events: Iterable[bytes]) -> dict[str, list[bytes]]:
@@ -179,10 +180,10 @@ async def test_four_channels_tell_the_same(
                 write_all(fresh_database, payer, topic, written),
                 by_cursor(url, written, chance),
                 by_stream(url, written, chance),
-                relay(platform, dsn, payer, topic, written),
+                relay(platform, dsn, payer, [topic, episodes_topic(payer)], written),
             )
             expected = in_order(written.events)
-            assert len(written.events) == WRITERS * TRANSACTIONS * EACH + 1
+            assert len(written.events) == WRITERS * TRANSACTIONS * (EACH + 1) + 1
 
             def all_came() -> bool:
                 return len({each.id for each in receiver.received}) == len(written.events)

@@ -7,18 +7,20 @@ import random
 from dataclasses import replace
 
 import asyncpg
+import orjson
 import pytest
 
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import READER
-from projections.feed import FIRST, OtherHistory, Place, emitted_after
+from projections.feed import FIRST, OtherHistory, Place, emitted_after, emitted_of
 from projections.tenancy import Tenant
-from tests.feeds.emitting import pay
+from tests.feeds.emitting import change, pay
 
 pytestmark = pytest.mark.platform
 WRITERS, TRANSACTIONS = 10, 15
 TOTAL = WRITERS * TRANSACTIONS * 2
 MEDICARE = Tenant("payer", "medicare")
+PRACTICE = Tenant("practice", "medicare", practice="P1")
 
 
 async def write(dsn: str, member: str, seed: int, written: asyncio.Event) -> list[bytes]:
@@ -80,9 +82,17 @@ async def test_others_see_nothing_and_a_place_of_another_history_is_refused(
 ) -> None:
     owner = await asyncpg.connect(fresh_database)
     event = await pay(owner, "medicare", "m", 1)
+    changed = await change(owner, "medicare", "m", 1)
     await owner.close()
     reader = await asyncpg.connect(platform.dsn(READER, space))
-    page, place, caught_up = await emitted_after(reader, Tenant("practice", "medicare", practice="P1"), None, 5)
+    told = (await emitted_after(reader, MEDICARE, None, 5)).events
+    assert [each.event for each in told] == [event, changed], "a payer is told of episodes, a practice is not"
+    assert all(str(each.place.event_id) == orjson.loads(each.event)["id"] for each in told)
+    asked = {each.place.event_id: each.place.subject for each in told}
+    assert await emitted_of(reader, MEDICARE, asked) == {each.place.event_id: each.event for each in told}
+    assert list(await emitted_of(reader, PRACTICE, asked)) == [told[0].place.event_id]
+    assert await emitted_of(reader, Tenant("employer", "medicare", "plan"), asked) == {}
+    page, place, caught_up = await emitted_after(reader, PRACTICE, None, 5)
     assert ([each.event for each in page], caught_up) == ([event], True)
     assert page[0].place.event_id != FIRST
     assert place >= page[0].place, "who has read all stands at the horizon"

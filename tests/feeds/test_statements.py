@@ -23,7 +23,7 @@ from gateway.statement_files import COLUMNS, write_statement
 from gateway.statements import is_over
 from projections.feed import emitted_after, emitted_within
 from projections.tenancy import Tenant
-from tests.feeds.emitting import reaching
+from tests.feeds.emitting import change, reaching
 from tests.feeds.released import PLAN, project, release_of
 from tests.gateway.served import Named, client_of
 
@@ -74,13 +74,16 @@ async def test_statements(platform: LocalPlatform, space: str, fresh_database: s
     for row in ROWS:
         await paid(owner, *row)
     await project(owner, release_of(PLAN), datetime(2026, 1, 7, tzinfo=UTC))
-    await owner.close()
     reader = await asyncpg.connect(platform.dsn(READER, space))
     for who, tenant in WHO.items():
         await assert_as_the_feed(reader, tenant, tmp_path, IDS.get(who))
     assert [one async for one in emitted_within(reader, WHO["payer"], "2025-12")] == []
-    await reader.close()
     await assert_over_http(platform, space, tmp_path)
+    await change(owner, "medicare", "a", 1)
+    await owner.close()
+    await assert_as_the_feed(reader, WHO["payer"], tmp_path, None)
+    await assert_as_the_feed(reader, WHO["practice"], tmp_path, IDS["practice"])
+    await reader.close()
 
 
 async def assert_as_the_feed(reader: Any, tenant: Tenant, folder: Path, ids: list[str] | None) -> None:
@@ -100,6 +103,8 @@ async def assert_as_the_feed(reader: Any, tenant: Tenant, folder: Path, ids: lis
         rows = await asyncio.to_thread(_csv if form == "csv" else _parquet, first)
         assert [row["event"].encode() for row in rows] == found
         assert [row["id"] for row in rows] == [orjson.loads(event)["id"] for event in found]
+        versions = [row for row in rows if row["type"] == "carepact.EpisodeChanged.v1"]
+        assert {(row["status"], str(row["from"])) for row in versions} <= {("valid", "2026-01-01")}
         if ids is not None:
             assert {str(row["amount_cents"]) for row in rows} == {"-700"}
 

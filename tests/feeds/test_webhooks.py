@@ -17,11 +17,23 @@ from fastapi import FastAPI
 from standardwebhooks import Webhook
 
 from carepact.local.platform import LocalPlatform
+from contracts.events import EndpointChanged
 from gateway import reaching as reach
-from tests.feeds.emitting import pay, reaching
+from projections.access import reads
+from streams.endpoint_acts import RESTORED
+from streams.operations import insert
+from streams.topics import operations_topic
+from tests.feeds.emitting import Acts, pay, reaching
 from tests.feeds.receiving import Clock, Received, drips, floods, hangs, receiving, says, sending
+from tests.streams.test_operations import consumed
 
 pytestmark = pytest.mark.platform
+TOPIC = operations_topic()
+KEPT = (
+    "role", "payer", "plan", "practice", "url", "event_types", "at_once", "secret", "old_secret", "old_until",
+    "created_by",
+)  # fmt: skip
+"""Of an endpoint, what a database that was lost gets again."""
 
 
 @pytest_asyncio.fixture
@@ -192,8 +204,9 @@ async def test_410_disables_at_once(
     platform: LocalPlatform, space: str, tmp_path: Path, owner: Any, app: FastAPI
 ) -> None:
     payer = Subscriber(app, "payer")
+    acts = Acts()
     await pay(owner, "medicare", "m", 1)
-    async with receiving(says(410)) as receiver, sending(platform, space, tmp_path):
+    async with receiving(says(410)) as receiver, sending(platform, space, tmp_path, acts=acts):
         made = await payer("POST", status=201, url=receiver.url)
 
         async def disabled() -> bool:
@@ -202,6 +215,8 @@ async def test_410_disables_at_once(
 
         await until(disabled)
     assert len(receiver.received) == 1
+    (act,) = [act for act in acts.stated if isinstance(act, EndpointChanged)]
+    assert (act.change, act.why, act.endpoint_id) == ("disabled", "the receiver answered 410", made["endpoint_id"])
 
 
 async def test_a_subscriber_pauses_replays_tests_rotates_and_deletes_its_own_and_sees_no_other(
@@ -252,9 +267,34 @@ async def test_a_subscriber_pauses_replays_tests_rotates_and_deletes_its_own_and
         async with sending(platform, space, tmp_path):
             await receiver.until(6)
         assert len(receiver.received[-1].headers["webhook-signature"].split()) == 1
+        await assert_follows_from_acts(owner, app, made["endpoint_id"])
         await payer("DELETE", path, 204)
         await payer("GET", path, 404)
     assert await owner.fetchval("SELECT count(*) FROM webhook_delivery") == 0
+    await insert(owner, TOPIC, consumed(*app.state.parts.doors.state.stated))
+    assert [each["endpoint_id"] for each in (await payer("GET"))["endpoints"]] == [third["endpoint_id"]]
+
+
+async def assert_follows_from_acts(owner: Any, app: FastAPI, of: str) -> None:
+    """What was done is in the log; there it changes nothing that is done, and a lost table is made again, paused."""
+    stated = app.state.parts.doors.state.stated
+    assert [act.change for act in stated if act.endpoint_id == of] == [
+        "created", "tested", "paused", "rotated", "resumed", "replayed", "rotated", "replayed",
+    ]  # fmt: skip
+    question = "SELECT * FROM webhook_endpoint WHERE endpoint_id = $1"
+    live = await owner.fetchrow(question, of)
+    await insert(owner, TOPIC, consumed(*stated))
+    assert await owner.fetchrow(question, of) == live
+    log = [act async for act in reads(owner, "medicare")]
+    assert [each["what"] for each in log][:2] == ["endpoint-created", "endpoint-tested"]
+    lost = owner.transaction()
+    await lost.start()
+    await owner.execute("DELETE FROM webhook_endpoint")
+    await insert(owner, TOPIC, consumed(*stated))
+    again = await owner.fetchrow(question, of)
+    await lost.rollback()
+    assert (again["status"], again["why"], again["history"]) == ("paused", RESTORED, None)
+    assert [again[name] for name in KEPT] == [live[name] for name in KEPT]
 
 
 async def test_hostile_receivers_hold_up_only_themselves(

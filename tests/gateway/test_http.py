@@ -18,7 +18,15 @@ from confluent_kafka import KafkaException
 from carepact.local.platform import LocalPlatform
 from gateway.principals import Principal
 from streams.admin import Admin
-from streams.topics import inbox_topic, log_topic, operations_topic, payments_topic, rejects_topic, settlements_topic
+from streams.topics import (
+    episodes_topic,
+    inbox_topic,
+    log_topic,
+    operations_topic,
+    payments_topic,
+    rejects_topic,
+    settlements_topic,
+)
 from tests.end_to_end.harness import population, until, world_of
 from tests.formats.test_mapping import CLAIMS, EXAMPLES
 from tests.formats.x12_samples import PROFESSIONAL, made
@@ -465,8 +473,8 @@ async def test_a_key_may_be_a_kafka_user_and_is_none_once_revoked(gateway: Serve
     assert made.exit_code == 0, made.output
     shown = orjson.loads(made.stdout)
     user = replace(gateway.world.connections(), username=shown["kafka_user"], password=shown["key"])
-    inbox = {inbox_topic(payer), payments_topic(payer), settlements_topic(payer)}
-    assert await asyncio.to_thread(Admin(user.confluent()).names) == inbox
+    own = {kind(payer) for kind in (inbox_topic, payments_topic, episodes_topic, settlements_topic)}
+    assert await asyncio.to_thread(Admin(user.confluent()).names) == own
     assert (await gateway.command("keys", "revoke", shown["credential_id"])).exit_code == 0
     with pytest.raises(KafkaException):
         await asyncio.to_thread(Admin(user.confluent(), patience_seconds=5).names)

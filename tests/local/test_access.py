@@ -19,6 +19,7 @@ from streams.admin import Admin
 from streams.connections import Connections, NoAccess
 from streams.roster import Roster
 from streams.topics import (
+    episodes_topic,
     granted,
     inbox_topic,
     log_topic,
@@ -89,7 +90,9 @@ async def test_a_key_sees_the_topics_of_its_own_and_no_others(
     def sees(who: Connections) -> set[str]:
         return Admin(who.confluent()).names()
 
-    outputs = {each: {payments_topic(each), settlements_topic(each)} for each in roster.names}
+    outputs = {
+        each: {kind(each) for kind in (payments_topic, episodes_topic, settlements_topic)} for each in roster.names
+    }
     expected = {
         await key("payer", medicare): {inbox_topic(medicare), *outputs[medicare]},
         await key("payer", bcbs): {inbox_topic(bcbs), *outputs[bcbs]},

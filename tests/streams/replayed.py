@@ -17,7 +17,7 @@ from streams.reconciling import log_ends
 from streams.relay import take_over
 from streams.replay import log_records
 from streams.roster import Payer, Roster
-from streams.topics import log_topic, payments_topic
+from streams.topics import episodes_topic, log_topic, payments_topic
 from streams.verifying import Report, verify
 from streams.verifying_log import Batches
 from tests.streams.logs import Log, population
@@ -70,7 +70,12 @@ class World:
 
     async def relay(self, payer: Payer) -> None:
         """Send all that is in the payer's outbox."""
-        arguments = payer.name, [payments_topic(payer.name)], self.connections, self.connection
+        arguments = (
+            payer.name,
+            [payments_topic(payer.name), episodes_topic(payer.name)],
+            self.connections,
+            self.connection,
+        )
         async with take_over(*arguments) as shard:
             assert shard is not None
             while await shard.step():

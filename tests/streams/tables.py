@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from projections.rows import PAYMENT
+from projections.rows import EPISODE, PAYMENT
 
 QUERIES = {
     "fact": "SELECT * FROM fact ORDER BY payer, partition, log_offset",
     "state_part": "SELECT * FROM state_part ORDER BY payer, member, kind, key",
     "due": "SELECT * FROM due ORDER BY payer, member",
     "partition_state": "SELECT * FROM partition_state ORDER BY payer, partition",
-    "episode": "SELECT * FROM episode ORDER BY episode_id, version",
+    "episode": f"SELECT {', '.join(EPISODE)} FROM episode ORDER BY episode_id, version",
     "episode_spend": "SELECT * FROM episode_spend ORDER BY episode_id, log_offset",
     "return_to_work": "SELECT * FROM return_to_work ORDER BY episode_id, version",
     "payment": f"SELECT {', '.join(PAYMENT)} FROM payment ORDER BY member, sequence",

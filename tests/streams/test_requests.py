@@ -24,7 +24,7 @@ from streams.relay import take_over
 from streams.replay import log_records
 from streams.requests import Desk, Requests
 from streams.roster import Payer, Roster
-from streams.topics import log_topic, payments_topic, requests_topic, settlements_topic
+from streams.topics import episodes_topic, log_topic, payments_topic, requests_topic, settlements_topic
 from tests.streams.logs import Log, population
 from tests.streams.replayed import Sent
 from tests.streams.test_folding import agent_on, give
@@ -261,7 +261,7 @@ async def test_a_second_answerer_stands_by(world: World) -> None:
 
 async def relay(world: World) -> None:
     """Send all that waits."""
-    topics = [payments_topic(world.payer.name), settlements_topic(world.payer.name)]
+    topics = [kind(world.payer.name) for kind in (payments_topic, episodes_topic, settlements_topic)]
     connection = await world.connect()
     async with take_over(world.payer.name, topics, world.connections, connection) as shard:
         assert shard is not None

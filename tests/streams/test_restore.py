@@ -19,7 +19,7 @@ from projections import rebuilt
 from streams.output import groupless, partitions_of
 from streams.rebuilding import opened, rebuild, republish, switch
 from streams.reconciling import log_ends
-from streams.topics import operations_topic, payments_topic, topics
+from streams.topics import episodes_topic, operations_topic, payments_topic, topics
 from streams.verifying import verify
 from streams.what_if import NONE, Imagining, Options
 from tests.feeds.emitting import pay, reaching
@@ -29,6 +29,10 @@ from tests.streams.replayed import World, world_of
 from tests.streams.tables import QUERIES
 
 pytestmark = pytest.mark.platform
+EMITTED = """
+    SELECT (SELECT count(*) FROM payment WHERE $1 IN ('', payer))
+         + (SELECT count(*) FROM episode WHERE $1 IN ('', payer))
+"""
 AS_CUT = {"position", "outbox", "order"}
 """What tells where a batch ended, or what is not yet sent."""
 
@@ -72,19 +76,20 @@ async def test_a_lost_database_comes_back_equal_and_nothing_is_sent_twice(
         await again.apply(payer)
         await again.relay(payer)
     assert await tables(connection) == await tables(world.connection)
-    sent, now = await ends(world), {payments_topic(payer.name) for payer in world.roster.payers}
+    sent, kinds = await ends(world), (payments_topic, episodes_topic)
+    now = {kind(payer.name) for payer in world.roster.payers for kind in kinds}
     assert {at: end for at, end in sent.items() if at.topic not in now} == {
         at: end for at, end in before.items() if at.topic not in now
     }
     report = await verify(again.connections, world.roster.payers)
     assert report.difference is None
-    assert report.emitted == await connection.fetchval("SELECT count(*) FROM payment")
+    assert report.emitted == await connection.fetchval(EMITTED, "")
     await connection.close()
 
 
 async def test_no_replay_is_told_to_an_endpoint(world: World, platform: LocalPlatform, tmp_path: Path) -> None:
     payer = world.roster.payers[0]
-    count = await world.connection.fetchval("SELECT count(*) FROM payment WHERE payer = $1", payer.name)
+    count = await world.connection.fetchval(EMITTED, payer.name)
     mine = Principal("payer", payer.name, scopes=scopes_of("payer"))
     app = reaching(platform, "restore", tmp_path, world.roster, webhooks_private=True, payer=mine)
     async with receiving(says(204)) as receiver:
