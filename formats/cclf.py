@@ -21,7 +21,7 @@ Descriptive codes of another form than their code system has (DRG, revenue centr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
@@ -55,25 +55,16 @@ def read_set(files: Iterable[File]) -> Iterator[Read]:
         seen: dict[str, list[int]] = {}
         receipts: list[Kept] = []
         known_before: list[Kept] = []
-        places = {"0": receipts.append, "9": known_before.append, "8": alone.put, "7": alone.put}
-        put = grouped.put
+        places: dict[str, Callable[[Kept], None]] = dict.fromkeys(LENGTHS, grouped.put)
+        places |= {"0": receipts.append, "9": known_before.append, "8": alone.put, "7": alone.put}
         for file, lines in files:
-            for record in _records(file, lines):
-                if isinstance(record, Reject):
-                    yield record
-                    continue
-                kind, size = record.kind, len(record.raw)
-                if (counted := seen.get(kind)) is None:
-                    counted = seen[kind] = [0, 0]
-                counted[0] += 1
-                counted[1] = max(counted[1], size)
-                places.get(kind, put)(record)
+            yield from _sorted(file, lines, places, seen)
         present: dict[str, str] = {}
         yield from former(known_before, present)
         for group in alone.groups():
-            yield from _one(Line(group[0], present))
+            yield from _one(Line.of(group[0], present))
         for group in grouped.groups():
-            yield from claims([Line(record, present) for record in group])
+            yield from claims([Line(each.kind, each.file, each.line, each.raw, present) for each in group])
     yield from _not_received(receipts, seen)
 
 
@@ -101,20 +92,26 @@ def _named(file: str) -> str | None:
     return found[1] if found and found[1] != "0" else None
 
 
-def _records(file: str, lines: Iterable[bytes]) -> Iterator[Kept | Reject]:
+def _sorted(
+    file: str, lines: Iterable[bytes], places: Mapping[str, Callable[[Kept], None]], seen: dict[str, list[int]]
+) -> Iterator[Reject]:
+    """Put each record of a file in its place; yields what is none. `seen` has count and greatest length by kind."""
     named, receipt = _named(file), bool(re.search(r"(?:^|\.)ZC0(?=[YRW.]|$)", file))
+    most = LENGTHS[named][0] if named else -1
     for line, sent in enumerate(lines, 1):
         raw = sent.rstrip(b"\r\n")
-        if not raw.strip():
+        size = len(raw)
+        if not size or raw.isspace():
             continue
         if receipt or raw.find(b"|", 0, 40) >= 0:
-            if not raw.lstrip(b"\xef\xbb\xbf").startswith(b"File Number"):
-                yield Kept("", "0", file, line, raw)
-            continue
-        if named and len(raw) <= LENGTHS[named][0]:
+            if raw.lstrip(b"\xef\xbb\xbf").startswith(b"File Number"):
+                continue
+            kind = "0"
+        elif size <= most:
+            assert named is not None
             kind = named
-        elif len(raw) in BY_LENGTH:
-            kind = BY_LENGTH[len(raw)]
+        elif size in BY_LENGTH:
+            kind = BY_LENGTH[size]
         else:
             reason = "a record of a length that no CCLF layout has"
             remedy = "send the records in full width, one a line, under the file's CMS name"
@@ -123,12 +120,16 @@ def _records(file: str, lines: Iterable[bytes]) -> Iterator[Kept | Reject]:
         if kind in _ALONE:
             key = f"{_ALONE[kind]}{file} {line:010}"
         elif not (key := raw[:13].decode("latin-1").strip()):
-            yield refused(Line(Kept("", kind, file, line, raw), {}), bad("CUR_CLM_UNIQ_ID", "a claim without its id"))
+            yield refused(Line(kind, file, line, raw, {}), bad("CUR_CLM_UNIQ_ID", "a claim without its id"))
             continue
-        yield Kept(key, kind, file, line, raw)
+        if (counted := seen.get(kind)) is None:
+            counted = seen[kind] = [0, 0]
+        counted[0] += 1
+        counted[1] = max(counted[1], size)
+        places[kind](Kept(key, kind, file, line, raw))
 
 
-_ALONE = {"9": "", "8": " ", "7": "!"}
+_ALONE = {"0": "", "9": "", "8": " ", "7": "!"}
 """Records that stand alone, and what their keys begin with: beneficiaries before fills."""
 
 

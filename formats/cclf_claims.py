@@ -8,17 +8,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from contracts.events import InstitutionalClaimReceived, PharmacyClaimReceived, ProfessionalClaimReceived
-from formats.cclf_layout import Line, bad, cents, day, fact, needed_day, number, pieces, refused
+from formats.cclf_layout import (
+    SOURCE,
+    Line,
+    Told,
+    bad,
+    cents,
+    day,
+    fact,
+    needed_day,
+    number,
+    pieces,
+    refused,
+    text,
+    words,
+)
 from formats.cells import BadCell
 from formats.cms_codes import PAID_BY_CARRIER, PAID_LINE, SETTINGS
 from formats.icd9 import MAPPING, translated
-from formats.reading import Read, Reject
+from formats.reading import Place, Read, ReadFact, Reject
 
 _ACTIONS = {"0": "original", "1": "void", "2": "adjustment"}
 _ALNUM = re.compile(r"[A-Za-z0-9]{1,15}")
@@ -27,6 +41,11 @@ _DRG = re.compile(r"[0-9]{3,4}")
 _TWO = re.compile(r"[0-9]{2}")
 _BILL = re.compile(r"[0-9A-Z]{3}")
 _PROCEDURE = re.compile(r"[A-Z0-9]{3,7}")
+_seven, _two = Told(partial(pieces, width=7)), Told(partial(pieces, width=2))
+_from_on, _through_on = (Told(partial(needed_day, column=name)) for name in ("CLM_FROM_DT", "CLM_THRU_DT"))
+_effective_on, _line_on = (Told(partial(day, column=name)) for name in ("CLM_EFCTV_DT", "CLM_LINE_FROM_DT"))
+_paid, _allowed = (Told(partial(cents, column=name)) for name in ("CLM_LINE_CVRD_PD_AMT", "CLM_LINE_ALOWD_CHRG_AMT"))
+_units = Told(partial(number, column="CLM_LINE_SRVC_UNIT_QTY"))
 _PAYER = 10
 """The place of the primary payer among the cells of CCLF5 and CCLF6."""
 _filled, _institutional, _billed = (
@@ -40,33 +59,35 @@ _filled, _institutional, _billed = (
 
 def fill(line: Line) -> Iterator[Read]:
     """A drug event. CCLF says what the member paid, not what the plan did."""
-    (claim, mbi, ndc, filled_, qualifier, pharmacy, dispensing, quantity, supply_, _, prescriber, member_paid, kind,
-     effective_, prescription, number_) = line.cells()  # fmt: skip
+    (claim_, mbi, ndc, filled_, qualifier, pharmacy_, dispensing, quantity, supply_, _, prescriber, member_paid, kind,
+     effective_, prescription, number_) = line.cut()  # fmt: skip
+    claim, pharmacy = text(claim_), text(pharmacy_)
     filled = needed_day(filled_, "CLM_LINE_FROM_DT")
     effective = day(effective_, "CLM_EFCTV_DT") or filled
     supply = number(supply_, "CLM_LINE_DAYS_SUPLY_QTY")
     action = _action(kind)
+    key = (filled.isoformat(), words[qualifier], pharmacy, words[dispensing], text(prescription), text(number_))
     event = _filled(
         {
             "person": line.person(mbi),
             "claim_id": claim,
-            "family": ":".join((filled.isoformat(), qualifier, pharmacy, dispensing, prescription, number_)),
+            "family": ":".join(key),
             "action": action,
             "effective_on": effective,
             "filled_on": filled,
-            "ndc": ndc or None,
+            "ndc": words[ndc] or None,
             "quantity": number(quantity, "CLM_LINE_SRVC_UNIT_QTY"),
             "days_supply": int(supply) if supply is not None and supply == int(supply) else None,
-            "pharmacy_npi": pharmacy if _ALNUM.fullmatch(pharmacy) else None,
-            "prescriber_npi": prescriber if _ALNUM.fullmatch(prescriber) else None,
+            "pharmacy_npi": _npi(pharmacy_),
+            "prescriber_npi": _npi(prescriber),
             "member_paid_cents": cents(member_paid, "CLM_LINE_BENE_PMT_AMT"),
         }
     )
     yield fact(event, line, "fill", claim, action, effective.isoformat())
 
 
-def _action(kind: str) -> str:
-    if found := _ACTIONS.get(kind.strip() or "0"):
+def _action(cell: bytes) -> str:
+    if found := _ACTIONS.get(text(cell) or "0"):
         return found
     raise bad("CLM_ADJSMT_TYPE_CD", "an adjustment type that CCLF does not have", "send 0, 1 or 2")
 
@@ -75,18 +96,19 @@ def _action(kind: str) -> str:
 
 
 def claims(lines: list[Line]) -> Iterable[Read]:
-    """The claims of one claim id: a facility's, a physician's, a supplier's; and what belongs to none of them."""
-    if len(lines) == 1 and lines[0].kind in "56":  # as most are
-        return (_professional(lines, ()),)
+    """The claims of one claim id: a facility's, a physician's, a supplier's; and what belongs to none of them.
+
+    `lines` stand by kind.
+    """
+    kind = lines[0].kind
+    if kind in "56" and lines[-1].kind == kind:  # as most are
+        if len(lines) == 1:
+            return (_professional(lines, ()),)
+        return [_professional(group, ()) for group in _professional_groups(lines)]
     return _claims(lines)
 
 
 def _claims(lines: list[Line]) -> Iterator[Read]:
-    first = lines[0].kind
-    if first in "56" and all(line.kind == first for line in lines):
-        for group in _professional_groups(lines):
-            yield _professional(group, [])
-        return
     by_kind: dict[str, list[Line]] = {}
     for line in lines:
         by_kind.setdefault(line.kind, []).append(line)
@@ -119,11 +141,12 @@ def _orphans(lines: Sequence[Line], reason: str) -> Reject:
 def _facility(head: Line, more: list[Line], by_kind: dict[str, list[Line]]) -> Read:
     at = head
     try:
-        (claim, oscar, mbi, kind, start_, through_, facility, classification, principal, denied, paid, payer, drg, npi,
-         adjustment, effective_, frequency, version, billing_oscar) = head.cells()  # fmt: skip
+        (claim_, oscar, mbi, kind, start_, through_, facility, classification, first, denied, paid, payer, drg_, npi,
+         adjustment, effective_, frequency, version, billing_oscar) = head.cut()  # fmt: skip
+        claim, principal, drg = text(claim_), words[first], words[drg_]
         start, through = needed_day(start_, "CLM_FROM_DT"), needed_day(through_, "CLM_THRU_DT")
         effective, action = day(effective_, "CLM_EFCTV_DT") or through, _action(adjustment)
-        provider = billing_oscar or oscar
+        provider = words[billing_oscar] or words[oscar]
         sent = dict.fromkeys((principal,) if principal else ())
         sent.update(dict.fromkeys(code for each in by_kind.get("4", ()) if (code := each.text("CLM_DGNS_CD"))))
         procedures = tuple(
@@ -134,27 +157,27 @@ def _facility(head: Line, more: list[Line], by_kind: dict[str, list[Line]]) -> R
         for at in revenue:
             lines.append(_revenue_line(at, start))
         at = head
-        bill = facility + classification + frequency
+        bill = words[facility] + words[classification] + words[frequency]
         event = _institutional(
             {
                 "person": head.person(mbi),
                 "claim_id": claim,
-                "family": f"{provider}:{start_}:{through_}",
+                "family": f"{provider}:{words[start_]}:{words[through_]}",
                 "action": action,
                 "effective_on": effective,
-                "denied": bool(denied),
-                "primary_payer": _primary(payer),
-                "setting": SETTINGS.get(kind, "other"),
+                "denied": bool(words[denied]),
+                "primary_payer": _primary(words[payer]),
+                "setting": SETTINGS.get(words[kind], "other"),
                 "type_of_bill": bill if _BILL.fullmatch(bill) else None,
                 "facility": provider if _ALNUM.fullmatch(provider) else None,
-                "billing_npi": npi if _ALNUM.fullmatch(npi) else None,
+                "billing_npi": _npi(npi),
                 "from_on": start,
                 "through_on": through,
                 "procedures": procedures,
                 "drg": drg if _DRG.fullmatch(drg) else None,
                 "paid_cents": cents(paid, "CLM_PMT_AMT"),
                 "lines": tuple(lines),
-                **_diagnoses(tuple(sent), version),
+                **_diagnoses(tuple(sent), words[version]),
             }
         )
     except BadCell as error:
@@ -172,13 +195,13 @@ def _wrong(error: ValidationError, lines: list[Line]) -> Line | None:
 
 
 def _revenue_line(line: Line, start: date) -> dict[str, Any]:
-    _, number_, _, on, center, revenue_on, code, units, _ = line.cells()
-    counted = number(number_, "CLM_LINE_NUM")
+    _, number_, _, on, center_, revenue_on, service, units, modifiers = line.cut()
+    center = words[center_]
     return {
-        "line": int(counted or 0),
+        "line": _line_numbers[number_],
         "service_on": day(revenue_on, "CLM_LINE_INSTNL_REV_CTR_DT") or day(on, "CLM_LINE_FROM_DT") or start,
-        "code": code or None,
-        "modifiers": line.pieces("HCPCS_MDFR_CD", 2),
+        "code": words[service] or None,
+        "modifiers": pieces(modifiers, 2),
         "revenue_center": center if _FOUR.fullmatch(center) else None,
         "units": number(units, "CLM_LINE_SRVC_UNIT_QTY"),
     }
@@ -197,9 +220,7 @@ def _diagnoses(sent: tuple[str, ...], version: str) -> dict[str, Any]:
 
 def _professional_groups(lines: list[Line]) -> Iterable[list[Line]]:
     """Lines of one version of one claim."""
-    if len(lines) == 1:
-        return (lines,)
-    groups: dict[tuple[str, ...], list[Line]] = {}
+    groups: dict[tuple[bytes, ...], list[Line]] = {}
     for line in lines:
         groups.setdefault(line.version(), []).append(line)
     return groups.values()
@@ -209,28 +230,28 @@ def _professional(lines: list[Line], enhancements: Sequence[Line]) -> Read:
     at = head = lines[0]
     physician = head.kind == "5"
     one = _physician_line if physician else _supplier_line
-    tin = npi = version = ""
+    tin = npi = version = b""
     codes: tuple[str, ...] = ()
     try:
+        cut = head.cut()
         if physician:
-            (claim, _, mbi, _, start_, through_, _, _, _, _, payer, _, tin, _, denial, _, adjustment, effective_,
-             control, _, _, _, firsts, version, others) = head.cut()  # fmt: skip
-            codes, tin = pieces(firsts, 7) + pieces(others, 7), tin.strip()
+            (claim_, _, mbi, _, start_, through_, _, _, _, _, payer_, _, tin, _, denial, _, adjustment, effective_,
+             control, _, _, _, firsts, version, others) = cut  # fmt: skip
+            codes = _seven[firsts] + _seven[others]
         else:
-            (claim, _, mbi, _, start_, through_, _, _, _, _, payer, npi, denial, _, adjustment, effective_,
-             control, _) = head.cut()  # fmt: skip
-            npi = npi.strip()
-        claim, payer = claim.strip(), payer.strip()
-        start, through = needed_day(start_, "CLM_FROM_DT"), needed_day(through_, "CLM_THRU_DT")
-        effective, action = day(effective_, "CLM_EFCTV_DT") or through, _action(adjustment)
-        made = []
-        for at in lines:
-            made.append(one(at, start))
-            payer = payer or at.cut()[_PAYER].strip()
+            (claim_, _, mbi, _, start_, through_, _, _, _, _, payer_, npi, denial, _, adjustment, effective_,
+             control, _) = cut  # fmt: skip
+        claim, payer = text(claim_), words[payer_]
+        start, through = _from_on[start_], _through_on[through_]
+        effective, action = _effective_on[effective_] or through, _actions[adjustment]
+        made = [one(cut, start)]
+        for at in lines[1:]:
+            made.append(one(cut := at.cut(), start))
+            payer = payer or words[cut[_PAYER]]
         at = head
-        family = control.strip() or claim
+        family = text(control) or claim
         said: dict[str, Any] = {
-            "person": head.person(mbi.strip()),
+            "person": head.person(mbi),
             "claim_id": claim,
             "family": family,
             "action": action,
@@ -239,74 +260,85 @@ def _professional(lines: list[Line], enhancements: Sequence[Line]) -> Read:
             "through_on": through,
             "lines": tuple(made),
         }
-        if version == "9":
-            said |= _diagnoses(tuple(dict.fromkeys(codes)), version)
+        if version == b"9":
+            said |= _diagnoses(tuple(dict.fromkeys(codes)), "9")
         else:
             said["diagnoses"] = codes if len(codes) < 2 else tuple(dict.fromkeys(codes))
-        if denial.strip() not in PAID_BY_CARRIER:
+        if words[denial] not in PAID_BY_CARRIER:
             said["denied"] = True
         if payer:
             said["primary_payer"] = _primary(payer)
         if not physician:
             said["supplier"] = "dmepos"
-        if tin:
-            said["billing_tin"] = tin
-        if npi and _ALNUM.fullmatch(npi):
-            said["billing_npi"] = npi
+        if tax_number := words[tin]:
+            said["billing_tin"] = tax_number
+        if found := _npis[npi]:
+            said["billing_npi"] = found
         event = _billed(said)
     except BadCell as error:
         return refused(at, error, [*lines, *enhancements])
     except ValidationError as error:
         return refused(_wrong(error, lines) or head, error, [*lines, *enhancements])
-    key = ("part-b" if physician else "dme", claim, family, action, effective.isoformat())
-    return fact(event, head, *key, rows=len(lines) + len(enhancements))
+    key = f"{SOURCE}|{'part-b' if physician else 'dme'}|{claim}|{family}|{action}|{effective.isoformat()}"
+    return ReadFact(event, Place(head.file, head.line), SOURCE, natural_key=key, rows=len(lines) + len(enhancements))
 
 
-def _physician_line(line: Line, start: date) -> dict[str, Any]:
-    (_, number_, _, _, _, _, place, on, code, paid, _, main, tin, npi, _, indicator, _, _, _, allowed, units, modifiers,
-     _, version, _) = line.cut()  # fmt: skip
-    made = _paid_line(number_, on, start, code, paid, allowed, place, indicator)
-    if main := main.strip():
-        if version == "9":
-            made |= _diagnoses((main,), version)
+def _physician_line(cut: tuple[bytes, ...], start: date) -> dict[str, Any]:
+    (_, number_, _, _, _, _, place, on, service, paid, _, main, tin, npi, _, indicator, _, _, _, allowed, units,
+     modifiers, _, version, _) = cut  # fmt: skip
+    made = _paid_line(number_, on, start, service, paid, allowed, place, indicator)
+    if codes := _seven[main]:
+        if version == b"9":
+            made |= _diagnoses(codes, "9")
             made.pop("code_mapping", None)
         else:
-            made["diagnoses"] = (main,)
-    if codes := pieces(modifiers, 2):
+            made["diagnoses"] = codes
+    if codes := _two[modifiers]:
         made["modifiers"] = codes
-    if (npi := npi.strip()) and _ALNUM.fullmatch(npi):
-        made["rendering_npi"] = npi
-    if (counted := number(units, "CLM_LINE_SRVC_UNIT_QTY")) is not None:
+    if found := _npis[npi]:
+        made["rendering_npi"] = found
+    if (counted := _units[units]) is not None:
         made["units"] = counted
-    if tin := tin.strip():
-        made["rendering_tin"] = tin
+    if tax_number := words[tin]:
+        made["rendering_tin"] = tax_number
     return made
 
 
-def _supplier_line(line: Line, start: date) -> dict[str, Any]:
-    _, number_, _, _, _, _, place, on, code, paid, _, _, _, indicator, _, _, _, allowed = line.cut()
-    return _paid_line(number_, on, start, code, paid, allowed, place, indicator)
+def _supplier_line(cut: tuple[bytes, ...], start: date) -> dict[str, Any]:
+    _, number_, _, _, _, _, place, on, service, paid, _, _, _, indicator, _, _, _, allowed = cut
+    return _paid_line(number_, on, start, service, paid, allowed, place, indicator)
 
 
 def _paid_line(
-    number_: str, on: str, start: date, code: str, paid: str, allowed: str, place: str, indicator: str
+    number_: bytes, on: bytes, start: date, service: bytes, paid: bytes, allowed: bytes, place: bytes, indicator: bytes
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "line": _line_number(number_),
-        "service_on": day(on, "CLM_LINE_FROM_DT") or start,
-        "allowed_cents": cents(allowed, "CLM_LINE_ALOWD_CHRG_AMT"),
-        "paid_cents": cents(paid, "CLM_LINE_CVRD_PD_AMT"),
+        "line": _line_numbers[number_],
+        "service_on": _line_on[on] or start,
+        "allowed_cents": _allowed[allowed],
+        "paid_cents": _paid[paid],
     }
-    if code := code.strip():
+    if code := words[service]:
         made["code"] = code
-    if _TWO.fullmatch(place):
-        made["place_of_service"] = place
-    if indicator.strip() not in PAID_LINE:
+    if found := _places[place]:
+        made["place_of_service"] = found
+    if words[indicator] not in PAID_LINE:
         made["denied"] = True
     return made
 
 
-@lru_cache(maxsize=2_000)
-def _line_number(text: str) -> int:
-    plain = text.strip()
-    return int(plain) if plain.isdecimal() else int(number(plain, "CLM_LINE_NUM") or 0)
+def _npi(cell: bytes) -> str | None:
+    plain = text(cell)
+    return plain if _ALNUM.fullmatch(plain) else None
+
+
+def _place(cell: bytes) -> str | None:
+    plain = cell.decode("latin-1")
+    return plain if _TWO.fullmatch(plain) else None
+
+
+def _line_number(cell: bytes) -> int:
+    return int(number(cell, "CLM_LINE_NUM") or 0)
+
+
+_actions, _npis, _places, _line_numbers = Told(_action), Told(_npi), Told(_place), Told(_line_number)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from contracts.events import EnrollmentChanged, MemberDescribed, Person
 from contracts.events.base import Identifier
-from formats.cclf_layout import Line, day, fact, known, name, refused
+from formats.cclf_layout import Line, day, fact, known, name, refused, text, words
 from formats.cells import BadCell
 from formats.cms_codes import ESRD, SEX
 from formats.reading import Read
@@ -30,10 +30,10 @@ _described, _enrolled = (model.__pydantic_validator__.validate_python for model 
 
 def former(records: list[Kept], present: dict[str, str]) -> Iterator[Read]:
     """Former identifiers, to be replaced everywhere by the newest of their chain."""
-    lines = [Line(record, {}) for record in records]
+    lines = [Line.of(record, {}) for record in records]
     sent: dict[str, str] = {}
     for line in lines:
-        kind, new, old, _ = line.cells()
+        kind, new, old, _ = map(text, line.cut())
         if new and old and new != old and kind == "M":
             sent[old] = new
     present |= _newest(sent)
@@ -41,7 +41,7 @@ def former(records: list[Kept], present: dict[str, str]) -> Iterator[Read]:
     for old, newest in present.items():
         before.setdefault(newest, []).append(old)
     for line in lines:
-        _, new, _, since = line.cells()
+        _, new, _, since = map(text, line.cut())
         if not new:
             error = BadCell("no_member_identifier", "CRNT_NUM", "a record without a member identifier", "send the MBI")
             yield refused(line, error)
@@ -78,22 +78,22 @@ def _newest(sent: dict[str, str]) -> dict[str, str]:
 
 def beneficiary(line: Line) -> Iterator[Read]:
     """A description, and what coverage the record speaks of."""
-    (mbi, zip_code, born_, sex, status, dual, died, hospice_from, hospice_through, given, family, bought, part_a,
-     part_b, street, state, zip5) = line.cells()  # fmt: skip
-    born = day(born_, "BENE_DOB")
+    (mbi, zip_code, born_, sex, status, dual, died, hospice_from, hospice_through, given, family, bought_, part_a,
+     part_b, street, state_, zip5) = line.cut()  # fmt: skip
+    born, bought, state = day(born_, "BENE_DOB"), words[bought_], words[state_]
     person = Person(
         identifier=line.person(mbi).identifier,
         family_name=name(family),
         given_name=name(given),
         birth_date=born,
         address=name(street),
-        postal_code=zip5 or zip_code or None,
+        postal_code=text(zip5) or text(zip_code) or None,
     )
     described = _described(
         {
             "person": person,
             "birth_year": born.year if born else None,
-            "sex": SEX.get(sex),
+            "sex": SEX.get(words[sex]),
             "state": state if state in LETTERS else None,
             "died_on": day(died, "BENE_DEATH_DT"),
         }
@@ -104,12 +104,12 @@ def beneficiary(line: Line) -> Iterator[Read]:
         ("part_a", "", day(part_a, "BENE_PART_A_ENRLMT_BGN_DT") if bought not in ("0", "2", "B") else None, None),
         ("part_b", "", day(part_b, "BENE_PART_B_ENRLMT_BGN_DT") if bought not in ("0", "1", "A") else None, None),
         ("hospice", "", day(hospice_from, "BENE_RNG_BGN_DT"), day(hospice_through, "BENE_RNG_END_DT")),
-        *_of_month(line, status, dual),
+        *_of_month(line, words[status], words[dual]),
     ]
-    for coverage, code, start, through in spans:
+    for coverage, said, start, through in spans:
         if start is not None:
             event = _enrolled(
-                {"person": person, "coverage": coverage, "from_on": start, "through_on": through, "code": code or None}
+                {"person": person, "coverage": coverage, "from_on": start, "through_on": through, "code": said or None}
             )
             yield fact(event, line, coverage, who, start.isoformat(), rows=0)
 
