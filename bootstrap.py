@@ -39,8 +39,8 @@ CHECKS = {
     "ruff format --check": ["ruff", "format", "--check", "."],
     "lint-imports": ["lint-imports", "--no-logo"],
 }
-SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-"""Half the tests wait for a broker or a database while others compute; what takes longest begins first, by conftest."""
+SIDE_BY_SIDE = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""Three on two cores, as half the tests wait for a broker or a database; conftest begins with what takes longest."""
 
 
 def main(arguments: list[str]) -> int:
@@ -157,8 +157,12 @@ def pip(*arguments: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """This process's variables with the environment's programs first, and without what would reach around it."""
+    """This process's variables with the environment's programs first, and without what would reach around it.
+
+    Nor without compiled modules, which each of the hundred processes of a run of the tests would make again.
+    """
     reaching = {"PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"}
+    reaching |= {"PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in reaching}
     return kept | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "VIRTUAL_ENV": str(VENV)}
 

@@ -15,6 +15,7 @@ import pytest
 
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import AGENT, READER
+from carepact.schemas import pages
 from contracts.authorizations import told
 from contracts.events import AuthorizationGiven, AuthorizationRevoked, DayClosed, OperatorAct, SubjectErased
 from gateway.app import create_app
@@ -31,7 +32,7 @@ from streams.log_writer import LogWriter
 from streams.reading import log_reader
 from streams.roster import Roster
 from streams.topics import log_topic, topics
-from tests.gateway.served import PAGES, Named, client_of
+from tests.gateway.served import Named, client_of
 from tests.streams.logs import Log, population
 from tests.streams.replayed import Sent
 from tests.streams.test_requests import World
@@ -160,7 +161,7 @@ class Served:
             connections=reading,
             declared=topics(roster),
             open_keys=lambda: SqliteKeyStore(folder / "keys.sqlite3"),
-            catalogue=PAGES,
+            catalogue=pages(),
             spool=folder / "spool",
         )
         self._app = create_app(config)
@@ -244,4 +245,4 @@ def test_it_is_asked_at_every_attempt_whether_the_recipient_may_be_told() -> Non
 
 def test_only_an_employer_may_be_told_of_a_person() -> None:
     assert SCOPES["individual:read"].roles == (EMPLOYER,)
-    assert orjson.loads(PAGES["emitted/ReturnToWorkTold.v1.json"])["properties"].keys() == {"status", "on"}
+    assert orjson.loads(pages()["emitted/ReturnToWorkTold.v1.json"])["properties"].keys() == {"status", "on"}
