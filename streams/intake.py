@@ -69,36 +69,45 @@ class Intake(Restarting):
 
     async def run(self, stopped: Callable[[], bool]) -> None:
         """Take in, commit, trim, until `stopped()`."""
-        loop = asyncio.get_running_loop()
         self._admin = AIOKafkaAdminClient(**self._connections.aiokafka())
         async with (
             LogWriter(self._connections, "carepact.intake") as writer,
             GroupConsumer(self._connections, self._group, list(self._inboxes)) as consumer,
         ):
             await self._admin.start()
+            taken: dict[TopicPartition, int] = {}
             try:
                 await self._open(writer)
-                taken: dict[TopicPartition, int] = {}
-                ours: set[TopicPartition] = set()
-                trimmed_at = loop.time()
-                while not stopped():
-                    batch = await consumer.getmany(timeout_ms=500, max_records=self._batch_records)
-                    taken |= await _committed(consumer, consumer.assignment() - ours)
-                    ours = set(consumer.assignment())
-                    if batch:
-                        for at, records in batch.items():
-                            await self.take_in(writer, at.topic, records)
-                        reached = {at: records[-1].offset + 1 for at, records in batch.items()}
-                        if not await self.commit(consumer, reached):
-                            continue
-                        taken |= reached
-                    if taken and (not batch or loop.time() - trimmed_at > TRIM_SECONDS):
-                        await self.trim(taken)
-                        taken.clear()
-                        trimmed_at = loop.time()
-                await self.trim(taken)
+                await self._serve(stopped, writer, consumer, taken)
+            except asyncio.CancelledError:
+                await self.trim(taken)  # as a service is stopped that waits for its inboxes
+                raise
             finally:
                 await self._admin.close()
+
+    async def _serve(
+        self, stopped: Callable[[], bool], writer: LogWriter, consumer: Any, taken: dict[TopicPartition, int]
+    ) -> None:
+        """Take in, commit, trim, until `stopped()`. `taken` is what the position has passed and the inbox still has."""
+        loop = asyncio.get_running_loop()
+        ours: set[TopicPartition] = set()
+        trimmed_at = loop.time()
+        while not stopped():
+            batch = await consumer.getmany(timeout_ms=500, max_records=self._batch_records)
+            taken |= await _committed(consumer, consumer.assignment() - ours)
+            ours = set(consumer.assignment())
+            if batch:
+                for at, records in batch.items():
+                    await self.take_in(writer, at.topic, records)
+                reached = {at: records[-1].offset + 1 for at, records in batch.items()}
+                if not await self.commit(consumer, reached):
+                    continue
+                taken |= reached
+            if taken and (not batch or loop.time() - trimmed_at > TRIM_SECONDS):
+                await self.trim(taken)
+                taken.clear()
+                trimmed_at = loop.time()
+        await self.trim(taken)
 
     async def take_in(self, writer: LogWriter, topic: str, records: Sequence[Any]) -> None:
         """Records of one inbox into the log, refused ones into the rejects; Kafka has both when this returns."""

@@ -187,3 +187,25 @@ async def test_it_runs_as_a_service_and_two_share_the_inboxes(platform: LocalPla
         for service in services:
             await service.stop()
     assert len({fact["id"] for fact in await ways.facts()}) == 27
+
+
+async def test_one_that_is_stopped_right_after_it_took_leaves_nothing_in_the_inbox(
+    platform: LocalPlatform, ways: Ways
+) -> None:
+    tenant, taken = ways.payer.name, asyncio.Event()
+
+    class Told(Intake):
+        async def commit(self, *args: Any) -> bool:
+            done = await super().commit(*args)
+            taken.set()
+            return done
+
+    await send(platform, tenant, [ndjson(claim(MEMBERS[0], "stop"), "stop")])
+    service = Told(ways.connections, ways.roster, ways.topics, lambda: ways.keys)
+    await service.start()
+    try:
+        async with asyncio.timeout(120):
+            await taken.wait()
+    finally:
+        await service.stop()
+    assert await left_in(ways, inbox_topic(tenant)) == 0
