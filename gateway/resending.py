@@ -20,6 +20,7 @@ from contracts.events.operations import Words
 from formats.detect import READERS, read_files
 from formats.reading import Read, Reject
 from formats.table import UnknownLayout
+from gateway.bodies import body_as, takes
 from gateway.doors import Doors, WayIn
 from gateway.idempotency import Replayed
 from gateway.limits import chunks_of
@@ -99,8 +100,15 @@ class RejectDone(BaseModel):
     why: str
 
 
-@router.post("/v1/rejects/retry", response_model=RejectsSent, summary="Send rejects again as they were")
-async def retry(asked: Asked, caller: Writer, parts: SomeParts, idempotency_key: Key = None) -> Response:
+@router.post(
+    "/v1/rejects/retry",
+    response_model=RejectsSent,
+    summary="Send rejects again as they were",
+    openapi_extra=takes(Asked),
+)
+async def retry(
+    caller: Writer, parts: SomeParts, asked: Annotated[Asked, Depends(body_as(Asked))], idempotency_key: Key = None
+) -> Response:
     """In the order in which they were refused, through the same door: after a mapping, a plan or a reader was mended.
 
     Each counts by itself. None is sent when one of them was not kept whole.
@@ -162,8 +170,15 @@ async def correct(
     return Response(answer, 200, media_type="application/json")
 
 
-@router.post("/v1/rejects/{reject_id}/drop", response_model=RejectDone, summary="Drop a reject, with a reason")
-async def drop(reject_id: UUID, asked: Why, caller: Writer, parts: SomeParts) -> RejectDone:
+@router.post(
+    "/v1/rejects/{reject_id}/drop",
+    response_model=RejectDone,
+    summary="Drop a reject, with a reason",
+    openapi_extra=takes(Why),
+)
+async def drop(
+    reject_id: UUID, caller: Writer, parts: SomeParts, asked: Annotated[Why, Depends(body_as(Why))]
+) -> RejectDone:
     """It will not be sent again. It stays in the list, with the reason and who decided it."""
     (row,) = await _rows(parts, caller, [reject_id])
     why = asked.why.strip()

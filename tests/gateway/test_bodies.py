@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -19,6 +21,7 @@ from formats.reading import Place, ReadFact, Reject
 from gateway.events import _elements
 from gateway.limits import Budget, Limits, Rate, body_of
 from gateway.parts import Parts, parts_of
+from gateway.principals import SCOPES, Principal
 from gateway.problems import MEDIA_TYPE, Problem
 from gateway.spool import place_name
 from tests.gateway.served import MEDICARE, app_of, client_of
@@ -85,6 +88,35 @@ async def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.Asyn
     for path in ("/v1/events", "/v1/files"):
         answer = await client.post(path, content=endless(), headers=NDJSON)
         assert answer.status_code in (413, 503)  # files ask for the log first, which is away here
+
+
+def routes_with_a_body(app: FastAPI) -> list[tuple[str, str]]:
+    """Method and path, with an id in the place of each, of every operation that the document gives a body."""
+    paths = app.openapi()["paths"].items()
+    found = [(method, path) for path, each in paths for method, one in each.items() if "requestBody" in one]
+    return [(method, re.sub(r"\{[a-z_]+\}", str(UUID(int=7)), path)) for method, path in found]
+
+
+async def test_no_body_is_read_of_who_may_not_ask_and_none_without_end(tmp_path: Path) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(40):
+            read += 10_000
+            yield b" " * 10_000
+
+    everything = Principal("payer", "medicare", scopes=frozenset(SCOPES))
+    app = app_of(tmp_path, Limits(body_bytes=100_000, file_bytes=100_000, unknown_burst=1_000), all=everything)
+    routes = routes_with_a_body(app)
+    assert len(routes) > 5
+    for method, path in routes:
+        for token, most in (("", 0), ("all", 110_000)):
+            read = 0
+            async with client_of(app, token) as client:
+                answer = await client.request(method, path, content=endless(), headers=NDJSON)
+            assert answer.status_code in ((413, 503, 422) if token else (401,)), path
+            assert read <= most, path
 
 
 async def test_an_array_with_ten_thousand_levels_is_refused_without_a_stack(client: httpx.AsyncClient) -> None:
