@@ -6,6 +6,7 @@ name is taken as far as it is applied.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,11 @@ def position(row: Any, offset: str = "log_offset") -> dict[str, Any]:
 
 
 async def each(connection: Any, question: str, arguments: Sequence[Any]) -> AsyncIterator[Any]:
-    """A question's rows one after another, however many there are, as of one moment."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+    """A question's rows one after another, however many there are, as of one moment.
+
+    In the caller's transaction, if there is one: a tenant's has its role and settings.
+    """
+    own = connection.transaction(isolation="repeatable_read", readonly=True)
+    async with contextlib.nullcontext() if connection.is_in_transaction() else own:
         async for row in connection.cursor(question, *arguments, prefetch=500):
             yield row
