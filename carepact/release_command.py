@@ -56,8 +56,8 @@ def release_command(
         for period in _document(made, now)["periods"]:
             typer.echo(f"  {period['from']} to {period['to']}: {period['shown']} figures shown, "
                        f"{period['withheld']} withheld")  # fmt: skip
-        pending = "pending" if made.call_cents is None else f"${made.call_cents / 100:,.2f}"
-        typer.echo(f"  funding call: {pending}")
+        for name, cents in (("funding call", made.call_cents), ("settlement", made.settled_cents)):
+            typer.echo(f"  {name}: {'pending' if cents is None else f'${cents / 100:,.2f}'}")
 
 
 def _document(made: OutcomesReleased, now: bool) -> dict[str, Any]:
@@ -68,6 +68,7 @@ def _document(made: OutcomesReleased, now: bool) -> dict[str, Any]:
         "made_now": now,
         "window_on": made.window_on.isoformat(),
         "call_cents": made.call_cents,
+        "settled_cents": made.settled_cents,
         "periods": [
             {
                 "from": period.from_on.isoformat(),

@@ -1,8 +1,11 @@
 """Money between an employer and its practices tells counts: 7,500.00 at 1,500.00 each is five people (E.3).
 
 What has a price (fees, bonuses) is called for as one pooled amount a window. It moves when every number that the
-public prices allow to be solved from it passes the gate; else it is pending and pools with the next window. What is
-computed from figures (a guarantee, shared savings) moves when it was computed from figures the employer is shown.
+public prices allow to be solved from it passes the gate; else it is pending and pools with the next window.
+
+What is settled of a period (withhold, savings, guarantee, corridor) is one amount a window too. A rate and a number of
+people can be solved from it only by who knows to the cent what care cost; so it moves when a cost that no one or two
+make up is in it, and one that was in no amount before, since a correction alone is of a few people's claims.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from functools import lru_cache
 from itertools import product
 from math import gcd
 
-from contracts.disclosure_figures import LEAST, WIDTH, Contributors, Outcome
+from contracts.disclosure_figures import LEAST, WIDTH, Contributors
 from contracts.disclosure_gate import dominated
 
 
@@ -52,14 +55,36 @@ def funding_call(owed: Sequence[Priced], behind: Contributors) -> Call:
     return Call(total)
 
 
-def settled_amount(amount_cents: int, rests_on: Iterable[str], outcome: Outcome, as_shown: bool) -> Call:
-    """An amount computed from figures: it moves when each is shown and it was computed from what is shown.
+@dataclass(frozen=True, slots=True)
+class PeriodSettled:
+    """What was moved for a plan's period since money last moved, reversals taken off: above 0 the employer pays.
 
-    From an amount that rests on an unrounded rate, the numbers behind the rate can be solved.
+    `of_cost` is what of it rests on what care cost (T2, T3, T5), not on a public price and a rate alone (T4). `new`: no
+    amount that moved before has any of the period. `costs` and `deviations` are, of each episode settled, what it cost
+    and by how much that is not its target: an episode is a person.
     """
-    if any(outcome.shown(name) is None for name in rests_on):
-        return Call(None, "rests on a withheld figure")
-    return Call(amount_cents) if as_shown else Call(None, "rests on more than is shown")
+
+    moved_cents: int
+    of_cost_cents: int
+    new: bool
+    costs: tuple[int, ...]
+    deviations: tuple[int, ...]
+
+
+def settlement_call(periods: Sequence[PeriodSettled]) -> Call:
+    """The pooled amount of all periods that were settled since money last moved, or None: pending."""
+    if not periods:
+        return Call(None, "nothing was settled")
+    new = [one for one in periods if one.new and one.of_cost_cents]
+    if not new:
+        return Call(None, "no cost that is new")
+    for each in ("costs", "deviations"):
+        parts = sorted((abs(part) for one in new for part in getattr(one, each) if part), reverse=True)
+        if len(parts) < LEAST:
+            return Call(None, "fewer than 11 contributors")
+        if dominated(sum(parts), Contributors(len(parts), *parts[:2])):
+            return Call(None, "dominated by one or two")
+    return Call(sum(one.moved_cents for one in periods))
 
 
 def _passes(low: int, high: int) -> bool:

@@ -83,6 +83,10 @@ _OTHERS: dict[str, Meaning] = {
     "funding-call": Meaning(INVESTMENT, "Called for care fees and bonuses", "what is owed for people at public prices, "
                             "pooled over windows", "", "amounts from which a count could be solved wait",
                             ("the contract's terms",), "call/1", total="cents"),
+    "settlement": Meaning(INVESTMENT, "Settled with practices", "withhold released, shared savings, guarantee and "
+                          "corridor of the periods settled since, pooled; above 0 you pay, below 0 you receive", "",
+                          "amounts of few people, and corrections alone, wait", ("the contract's terms",),
+                          "settlement/1", "Which practices earned it, and by which clause?", total="cents"),
 }  # fmt: skip
 COLUMNS = (
     "step", "metric_id", "metric_version", "title", "stratum", "from", "to", "unit", "numerator", "denominator",
@@ -218,7 +222,7 @@ def _value(one: Released, what: Meaning, shown: _Shown) -> dict[str, Any]:
     }
 
 
-def _interval(bounds: tuple[int, int | None] | None) -> list[int | None] | None:
+def _interval(bounds: tuple[int | None, int | None] | None) -> list[int | None] | None:
     return None if bounds is None else list(bounds)
 
 

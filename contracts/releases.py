@@ -115,10 +115,13 @@ def events(release: OutcomesReleased) -> Iterator[tuple[str, EmployerOutcomeRepo
                     _promise(release, period, stratum, value, before),
                 )
     last = release.periods[-1]
-    yield event_id(release.plan, last, CALL, release.ordinal), _call(release, last)
+    yield event_id(release.plan, last, CALL, release.ordinal), _call(release, last, CALL, release.call_cents, 0)
+    if release.settled_through is not None:
+        told = _call(release, last, SETTLED, release.settled_cents, None)
+        yield event_id(release.plan, last, SETTLED, release.ordinal), told
 
 
-CALL, GUARANTEE, GUARANTEED = "funding-call", "guarantee", "RTW/26"
+CALL, SETTLED, GUARANTEE, GUARANTEED = "funding-call", "settlement", "guarantee", "RTW/26"
 
 
 def _kept(promise: tuple[str, str], observed: ReleasedFigure | None) -> Iterator[tuple[str, Fraction | None]]:
@@ -188,13 +191,13 @@ def _row(
     )
 
 
-def _call(release: OutcomesReleased, period: ReleasedPeriod) -> EmployerOutcomeReported:
-    """The window's one pooled amount in cents, or that it is pending."""
-    hidden = Withheld(numerator=(0, None)) if release.call_cents is None else None
+def _call(
+    release: OutcomesReleased, period: ReleasedPeriod, metric: str, cents: int | None, least: int | None
+) -> EmployerOutcomeReported:
+    """One of the window's pooled amounts in cents, or that it is pending."""
+    hidden = Withheld(numerator=(least, None)) if cents is None else None
     common = _common(release, period)
-    return EmployerOutcomeReported(
-        **common, metric_id=CALL, unit="cents", numerator=release.call_cents, suppression=hidden
-    )
+    return EmployerOutcomeReported(**common, metric_id=metric, unit="cents", numerator=cents, suppression=hidden)
 
 
 def _common(release: OutcomesReleased, period: ReleasedPeriod) -> dict[str, Any]:

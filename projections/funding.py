@@ -1,8 +1,9 @@
-"""What an employer owes for its people since money last moved: by price, and by person without naming any."""
+"""What an employer owes since money last moved: for its people, by price and without naming any; and by settlements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.disclosure_figures import Contributors
@@ -34,3 +35,41 @@ async def owed(
     people = [abs(row["cents"]) for row in rows if row["person"] and row["cents"]]
     largest, second = (*people[:2], 0, 0)[:2]
     return priced, Contributors(len(people), largest, second)
+
+
+_SETTLED = """
+    SELECT s.period, s.kind, sum(s.amount_cents)::bigint AS cents, max(s.log_offset) AS through,
+           (array_agg(r.period ORDER BY s.log_offset DESC))[1] AS number,
+           (array_agg(r.run ORDER BY s.log_offset DESC))[1] AS run,
+           NOT EXISTS (SELECT FROM settlement_payment b WHERE b.payer = $1 AND b.plan = $2 AND b.period = s.period
+                                                        AND b.log_offset <= $3) AS new
+      FROM settlement_payment s JOIN request r USING (payer, request_id)
+     WHERE s.payer = $1 AND s.plan = $2 AND s.log_offset > $3
+     GROUP BY s.period, s.kind ORDER BY s.period, s.kind
+"""
+
+
+@dataclass(slots=True)
+class MovedPeriod:
+    """What was moved for a period since: cents by kind, by which run it was last settled, and whether it is new."""
+
+    number: int
+    run: str
+    new: bool
+    cents: dict[str, int] = field(default_factory=dict)
+
+
+async def settled(connection: Any, payer: str, plan: str, since: int) -> tuple[list[MovedPeriod], int] | None:
+    """What settlements of a plan moved behind an offset of the payer's requests, and how far that is.
+
+    None while a request waits: its answer would come behind that.
+    """
+    if await connection.fetchval("SELECT 1 FROM request WHERE payer = $1 AND status = 'waiting' LIMIT 1", payer):
+        return None
+    found: dict[str, MovedPeriod] = {}
+    through = since
+    for row in await connection.fetch(_SETTLED, payer, plan, since):
+        one = found.setdefault(row["period"], MovedPeriod(row["number"], row["run"], row["new"]))
+        one.cents[row["kind"]] = row["cents"]
+        through = max(through, row["through"])
+    return list(found.values()), through

@@ -18,10 +18,11 @@ from aiokafka import TopicPartition
 
 from contracts.disclosure_figures import Outcome
 from contracts.disclosure_gate import gate
-from contracts.disclosure_money import Call, funding_call
+from contracts.disclosure_money import Call, PeriodSettled, funding_call, settlement_call
 from contracts.employer_disclosure import figures
 from contracts.employer_evidence import PlanEvidence
 from contracts.employer_report import report
+from contracts.employer_settlement import REFUND, settle
 from contracts.events import OutcomesReleased
 from contracts.events.releases import ReleasedPeriod
 from contracts.releases import Window, guarantee, outcome, released, window
@@ -79,6 +80,7 @@ async def release(desk: Desk, from_on: str) -> tuple[OutcomesReleased, bool]:
         opened = _open(plan, from_on)
         periods = list(_periods(desk, plan, before, opened, cut))
         call = await _call(desk, before, cut)
+        settlement, through = await _settlement(desk, before, plan)
         act = OutcomesReleased(
             payer=desk.payer.name,
             plan=desk.plan,
@@ -90,6 +92,9 @@ async def release(desk: Desk, from_on: str) -> tuple[OutcomesReleased, bool]:
             call_cents=call.amount_cents,
             call_rule=call.rule,
             call_cut={str(part): offset for part, offset in sorted(cut.items())},
+            settled_cents=settlement.amount_cents,
+            settled_rule=settlement.rule,
+            settled_through=through,
         )
         await state(desk.writer, desk.roster, act)
         return act, True
@@ -158,6 +163,29 @@ async def _call(desk: Desk, before: Sequence[OutcomesReleased], cut: Mapping[int
     since = {int(part): offset for part, offset in moved.call_cut.items()} if moved else {}
     priced, behind = await funding.owed(desk.database, desk.payer.name, desk.plan, since, cut)
     return funding_call(priced, behind)
+
+
+async def _settlement(desk: Desk, before: Sequence[OutcomesReleased], plan: PlanEvidence) -> tuple[Call, int]:
+    """The pooled amount of what was settled by period since one last moved, and how far in the requests it counts."""
+    moved = next((one for one in reversed(before) if one.settled_cents is not None), None)
+    since = -1 if moved is None or moved.settled_through is None else moved.settled_through - 1
+    found = await funding.settled(desk.database, desk.payer.name, desk.plan, since)
+    if found is None:
+        return Call(None, "a settlement is under way"), since + 1
+    rows, through = found
+    return settlement_call([_settled(plan, one) for one in rows]), through + 1
+
+
+def _settled(plan: PlanEvidence, one: funding.MovedPeriod) -> PeriodSettled:
+    """A period's amount, with what the episodes in it cost as they stand at the release."""
+    episodes = [each for practice in settle(plan, one.number, one.run).practices for each in practice.episodes]
+    return PeriodSettled(
+        sum(one.cents.values()),
+        sum(cents for kind, cents in one.cents.items() if kind != REFUND),
+        one.new,
+        tuple(each.expenditure_cents for each in episodes),
+        tuple(each.expenditure_cents - each.target_cents for each in episodes if each.target_cents is not None),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -50,7 +50,9 @@ class OutcomesReleased(OperatorAct):
     """A window of an employer's feed was opened: every released period again, changed or not, and the new one.
 
     `ordinal` counts the plan's releases from 1. `call_cents` is the pooled funding call, null while it is pending;
-    `call_cut` is how far in the payer's log it counts, by partition.
+    `call_cut` is how far in the payer's log it counts, by partition. `settled_cents` is the pooled amount of what was
+    settled by period, above 0 from the employer, null while it is pending; `settled_through` is how far in the payer's
+    requests it counts (absent: in this release nothing is said of it).
     """
 
     contract: Code
@@ -60,6 +62,9 @@ class OutcomesReleased(OperatorAct):
     call_cents: Cents | None = None
     call_rule: Annotated[str, Field(max_length=200, description="why it is pending, for auditors")] = ""
     call_cut: dict[str, Count]
+    settled_cents: Cents | None = None
+    settled_rule: Annotated[str, Field(max_length=200, description="why it is pending, for auditors")] = ""
+    settled_through: Count | None = None
 
 
 class MeasuredPeriod(Model):
@@ -73,7 +78,7 @@ class Withheld(Model):
     """The one code for every value withheld, with the interval of each (null: no bound)."""
 
     code: Literal["withheld"] = "withheld"
-    numerator: tuple[int, int | None] | None = None
+    numerator: tuple[int | None, int | None] | None = None
     denominator: tuple[int, int | None] | None = None
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
+from decimal import Decimal
 from itertools import product
 
 import pytest
 
-from contracts.disclosure_figures import Contributors, Count, Period, Report
-from contracts.disclosure_gate import gate
-from contracts.disclosure_money import Call, Priced, funding_call, settled_amount, solved
+from contracts.disclosure_figures import Contributors
+from contracts.disclosure_money import Call, PeriodSettled, Priced, funding_call, settlement_call, solved
+from contracts.employer_terms import shared_savings
+from contracts.roster import bundled_sheet
+from contracts.terms import TermSheet
 
 MANY = Contributors(40, 10_000, 10_000)
 FEE, FAST, ON_TIME, PARTIAL = 9_500, 250_000, 150_000, 75_000
@@ -89,9 +91,39 @@ def test_windows_after_one_another_tell_no_count_either() -> None:
             assert high - low >= 5 or low >= 11 or edge, (called_for, at, low, high)
 
 
-def test_an_amount_computed_from_figures_needs_them_shown() -> None:
-    report = Report(Period(date(2026, 1, 1), date(2026, 6, 30)), (Count("all", 60), Count("few", 5, "all")))
-    outcome = gate(report).outcome
-    assert settled_amount(6_000_00, ["all"], outcome, as_shown=True) == Call(6_000_00)
-    assert settled_amount(6_000_00, ["all", "few"], outcome, as_shown=True).amount_cents is None
-    assert settled_amount(6_000_00, ["all"], outcome, as_shown=False).amount_cents is None
+def settled(cents: int, of_cost: int, *costs: int, new: bool = True, target: int = 0) -> PeriodSettled:
+    return PeriodSettled(cents, of_cost, new, costs, tuple(cost - target for cost in costs))
+
+
+TWELVE = tuple(range(80_000_00, 92_000_00, 1_000_00))
+
+
+def test_what_was_settled_moves_with_a_new_cost_of_many_and_waits_without() -> None:
+    many, refund = settled(90_562_50, 90_562_50, *TWELVE), settled(-2_340_00, 0, *TWELVE)
+    assert settlement_call([many]) == Call(90_562_50)
+    assert settlement_call([many, refund]) == Call(88_222_50), "a guarantee goes with it"
+    correction = settled(-4_312_50, -4_312_50, *TWELVE, new=False)
+    assert settlement_call([many, correction]) == Call(86_250_00), "a correction goes with it"
+    for alone in ([], [refund], [correction], [refund, correction]):
+        assert settlement_call(alone).amount_cents is None
+    assert settlement_call([settled(90_562_50, 90_562_50, *TWELVE[:10])]).rule == "fewer than 11 contributors"
+    assert settlement_call([settled(1, 1, *TWELVE, 2_000_000_00)]).rule == "dominated by one or two"
+    outlier = settled(1, 1, *[84_000_00] * 11, 110_000_00, target=84_000_00)
+    assert settlement_call([outlier]).rule == "fewer than 11 contributors", "ten of them cost what was agreed"
+    assert settlement_call([settled(1, 1, *TWELVE[:6]), settled(2, 2, *TWELVE[6:])]) == Call(3), "two periods pool"
+
+
+def test_no_number_of_episodes_and_no_rate_can_be_solved_from_what_was_settled() -> None:
+    """(40 x 84,000.00 - cost) x 50 % x quality: for any other number and quality another cost gives the same cents."""
+    sheet, on = TermSheet(bundled_sheet("employer")[2]), "2025-01-01"
+
+    def amount(people: int, cost: Decimal, score: str) -> int:
+        target = people * Decimal("84000.00")
+        weights = [(Decimal(1), Decimal(score))]
+        return shared_savings(sheet, on, target, cost, weights, None, None, None).line.amount_cents
+
+    told = amount(40, Decimal("3150000.00"), "0.8625")
+    assert told == 90_562_50
+    for people, score in ((35, "0.8625"), (45, "0.8625"), (40, "0.7000"), (33, "0.9900"), (60, "0.5000")):
+        cost = people * Decimal("84000.00") - Decimal(told) / 100 / Decimal("0.5") / Decimal(score)
+        assert amount(people, round(cost, 2), score) == told

@@ -10,7 +10,7 @@ from contracts.disclosure_figures import Count, Given, Parts, Period, Report
 from contracts.disclosure_gate import gate
 from contracts.employers import CONTRACT
 from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased, ReleasedFigure, ReleasedPeriod
-from contracts.releases import CALL, NoSuchWindow, events, outcome, released, window
+from contracts.releases import CALL, SETTLED, NoSuchWindow, events, outcome, released, window
 from contracts.roster import bundled_sheet
 from contracts.terms import TermSheet
 
@@ -82,6 +82,16 @@ def test_a_funding_call_is_one_amount_or_pending() -> None:
     assert told(release(1, period_of(FIGURES), call_cents=31_000_00))[CALL, ""].numerator == 31_000_00
     pending = told(release(1, period_of(FIGURES)))[CALL, ""]
     assert pending.numerator is None and pending.suppression is not None
+
+
+def test_what_was_settled_is_one_amount_or_pending_and_unsaid_in_a_release_of_before() -> None:
+    act = release(1, period_of(FIGURES))
+    assert (SETTLED, "") not in told(act)
+    pending = told(act.model_copy(update={"settled_through": 7}))[SETTLED, ""]
+    assert pending.numerator is None and pending.suppression is not None
+    assert pending.suppression.model_dump(exclude_none=True) == {"code": "withheld", "numerator": (None, None)}
+    moved = told(act.model_copy(update={"settled_through": 7, "settled_cents": -2_340_00}))[SETTLED, ""]
+    assert (moved.numerator, moved.unit, moved.suppression) == (-2_340_00, "cents", None)
 
 
 def test_a_guarantee_is_measured_by_the_whole_per_cent_that_is_shown() -> None:

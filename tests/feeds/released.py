@@ -58,6 +58,7 @@ def release_of(plan: str, ordinal: int = 1, guarantee: bool = True) -> OutcomesR
     return OutcomesReleased(
         payer="employers", plan=plan, by="operator/test", contract=CONTRACT, ordinal=ordinal,
         window_on=date(2025, 12, 31), periods=tuple(periods), call_cents=None, call_cut={"0": 7},
+        settled_cents=None if ordinal == 1 else -2_340_00, settled_through=3,
     )  # fmt: skip
 
 

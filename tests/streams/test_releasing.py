@@ -67,6 +67,7 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
         await world.apply()
         first, now = await release(desk, FIRST)
         assert (first.ordinal, now, len(first.periods)) == (1, True, 1)
+        assert (first.settled_cents, first.settled_rule, first.settled_through) == (None, "nothing was settled", 0)
         assert any(one.value is not None for one in first.periods[0].figures)
         assert (await release(desk, FIRST))[1] is False
         other = await asyncpg.connect(world.connections.postgres)
