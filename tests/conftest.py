@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,9 +15,11 @@ import pytest_asyncio
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import OWNER, SUPER
 from streams.roster import Roster
+from tests.homes import home_folder
 
 _spaces = itertools.count(1)
 MIGRATED = "migrated"
+TOLD = {"fsync": "off", "min_wal_size": "'64MB'", "max_wal_size": "'256MB'"}
 
 
 class QuickPlatform(LocalPlatform):
@@ -33,7 +34,9 @@ class QuickPlatform(LocalPlatform):
         """Start, and make what is copied."""
         await super().start()
         self._copying = asyncio.Lock()
-        await self._told("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        await self._told(
+            *(f"ALTER SYSTEM SET {name} = {value}" for name, value in TOLD.items()), "SELECT pg_reload_conf()"
+        )
         await super().create_database(MIGRATED)
         await self._told(f"ALTER DATABASE {MIGRATED} WITH ALLOW_CONNECTIONS false")
 
@@ -58,7 +61,7 @@ async def platform() -> AsyncIterator[LocalPlatform]:
     for name in [name for name in os.environ if name.startswith("CAREPACT_")]:
         if name not in {"CAREPACT_MAVEN", "CAREPACT_KAFKA_JARS"}:
             del os.environ[name]
-    with tempfile.TemporaryDirectory(prefix="carepact-") as folder:
+    with home_folder("carepact-") as folder:
         async with QuickPlatform(Path(folder) / "home") as running:
             yield running
 

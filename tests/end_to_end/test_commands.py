@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from tests import forked
 from tests.end_to_end.harness import ROOT, population
+from tests.homes import home_folder
 
 pytestmark = pytest.mark.platform
 NOT_OURS = {"CAREPACT_MAVEN", "CAREPACT_KAFKA_JARS"}
@@ -61,7 +61,7 @@ class Shell:
 @pytest.fixture(scope="module")
 def carepact() -> Iterator[Shell]:
     """A home with a platform that `up --detach` started and `down` ends, and a day of claims published by command."""
-    with tempfile.TemporaryDirectory(prefix="carepact-cli-") as folder:
+    with home_folder("carepact-cli-") as folder:
         shell = Shell(Path(folder) / "home", Path(folder))
         lines = population(shell.files, "unused", 24, seed=9)
         medicare = [*lines["practices"], *lines["medicare"]]

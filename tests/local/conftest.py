@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +14,13 @@ import pytest
 from carepact.local.home import Home
 from carepact.local.running import down
 from tests import forked
+from tests.homes import home_folder
 
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder near the root of the file system, as a socket's path may have 107 bytes only."""
-    with tempfile.TemporaryDirectory(prefix="cp-") as folder:
+    with home_folder("cp-") as folder:
         yield Path(folder)
 
 
