@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 import orjson
@@ -10,9 +11,11 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
+from gateway.feed_metrics import of_streams, of_webhooks
 from gateway.parts import Parts, parts_of
 from gateway.principals import OPEN, Principal, needs
 from gateway.problems import RESPONSES
+from gateway.tails import STORE_ERRORS
 
 ASK_SECONDS = 3
 
@@ -70,6 +73,10 @@ async def _answers(ask: Any) -> bool:
 async def metrics(
     caller: Annotated[Principal, Depends(needs("metrics:read"))], parts: Annotated[Parts, Depends(parts_of)]
 ) -> PlainTextResponse:
-    """Requests by route and status, events by payer and result."""
+    """Requests by route and status, events by payer and result, streams, and what endpoints of webhooks wait for."""
     del caller
-    return PlainTextResponse(parts.metrics.text())
+    lines = [*of_streams(parts.streams.all_open)]
+    with suppress(*STORE_ERRORS):
+        async with asyncio.timeout(ASK_SECONDS), parts.doors.reading() as connection:
+            lines += [line async for line in of_webhooks(connection)]
+    return PlainTextResponse(parts.metrics.text() + "\n".join(lines) + "\n")

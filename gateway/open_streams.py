@@ -39,9 +39,9 @@ class Streams:
         self._checking: asyncio.Task[None] | None = None
 
     @property
-    def open_now(self) -> int:
-        """How many are open."""
-        return len(self._open)
+    def all_open(self) -> tuple[Stream, ...]:
+        """Those that are open."""
+        return tuple(self._open)
 
     def room(self) -> None:
         """`Problem` 503 when there are as many as there may be."""

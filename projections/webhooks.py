@@ -333,6 +333,37 @@ async def write(
     return stands == "UPDATE 1"
 
 
+async def counted_endpoints(connection: Any) -> Sequence[Any]:
+    """How many endpoints are in each state, by role and payer."""
+    rows: Sequence[Any] = await connection.fetch(
+        "SELECT role, payer, status, count(*) FROM webhook_endpoint GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    return rows
+
+
+async def counted_waiting(connection: Any) -> Sequence[Any]:
+    """How many events wait, and for how many seconds the oldest of them has, by role and payer."""
+    rows: Sequence[Any] = await connection.fetch(
+        """
+        SELECT role, payer, count(*), extract(epoch FROM clock_timestamp() - min(queued_at))::float AS seconds
+          FROM webhook_delivery WHERE status = 'waiting' GROUP BY 1, 2 ORDER BY 1, 2
+        """
+    )
+    return rows
+
+
+async def counted_attempts(connection: Any, seconds: int) -> Sequence[Any]:
+    """How many attempts of the last seconds came to what, by role and payer."""
+    rows: Sequence[Any] = await connection.fetch(
+        """
+        SELECT role, payer, outcome, count(*) FROM webhook_attempt
+         WHERE at > clock_timestamp() - make_interval(secs => $1::int) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        """,
+        seconds,
+    )
+    return rows
+
+
 async def forget_attempts(connection: Any, before: datetime) -> None:
     """Drop attempts older than what is kept."""
     await connection.execute("DELETE FROM webhook_attempt WHERE at < $1", before)

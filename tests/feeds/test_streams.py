@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from carepact.local.platform import LocalPlatform
+from gateway.feed_metrics import of_streams
 from gateway.limits import Limits
 from gateway.open_streams import Stream, Streams
 from gateway.problems import Problem
@@ -130,7 +131,7 @@ async def test_a_revoked_credential_ends_its_stream_and_no_other(
     async with listening(app) as url, stream(url, "mine") as mine, stream(url, "theirs") as theirs:
         assert [(await anext(mine)).event, (await anext(theirs)).event] == ["caught-up", "caught-up"]
         app.state.callers = Named(theirs=PAYER)
-        for open_now in app.state.parts.streams._open:
+        for open_now in app.state.parts.streams.all_open:
             open_now.callers = app.state.callers
         await app.state.parts.streams.check()
         last = await anext(mine)
@@ -194,12 +195,13 @@ async def test_a_credential_that_lost_the_scope_or_cannot_be_asked_for_ends_its_
     away, mine = Stream(Away(), "a", PAYER), Stream(Named(a=PAYER), "a", PAYER)
     other = Stream(Named(a=PAYER), "b", PAYER)
     with streams.opened(lesser), streams.opened(away), streams.opened(mine), streams.opened(other):
-        assert streams.open_now == 4
+        assert len(streams.all_open) == 4
+        assert 'carepact_feed_streams{role="payer",payer="medicare"} 4' in of_streams(streams.all_open)
         await streams.check()
         assert [each.ended for each in (lesser, mine, away, other)] == ["", "", "unauthenticated", "unauthenticated"]
         await streams.close()
         assert mine.ended == "stopping"
-    assert streams.open_now == 0
+    assert streams.all_open == ()
 
 
 def emitted(made_by: int, size: int = 10) -> Emitted:

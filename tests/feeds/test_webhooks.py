@@ -19,6 +19,7 @@ from standardwebhooks import Webhook
 from carepact.local.platform import LocalPlatform
 from contracts.events import EndpointChanged
 from gateway import reaching as reach
+from gateway.feed_metrics import of_webhooks
 from projections.access import reads
 from streams.endpoint_acts import RESTORED
 from streams.operations import insert
@@ -215,6 +216,14 @@ async def test_410_disables_at_once(
 
         await until(disabled)
     assert len(receiver.received) == 1
+    lines = [line async for line in of_webhooks(owner)]
+    for line in (
+        'endpoints{role="payer",payer="medicare",status="disabled"} 1',
+        'waiting{role="payer",payer="medicare"} 1',
+        'attempts{role="payer",payer="medicare",outcome="no_longer_wanted"} 1',
+    ):
+        assert f"carepact_webhook_{line}" in lines
+    assert [line for line in lines if line.startswith('carepact_webhook_lag_seconds{role="payer",payer="medicare"} ')]
     (act,) = [act for act in acts.stated if isinstance(act, EndpointChanged)]
     assert (act.change, act.why, act.endpoint_id) == ("disabled", "the receiver answered 410", made["endpoint_id"])
 
