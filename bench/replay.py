@@ -165,6 +165,7 @@ async def _run(bench: Bench) -> Figures:
 
 async def _one(bench: Bench, job: Job) -> tuple[Replayed, float]:
     """A partition verified in this process, by its own processor time."""
+    await bench.database.execute("SET idle_in_transaction_session_timeout = 0")
     async with bench.database.transaction(isolation="repeatable_read", readonly=True):
         snapshot = await bench.database.fetchval("SELECT pg_export_snapshot()")
         began = time.process_time()

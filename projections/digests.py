@@ -8,14 +8,12 @@ alone are fetched and compared by their business key.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from functools import cached_property
-from hashlib import blake2b
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property, lru_cache
+from hashlib import blake2b, sha256
 from typing import Any
-
-import msgspec
 
 from projections.batches import COLUMNS as LOG_BATCH
 from projections.rows import EPISODE, EPISODE_SPEND, LEDGER_LINE, PAYMENT, REMITTANCE, RETURN_TO_WORK, STATE_PART, Row
@@ -37,7 +35,62 @@ UUIDS = {
 }
 
 Bucket = int | str
-_encode = msgspec.msgpack.Encoder().encode
+Convert = Callable[[Any], str]
+
+BETWEEN, NULL = "\x1f", "\x1e"
+"""What stands between two columns and for no value in a row's text; neither is in any text of ours."""
+
+DIGEST_BYTES, DIGEST_BITS = 16, 124
+"""Of the SHA-256 of a row's text so much counts, as one signed number: two that a database can sum."""
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+def _of_bytes(value: bytes) -> str:
+    return sha256(value).hexdigest()[: 2 * DIGEST_BYTES]
+
+
+@lru_cache(maxsize=1_024)
+def _of_instant(value: datetime) -> str:
+    whole, part = divmod((value - _EPOCH) // _MICROSECOND, 1_000_000)
+    return f"{whole}.{part:06d}"
+
+
+def _of_any(value: Any) -> str:
+    return NULL if value is None else str(value)
+
+
+def _of_bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _of_list(value: Sequence[Any]) -> str:
+    return f"{{{','.join(map(str, value))}}}"
+
+
+_BYTES: tuple[Convert, str] = _of_bytes, f"encode(substr(sha256({{0}}), 1, {DIGEST_BYTES}), 'hex')"
+_BOOL: tuple[Convert, str] = _of_bool, "{0}::text"
+_INSTANT: tuple[Convert, str] = _of_instant, "extract(epoch FROM {0})::text"
+_ANY: tuple[Convert, str] = _of_any, f"coalesce({{0}}::text, chr({ord(NULL)}))"
+_ENDLESS = "replace(replace({0}::text, '-infinity', '0001-01-01'), 'infinity', '9999-12-31')"
+"""The first and the last day that Python knows are stored as endless times."""
+
+_DAY: tuple[Convert, str] = _of_any, f"coalesce({_ENDLESS}, chr({ord(NULL)}))"
+_LIST: tuple[Convert, str] = _of_list, "{0}::text"
+_FORMS: dict[str, tuple[Convert, str]] = {
+    **dict.fromkeys(("data", "event", "chain", "marks"), _BYTES),
+    **dict.fromkeys(("included", "closed", "eligible", "conflict"), _BOOL),
+    **dict.fromkeys(("to_offset", "reverses", "supersedes"), _ANY),
+    "known_at": _INSTANT,
+    "steps": _LIST,
+}
+"""Columns whose text is not simply what Python and PostgreSQL both write: how each of them writes it."""
+
+_OF_TABLES: dict[str, dict[str, tuple[Convert, str]]] = {
+    "log_batch": {"known_at": (str, "{0}")},  # there it is a number
+    "reject": {"event_id": _ANY},
+    "payment": {"episode_id": _ANY},
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +112,60 @@ class Compared:
     def key_at(self) -> tuple[int, ...]:
         """The places of the key's columns."""
         return tuple(self.columns.index(name) for name in self.key)
+
+    @cached_property
+    def forms(self) -> dict[str, tuple[Convert, str]]:
+        """Columns that are written in a form of their own: by Python, and by PostgreSQL."""
+        days = {name: _DAY for name in self.columns if name.endswith("_on")}
+        found = _FORMS | days | _OF_TABLES.get(self.table, {})
+        return {name: found[name] for name in self.columns if name in found}
+
+    @cached_property
+    def numbered(self) -> Callable[[Iterable[Sequence[Any]]], Iterator[tuple[Any, int]]]:
+        """Of rows, each one's value by which it falls into a bucket, and its digest as a number."""
+        form, at, written = BETWEEN.join(["%s"] * len(self.columns)), self.at, self._written()
+        number, rest = int.from_bytes, 8 * DIGEST_BYTES - DIGEST_BITS
+
+        def each(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[Any, int]]:
+            for row in rows:
+                told = sha256((form % written(row)).encode()).digest()
+                yield row[at], number(told[:DIGEST_BYTES], "big", signed=True) >> rest
+
+        return each
+
+    def _written(self) -> Callable[[Sequence[Any]], Row]:
+        """Makes of a row what Python writes as PostgreSQL does."""
+        places = [(self.columns.index(name), convert) for name, (convert, _) in self.forms.items()]
+
+        def written(row: Sequence[Any]) -> Row:
+            values = list(row)
+            for place, convert in places:
+                values[place] = convert(values[place])
+            return tuple(values)
+
+        return written if places else tuple
+
+    @cached_property
+    def summing(self) -> str:
+        """The question for rows, and the two halves of their digests, summed by bucket; the same as of `numbered`."""
+        told = ", ".join(self.forms.get(name, (str, "{0}"))[1].format(name) for name in self.columns)
+        at = self.columns[self.at]
+        bucket = f"{at} / {OFFSETS_PER_BUCKET}" if self.offset else f"left({at}, {MEMBER_LETTERS})"
+        digest = f"sha256(convert_to(concat_ws(chr({ord(BETWEEN)}), {told}), 'UTF8'))"
+        return f"""
+            SELECT at, count(*), sum(('x' || left(digest, 16))::bit(64)::bigint),
+                   sum(('x' || substr(digest, 17, 15))::bit(60)::bigint)
+              FROM (SELECT {bucket} AS at, encode(substr({digest}, 1, {DIGEST_BYTES}), 'hex') AS digest
+                      FROM {self.table} WHERE {self.where} OFFSET 0) r
+             GROUP BY at
+        """  # noqa: S608 - names of COMPARED
+
+    @property
+    def where(self) -> str:
+        """Which rows one log partition made; $1 is the payer, $2 the partition, $3 the log's topic if it is asked."""
+        if self.table == "log_batch":
+            return "$1 <> '' AND topic = $3 AND partition = $2"
+        return f"payer = $1 AND partition = $2 AND {'topic = $3' if self.table == 'reject' else '$3 <> $1'}"
 
     def bucket(self, row: Sequence[Any]) -> Bucket:
         """The bucket of a row."""
@@ -92,19 +199,18 @@ TABLES = {one.table: one for one in COMPARED}
 
 @dataclass(slots=True)
 class Sums:
-    """The digests of one partition's rows, 128 bits of every column, summed by table and bucket."""
+    """The digests of one partition's rows, 124 bits over every column, summed by table and bucket."""
 
     sums: dict[str, dict[Bucket, int]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, table: Compared, rows: Iterable[Sequence[Any]], sign: int = 1) -> None:
         """Count rows in, or out again."""
-        sums, place, by_offset = self.sums[table.table], table.at, bool(table.offset)
-        get, encode, number, count = sums.get, _encode, int.from_bytes, 0
-        for row in rows:
-            value = row[place]
+        sums, by_offset, count = self.sums[table.table], bool(table.offset), 0
+        get = sums.get
+        for value, digest in table.numbered(rows):
             at = value // OFFSETS_PER_BUCKET if by_offset else value[:MEMBER_LETTERS]
-            sums[at] = get(at, 0) + sign * number(blake2b(encode(row), digest_size=16).digest(), "big")
+            sums[at] = get(at, 0) + sign * digest
             count += sign
         self.rows[table.table] += count
 
@@ -144,24 +250,24 @@ async def live_rows(
 ) -> AsyncIterator[Sequence[Row]]:
     """The rows of a live table that one log partition made, some thousand at a time, in the caller's transaction."""
     selected = ", ".join(f"{name}::text" if name in UUIDS else name for name in table.columns)
-    where = {"log_batch": "topic = $1 AND partition = $2", "reject": "payer = $1 AND partition = $2 AND topic = $3"}
-    question = (
-        f"SELECT {selected} FROM {table.table} "  # noqa: S608 - names of COMPARED
-        f"WHERE {where.get(table.table, 'payer = $1 AND partition = $2')}"
-    )
-    arguments = [log if table.table == "log_batch" else payer, partition]
-    arguments += [log] if table.table == "reject" else []
-    cursor = await connection.cursor(question, *arguments)
+    question = f"SELECT {selected} FROM {table.table} WHERE {table.where}"  # noqa: S608 - names of COMPARED
+    cursor = await connection.cursor(question, payer, partition, log)
     while rows := await cursor.fetch(ROWS_AT_ONCE):
         yield [tuple(row) for row in rows]
 
 
 async def live_sums(connection: Any, payer: str, partition: int, log: str) -> Sums:
-    """The sums of all compared tables of one log partition as they are live."""
+    """The sums of all compared tables of one log partition as they are live, in the caller's transaction.
+
+    PostgreSQL adds them up, so that no row leaves it.
+    """
     sums = Sums()
+    await connection.execute("SET LOCAL datestyle = 'ISO'; SET LOCAL jit = off")
     for table in COMPARED:
-        async for rows in live_rows(connection, table, payer, partition, log):
-            sums.add(table, rows)
+        mine = sums.sums[table.table]
+        for at, count, high, low in await connection.fetch(table.summing, payer, partition, log):
+            mine[at] = (int(high) << (DIGEST_BITS - 64)) + int(low)
+            sums.rows[table.table] += count
     return sums
 
 

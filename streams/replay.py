@@ -106,7 +106,7 @@ class PartitionReplay:
         self._parts = ReplayParts()
         self._contract = payer.contract
         self._unknown = False
-        self._seen: dict[bytes, bytes] = {}
+        self._seen: dict[str, str] = {}
         self._parked: dict[str, Poisoned] = {}
         self._versions: dict[tuple[str, str], list[Any]] = {}
         self._first, self._until = first, end
@@ -116,8 +116,9 @@ class PartitionReplay:
         facts, rejects = self.sift(records)
         facts = await self.fold(facts)
         end, first = self._end, self._first
-        self.events += sum(record.offset < end and (first or bool(record.key)) for record in records)
-        self._add("fact", [self._fact_row(fact) for fact in facts if first or fact.member])
+        counted = records if end == NO_END else [record for record in records if record.offset < end]
+        self.events += len(counted) if first else len([True for record in counted if record.key])
+        self._add("fact", self._fact_rows(facts if first else [fact for fact in facts if fact.member]))
         self._add("reject", [row for row in rejects if row[REJECT_OFFSET] < end])
 
     async def fold(self, facts: list[Fact]) -> list[Fact]:
@@ -149,11 +150,8 @@ class PartitionReplay:
         for (table, _), row in self._versions.items():
             self._add(table, [row])
         self._versions = {}
-        for token, parts in self._parts.parts.items():
-            self._add(
-                "state_part",
-                [(payer, partition, token, kind, key, data, at) for (kind, key), (data, at) in parts.items()],
-            )
+        for parts in self._parts.parts.values():
+            self._add("state_part", parts.values())
         self._add("due", [(payer, partition, token, on) for token, on in self._parts.due_days.items()])
         if self._parts.adopted is not None and self._first:
             self._add("partition_state", [(payer, partition, *self._parts.adopted)])
@@ -189,11 +187,10 @@ class PartitionReplay:
         """The facts that are new, and a reject for what cannot be read or came before with other content."""
         facts: list[Fact] = []
         rejects: list[Row] = []
+        topic, partition, first_said = self.topic, self.partition, self._seen.setdefault
         for record in records:
             try:
-                fact = decode_record(
-                    self.topic, self.partition, record.offset, record.timestamp, record.key, record.value
-                )
+                fact = decode_record(topic, partition, record.offset, record.timestamp, record.key, record.value)
             except Unreadable as unreadable:
                 if self._first or record.key:
                     rejects.append(self._reject(record, None, "unreadable", str(unreadable)))
@@ -202,8 +199,8 @@ class PartitionReplay:
                 self._unknown = True
                 self._stop(Stopped(self.partition, record.offset, str(unknown)))
                 break
-            name, content = id_bytes(fact.event_id), fact.digest.encode()
-            before = self._seen.setdefault(name, content)
+            content = fact.digest
+            before = first_said(fact.event_id, content)
             if before is content:
                 facts.append(fact)
             elif before != content and (self._first or record.key):
@@ -231,18 +228,20 @@ class PartitionReplay:
             instant(record.timestamp),
         )
 
-    def _fact_row(self, fact: Fact) -> Row:
-        return (
-            self.payer,
-            self.partition,
-            fact.offset,
-            fact.event_id,
-            fact.type,
-            fact.plan,
-            fact.member,
-            fact.digest,
-            instant(fact.known_at),
-        )
+    def _fact_rows(self, facts: Iterable[Fact]) -> list[Row]:
+        payer, partition, last, known_at = self.payer, self.partition, -1, instant(0)
+        rows: list[Row] = []
+        for fact in facts:
+            if fact.known_at != last:  # a broker gives all records of a batch one time
+                last = fact.known_at
+                known_at = instant(last)
+            rows.append(
+                (
+                    payer, partition, fact.offset, fact.event_id, fact.type, fact.plan, fact.member, fact.digest,
+                    known_at,
+                )
+            )  # fmt: skip
+        return rows
 
     def take(self, rows: Rows) -> None:
         """Count a batch's rows. A version counts once it is superseded or the log ends, as its last column is known."""

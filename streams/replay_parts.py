@@ -6,21 +6,23 @@ import heapq
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from projections.rows import Rows, Want
+from projections.rows import STATE_PART, Row, Rows, Want
 
 Part = tuple[str, str]
 """(kind, key)"""
 
+DATA = STATE_PART.index("data")
+
 
 class ReplayParts:
-    """One partition's parts and due days in memory (a `PartStore`); what a batch wrote can be taken back."""
+    """One partition's parts, as rows, and due days in memory (a `PartStore`); what a batch wrote can be taken back."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, dict[Part, tuple[bytes, int]]] = {}
+        self.parts: dict[str, dict[Part, Row]] = {}
         self.due_days: dict[str, date] = {}
         self.adopted: tuple[bytes, int] | None = None
         self.written: list[Rows] = []
-        self._undo: list[tuple[str, Part, tuple[bytes, int] | None]] = []
+        self._undo: list[tuple[str, Part, Row | None]] = []
         self._undo_due: list[tuple[str, date | None]] = []
         self._undo_adopted: list[tuple[bytes, int] | None] = []
 
@@ -32,10 +34,10 @@ class ReplayParts:
             if kind in {"claim", "head"}:
                 part = parts.get((kind, low))
                 if part is not None:
-                    found.append((token, kind, low, part[0]))
+                    found.append((token, kind, low, part[DATA]))
             else:
                 found += [
-                    (token, kind, key, data) for (k, key), (data, _) in parts.items() if k == kind and low <= key < high
+                    (token, kind, key, row[DATA]) for (k, key), row in parts.items() if k == kind and low <= key < high
                 ]
         return found
 
@@ -51,10 +53,14 @@ class ReplayParts:
 
     async def write(self, rows: Rows) -> None:
         """Keep the parts at once, and the rows until the batch is done."""
-        for _, _, token, kind, key, data, offset in (*rows.new_parts, *rows.changed_parts):
-            parts = self.parts.setdefault(token, {})
-            self._undo.append((token, (kind, key), parts.get((kind, key))))
-            parts[kind, key] = data, offset
+        undo, last, parts = self._undo, "", dict[Part, Row]()
+        for row in (*rows.new_parts, *rows.changed_parts):
+            _, _, token, kind, key, *_ = row
+            if token != last:
+                last, parts = token, self.parts.setdefault(token, {})
+            part = kind, key
+            undo.append((token, part, parts.get(part)))
+            parts[part] = row
         for _, token, on in rows.due:
             self._undo_due.append((token, self.due_days.get(token)))
             self._set_due(token, on)

@@ -26,6 +26,9 @@ from streams.verifying_log import Batches, UnreadableLog
 FOLDED_AT_ONCE = 8_000
 """Records of a slice: parts are packed once for all of them."""
 
+LEFT_OBJECTS = 200_000
+"""A slice leaves none behind unless errors held it: so many are looked at by the collector."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -125,11 +128,12 @@ async def folded(spool: Spool, make: MakeReplay) -> Replayed:
             if replay.stopped is not None and replay.stopped.offset < end:
                 end, halt = replay.stopped.offset, replay.halt
             made.sums.merge(replay.finish())
-            made.payments |= replay.payments
+            made.payments.update(replay.payments)
             made.events += replay.events
             for name, rows in capture.rows.items() if capture else ():
                 made.rows.setdefault(name, []).extend(rows)
-            if not gc.isenabled():
+            del replay, capture
+            if gc.get_count()[0] > LEFT_OBJECTS and not gc.isenabled():
                 gc.collect()
         if halt is made.stopped or spool.slices == 1:
             made.stopped = halt
