@@ -119,6 +119,7 @@ def run(opening: list[Fact], known: list[Fact], facts: list[Fact]) -> FoldFigure
 
     tell(known)
     gc.collect()
+    gc.set_threshold(10_000, 10, 1_000)
     gc.freeze()  # the decoded facts wait here as a worker's do not
     figures = tell(facts)
     gc.unfreeze()
