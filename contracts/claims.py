@@ -77,10 +77,12 @@ def _target(records: list[ClaimRecord], void: int, unit: Unit, displaced: set[Pl
 def receive(family: Family, record: ClaimRecord) -> tuple[list[Unit], list[Unit]]:
     """Add a record to its family; the units that ceased to count, and those that came to count."""
     family.records.append(record)
-    after = survivors(family.records)
     if len(family.records) == 1:
-        family.surviving = [[0, j] for _, j in after]
-        return [], record.units if len(after) == len(record.units) else [record.units[j] for _, j in after]
+        if record.action == "void":
+            return [], []
+        family.surviving = [[0, j] for j, unit in enumerate(record.units) if unit.counts]
+        return [], [unit for unit in record.units if unit.counts]
+    after = survivors(family.records)
     before = {(i, j) for i, j in family.surviving}
     family.surviving = [[i, j] for i, j in after]
     gone = [family.records[i].units[j] for i, j in sorted(before.difference(after))]

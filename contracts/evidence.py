@@ -8,7 +8,6 @@ Sources of a trigger, in their same-day precedence (EOM 1.2): 0 outpatient, 1 ph
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.envelope import Fact
@@ -170,7 +169,6 @@ def days_of(units: list[Unit]) -> list[str]:
     return days
 
 
-@dataclass(slots=True)
 class Moved:
     """What a claim's record moved: days of evidence, of diagnoses and of therapy, billed services, spending by day.
 
@@ -178,17 +176,21 @@ class Moved:
     `fills` are days of fills that open an episode and whose diagnosis came or went.
     """
 
-    days: set[str] = field(default_factory=set)
-    diagnoses: list[tuple[str, bool]] = field(default_factory=list)
-    therapy: list[tuple[str, bool]] = field(default_factory=list)
-    spend: dict[str, list[int]] = field(default_factory=dict)
-    services: bool = False
-    fills: set[str] = field(default_factory=set)
+    __slots__ = ("days", "diagnoses", "fills", "services", "spend", "therapy")
+
+    def __init__(self) -> None:
+        self.days: set[str] = set()
+        self.diagnoses: list[tuple[str, bool]] = []
+        self.therapy: list[tuple[str, bool]] = []
+        self.spend: dict[str, list[int]] = {}
+        self.services = False
+        self.fills: set[str] = set()
 
 
 def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
     """Put what `units` contribute into the member's months, and the windows made of them, or take it out."""
     name, month, head, windows = "", None, member.head, member.windows.values()
+    sign = 1 if come else -1
     for unit in units:
         for bucket, of, key, value in unit.evidence:
             if of != name or month is None:
@@ -212,21 +214,19 @@ def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
                 _count(member, head.fills, day, come, moved)
             elif bucket == "services":
                 moved.services = True
-        for day, *amounts in unit.spend:
+        for day, a, b, c, d in unit.spend:
             if day[:7] != name or month is None:
                 name, month = day[:7], member.open_month(day[:7])
-            signed = amounts if come else [-amount for amount in amounts]
-            _add(month.spend, day, signed)
-            _add(moved.spend, day, signed)
+            _add(month.spend, day, sign * a, sign * b, sign * c, sign * d)
+            _add(moved.spend, day, sign * a, sign * b, sign * c, sign * d)
 
 
-def _add(spend: dict[str, list[int]], day: str, amounts: list[int]) -> None:
+def _add(spend: dict[str, list[int]], day: str, a: int, b: int, c: int, d: int) -> None:
     """Add four amounts to a day's; a day on which nothing is left is not kept."""
     spent = spend.get(day)
     if spent is None:
-        spend[day] = amounts
+        spend[day] = [a, b, c, d]
         return
-    a, b, c, d = amounts
     now = spend[day] = [spent[0] + a, spent[1] + b, spent[2] + c, spent[3] + d]
     if not any(now):
         del spend[day]
