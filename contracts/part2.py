@@ -15,7 +15,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -83,7 +83,7 @@ def sensitive(event: Event, source: str, programmes: Programmes, *, said: bool =
 class _Plan:
     """The fields of a model that hold codes, those that name providers, those that hold other models, and its day."""
 
-    codes: tuple[tuple[str, str], ...]
+    codes: tuple[tuple[str, _Through], ...]
     providers: tuple[str, ...]
     inner: tuple[tuple[str, _Plan], ...]
     day: str | None
@@ -94,7 +94,7 @@ def _plan(model: type[BaseModel]) -> _Plan:
     codes, providers, inner = [], [], []
     for name, field in model.model_fields.items():
         if system := _QUESTIONS.get((model.__name__, name)) or CODES.get(name):
-            codes.append((name, system))
+            codes.append((name, _through(system)))
         elif name in PROVIDERS:
             providers.append(name)
         elif name != "person" and (element := _model_of(field.annotation)) is not None:
@@ -112,15 +112,17 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _coded(at: Any, plan: _Plan, on: date | None) -> bool:
+def _coded(at: BaseModel, plan: _Plan, on: date | None) -> bool:
     """Whether a code of the set stands in a value or in those within it."""
-    on = (getattr(at, plan.day, None) if plan.day else None) or on
-    for name, system in plan.codes:
-        value = getattr(at, name)
-        if value and _is_listed(system, value, on):
-            return True
+    fields = at.__dict__  # a model's own attributes, at half the price of asking for each
+    on = (fields[plan.day] if plan.day else None) or on
+    for name, through in plan.codes:
+        if value := fields[name]:
+            for code in (value,) if isinstance(value, str) else value:
+                if (last := through[code]) is not None and (on is None or on <= last):
+                    return True
     for name, inner in plan.inner:
-        found = getattr(at, name)
+        found = fields[name]
         for each in found if isinstance(found, tuple | list) else (found,):
             if each is not None and _coded(each, inner, on):
                 return True
@@ -152,16 +154,23 @@ def _codes() -> Mapping[str, tuple[tuple[int, Mapping[str, date | None]], ...]]:
     return {system: tuple(sorted(lengths.items())) for system, lengths in found.items()}
 
 
-def _is_listed(system: str, value: str | tuple[str, ...], on: date | None) -> bool:
-    for code in (value,) if isinstance(value, str) else value:
-        if (through := _through(system, code)) is not None and (on is None or on <= through):
-            return True
-    return False
+class _Through(dict[str, date | None]):
+    """The last day that a code of one system tags, by the code; None for one that never does. Kept for some codes."""
+
+    def __init__(self, system: str) -> None:
+        super().__init__()
+        self._system = system
+
+    def __missing__(self, code: str) -> date | None:
+        if len(self) >= _CODES_KEPT:
+            self.clear()
+        sent = code.lower() if self._system == "instrument" else code
+        lengths = _codes().get(self._system, ())
+        found = self[code] = max(
+            (each[sent[:length]] or date.max for length, each in lengths if sent[:length] in each), default=None
+        )
+        return found
 
 
-@lru_cache(maxsize=50_000)
-def _through(system: str, code: str) -> date | None:
-    """The last day that a code tags; None for one that never does."""
-    sent = code.lower() if system == "instrument" else code
-    found = [each[sent[:length]] or date.max for length, each in _codes().get(system, ()) if sent[:length] in each]
-    return max(found, default=None)
+_through = cache(_Through)
+_CODES_KEPT = 20_000

@@ -33,6 +33,7 @@ _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = re.compile(rb"[^\[\]{}]+")
 _CURLED = bytes.maketrans(b"[]", b"{}")
 _BOM = b"\xef\xbb\xbf"
+_PLAIN_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _VERSION = re.compile(r"carepact\.([A-Za-z]{1,64})\.v([0-9]{1,6})")
 
 
@@ -265,4 +266,6 @@ def _utc(time: str) -> Instant:
         raise _Wrong(
             "envelope", "a time that is no date-time with offset", "send time as RFC 3339, with its offset", "/time"
         )
+    if _PLAIN_UTC.fullmatch(time):  # as most are
+        return Instant(time[:19] + ".000Z")
     return Instant(at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))

@@ -38,6 +38,7 @@ from contracts.events import (
     MemberFact,
     MemberLinked,
     MemberRetired,
+    Person,
     SubjectErased,
     TermsAdopted,
     sealed_fields,
@@ -71,6 +72,7 @@ _MEMBERS_CACHED = 100_000
 _TIMES_CACHED = 4_096  # records of one batch of a sender often have one time
 _SEAL_VERSION = b"\x01"
 _NONCE_BYTES = 12
+_person_json = Person.__pydantic_serializer__.to_json
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -141,7 +143,18 @@ class SingleRecords:
 class _Kind:
     """What the door knows of one type of event."""
 
-    __slots__ = ("digested", "event_type", "family", "is_member", "is_sent", "model", "sealed", "to_json", "urn")
+    __slots__ = (
+        "_rarely",
+        "digested",
+        "event_type",
+        "family",
+        "is_member",
+        "is_sent",
+        "model",
+        "sealed",
+        "to_json",
+        "urn",
+    )
 
     def __init__(self, model: type[Event]) -> None:
         self.model = model
@@ -150,9 +163,17 @@ class _Kind:
         self.urn = schema_urn(model)
         self.to_json = model.__pydantic_serializer__.to_json
         self.sealed = set(sealed_fields(model))
+        self._rarely = tuple((name, model.model_fields[name].default) for name in self.sealed - {"person"})
         self.is_member = issubclass(model, MemberFact)
         self.is_sent = model not in OWN_FACTS and self.event_type in LOG_FACTS
         self.family = family_of(model)
+
+    def personal(self, event: MemberFact) -> bytes:
+        """The sealed fields as JSON, without those at their default. Of most facts that is the person alone."""
+        fields = event.__dict__
+        if fields["person"] is None or any(fields[name] != default for name, default in self._rarely):
+            return self.to_json(event, include=self.sealed, exclude_defaults=True)
+        return b'{"person":%b}' % _person_json(fields["person"], exclude_defaults=True)
 
 
 @dataclass(slots=True)
@@ -369,7 +390,7 @@ class Door:
             reason = f"member {known.token} was erased: nothing new is kept of them, not even this record"
             return Reject(fact.place, "member_erased", reason, "send nothing more of this member", b"", fact.rows)
         data = kind.to_json(event, exclude=kind.sealed, exclude_defaults=True)
-        personal = kind.to_json(event, include=kind.sealed, exclude_defaults=True)
+        personal = kind.personal(event)
         digest = self._digest(kind, data, personal)
         producer_id = fact.producer_id or self._derived_id(fact, known.key, digest, submission)
         event_id = log_id(self.payer.name, fact.source, producer_id, known.token)

@@ -121,7 +121,8 @@ def test_what_cannot_be_looked_at_is_tagged(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_code_tags_before_its_first_day_and_not_after_its_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sensitive(professional({"code": "G2067", "service_on": date(2015, 1, 1)}), "x", NONE)
-    monkeypatch.setattr(part2, "_through", part2._through.__wrapped__)
+    for kept in ("_through", "_plan"):
+        monkeypatch.setattr(part2, kept, getattr(part2, kept).__wrapped__)
     monkeypatch.setattr(part2, "_codes", lambda: {"procedure": ((5, {"G2067": date(2025, 3, 3)}),)})
     assert sensitive(professional({"code": "G2067", "service_on": DAY}), "x", NONE)
     assert not sensitive(professional({"code": "G2067", "service_on": date(2025, 3, 4)}), "x", NONE)

@@ -27,6 +27,7 @@ from contracts.events import (
     EproResponseReceived,
     Event,
     MemberDescribed,
+    MemberFact,
     Person,
     PracticeParticipationChanged,
     ProfessionalClaimReceived,
@@ -473,6 +474,15 @@ def test_whatever_comes_in_is_read_back_whole(
     assert (again.event_id, again.digest, again.partition) == (record.event_id, record.digest, record.partition)
     JSONFormat().read(CloudEvent, record.value)
     decode_record("t", record.partition, 0, 0, record.key, record.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(event=events)
+def test_what_is_sealed_is_the_same_the_short_way(shared_door: Door, event: Event) -> None:
+    assert isinstance(event, MemberFact)
+    kind = shared_door._kind(type(event))
+    whole = type(event).__pydantic_serializer__.to_json(event, include=kind.sealed, exclude_defaults=True)
+    assert kind.personal(event) == whole
 
 
 @settings(max_examples=40, deadline=None)
