@@ -14,8 +14,9 @@ import asyncpg
 
 from bench import population
 from bench.machine import Machine, this_machine
-from bench.pipeline import Bench, NoFigure, Options, Say, fresh, latency
+from bench.pipeline import LOG, Bench, NoFigure, Options, Say, fresh, latency
 from bench.population import PAYER
+from bench.shares import chain_seconds, lineage_seconds
 from carepact.generate.bench import bench_events
 from carepact.settings import connection
 from projections import rebuilt
@@ -23,7 +24,9 @@ from projections.episodes import episodes
 from projections.payments import payments
 from projections.positions import NOW, AsOf, applied
 from streams.beside import CORES
+from streams.connections import Connections
 from streams.rebuilding import opened, rebuild
+from streams.replay import log_records
 from streams.replaying import Job, Replayed
 from streams.topics import OPERATOR, PLATFORM
 from streams.verifying import verify
@@ -45,6 +48,8 @@ class Figures:
     peak_bytes_of_a_process: int
     as_of_to_current: float
     as_of_time_to_current: float
+    chain_of_live: float
+    lineage_of_live: float
     live: Live | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -52,6 +57,8 @@ class Figures:
         ratios: dict[str, float | None] = {
             "as_of_to_current": self.as_of_to_current,
             "as_of_time_to_current": self.as_of_time_to_current,
+            "chain_of_live": self.chain_of_live,
+            "lineage_of_live": self.lineage_of_live,
             "live_p99_beside_a_rebuild": self.live.ratio if self.live else None,
         }
         figures = {name: value for name, value in asdict(self).items() if name not in {"machine", "live", *ratios}}
@@ -132,9 +139,9 @@ async def _run(bench: Bench) -> Figures:
     lines = bench_events(options.members, options.events, options.seed)
     await bench.write(population.sealed(await asyncio.to_thread(bench.prepare, "first", lines)))
     say("applying them")
-    await bench.start_workers()
-    await bench.until_done()
+    applied_in = await bench.measure()
     await bench.stop_workers()
+    of_an_event = applied_in.cpu_seconds["workers"] / applied_in.events
 
     say("asking as of then")
     then, by_time = await _as_of(bench.database)
@@ -149,6 +156,7 @@ async def _run(bench: Bench) -> Figures:
     say("folding and comparing one partition in one process")
     cut = (await applied(bench.database, PAYER))[PAYER, 0]
     made, spent = await _one(bench, Job(reach, payer, 0, cut))
+    chain, lineage = await _shares(bench, reach, cut, of_an_event)
     return Figures(
         this_machine(),
         report.events,
@@ -160,7 +168,17 @@ async def _run(bench: Bench) -> Figures:
         report.peak_bytes,
         round(then, 2),
         round(by_time, 2),
+        round(chain, 3),
+        round(lineage, 3),
     )
+
+
+async def _shares(bench: Bench, reach: Connections, cut: int, of_an_event: float) -> tuple[float, float]:
+    """What the chain and the lineage of a partition cost, to what workers took for as many events."""
+    records = [one async for some in log_records(reach, LOG, 0, cut) for one in some]
+    rows = await bench.database.fetch("SELECT event FROM payment WHERE payer = $1 AND partition = 0", PAYER)
+    whole = cut * of_an_event
+    return chain_seconds(records) / whole, lineage_seconds([row[0] for row in rows]) / whole
 
 
 async def _one(bench: Bench, job: Job) -> tuple[Replayed, float]:
@@ -198,6 +216,8 @@ def told(figures: Figures) -> list[str]:
     return [
         f"{figures.as_of_to_current:>10.2f}  cost of a member's reads as of positions, to those of now",
         f"{figures.as_of_time_to_current:>10.2f}  and as of a time",
+        f"{figures.chain_of_live:>10.1%}  of a worker's processor time is the chain over the log",
+        f"{figures.lineage_of_live:>10.1%}  and the lineage of payments",
         f"{figures.verify_per_second:>10,}  events a second verified, {figures.events:,} in {figures.verify_seconds} s",
         f"{figures.one_process_per_second:>10,}  a second of one process's own time: read, decode, fold, decide, sum",
         f"{figures.peak_bytes_of_a_process / 1e6:>10,.0f}  MB at most in each of {figures.processes} processes",
