@@ -114,6 +114,69 @@ async def test_a_time_is_the_position_of_the_last_record_by_then_though_clocks_w
     await connection.close()
 
 
+class Counted:
+    """A connection that counts the pages which PostgreSQL goes through to answer."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self.pages = connection, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def fetch(self, question: str, *arguments: Any) -> Any:
+        await self._count(question, arguments)
+        return await self._connection.fetch(question, *arguments)
+
+    async def cursor(self, question: str, *arguments: Any, prefetch: int) -> AsyncIterator[Any]:
+        await self._count(question, arguments)
+        async for row in self._connection.cursor(question, *arguments, prefetch=prefetch):
+            yield row
+
+    async def _count(self, question: str, arguments: tuple[Any, ...]) -> None:
+        told = await self._connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {question}", *arguments)
+        plan = orjson.loads(told)[0]["Plan"]
+        self.pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+OTHERS = 300
+"""So many more have each member's rows, so that what is not reached by an index shows."""
+
+
+async def test_what_was_known_then_costs_at_most_three_times_what_is_known_now(told: Told) -> None:
+    (early, _), (_, now) = told.then[9], told.then[-1]
+    middle = await told.connection.fetchval("SELECT (min(known_at) + max(known_at)) / 2 FROM log_batch")
+    instant = datetime.fromtimestamp(middle / 1000, UTC)
+    held = told.connection.transaction()
+    await held.start()
+    try:
+        for table, name in (("episode", "episode_id"), ("payment", "payment_id"), ("return_to_work", "episode_id")):
+            columns = await told.connection.fetchval(
+                """
+                SELECT string_agg(column_name, ', ') FROM information_schema.columns
+                 WHERE table_schema = current_schema() AND table_name = $1 AND column_name <> ALL($2::text[])
+                """,
+                table,
+                [name, "member"],
+            )
+            await told.connection.execute(
+                f"INSERT INTO {table} ({name}, member, {columns}) "
+                f"SELECT md5({name}::text || n)::uuid, member || n, {columns} "
+                f"FROM {table}, generate_series(1, {OTHERS}) n"
+            )
+            await told.connection.execute(f"ANALYZE {table}")
+        for question, rows in ((episodes, "episodes"), (payments, "payments"), (returns, "returns")):
+            counted = {}
+            for name, as_of in (("now", NOW), ("then", early), ("by a time", AsOf(instant))):
+                counted[name] = Counted(told.connection)
+                for member in sorted({row["member"] for row in now[rows]}):
+                    async for row in question(counted[name], member=member, as_of=as_of):
+                        assert row["member"] == member
+            for name in ("then", "by a time"):
+                assert counted[name].pages <= 3 * counted["now"].pages, (rows, name)
+    finally:
+        await held.rollback()
+
+
 async def test_a_service_day_is_asked_for_apart_from_what_was_known(told: Told) -> None:
     (then, _), (_, now) = told.then[12], told.then[-1]
     day = date(2024, 3, 1)
