@@ -28,8 +28,8 @@ def _is(setting: str) -> str:
 
 OF_PAYER = f"payer = {_is('payer')} AND payer <> ''"
 OF_PLAN = f"{OF_PAYER} AND plan = {_is('plan')}"
-OF_PLANS = f"{OF_PAYER} AND ({_is('plan')} = '' OR plan = {_is('plan')})"
-"""A plan's, or of who administers all plans of a payer."""
+OF_PLANS = f"{OF_PAYER} AND (plan = {_is('plan')} OR {_is('plan')} = '')"
+"""A plan's, or of who administers all plans of a payer. Of most payers every plan is '', which is one comparison."""
 OF_WHOLE_PAYER = f"{OF_PAYER} AND {_is('plan')} = ''"
 OF_EMPLOYER = f"{OF_PLAN} AND plan <> ''"
 OF_PRACTICE = f"{OF_PAYER} AND practice = {_is('practice')} AND practice <> ''"
