@@ -74,10 +74,13 @@ class Admin:
         """`confluent` is `Connections.confluent()` of the platform's principal."""
         self._config, self._patience = dict(confluent), patience_seconds
         self._client = AdminClient({**self._config, "log_level": 0})
+        self._opener: Producer | None = None
 
     def prepare(self, declared: Sequence[Topic], passwords: Mapping[str, str]) -> tuple[str, ...]:
         """Topics, users and access lists in one call; answers the names of the topics it made."""
         made = self.ensure_topics(declared)
+        if made:
+            self._producer()
         self.ensure_access(declared)
         self.ensure_users(passwords)
         return made
@@ -201,13 +204,19 @@ class Admin:
             if error is not None or message.offset() != 0:
                 wrong.append(f"{message.topic()}[{message.partition()}]: {error or 'another record came first'}")
 
-        producer = Producer({**self._config, "enable.idempotence": True, "acks": "all", "log_level": 0})
+        producer = self._producer()
         for name, partition in empty:
             value = opening(logs[name].payer, partition, str(uuid.uuid4()))
             producer.produce(name, value=value, partition=partition, headers=[CONTENT_TYPE], on_delivery=landed)
         if producer.flush(self._patience) or wrong:
             raise LogNotOpened(f"could not open {'; '.join(wrong) or 'the logs: Kafka does not answer'}")
         return tuple(empty)
+
+    def _producer(self) -> Producer:
+        """Made once; by itself it asks Kafka for a number, which takes it half a second."""
+        if self._opener is None:
+            self._opener = Producer({**self._config, "enable.idempotence": True, "acks": "all", "log_level": 0})
+        return self._opener
 
     def _access(self) -> set[AclBinding]:
         anything = AclBindingFilter(
