@@ -36,6 +36,7 @@ DONE = {
     "pause": "Nothing is sent to it until it is resumed.",
     "resume": "It is sent to again.",
     "replay": "What came since is sent again; events keep their ids.",
+    "delete": "The endpoint is forgotten, with all that it was sent.",
     "signed-out": "You are signed out.",
 }
 """What a page says after a form, by the word in its address."""
@@ -165,7 +166,9 @@ async def report(
 @router.post("/me/endpoints")
 async def add_endpoint(caller: Manager, parts: Shared, request: Request) -> Response:
     """Add one; the page shows its secret, this once."""
-    asked = NewEndpoint(url=(await form_of(request)).get("url", "")[:URL_MAX])
+    form = await form_of(request)
+    only = [f"carepact.{name}.v1" for name in TYPES[caller.role] if f"only-{name}" in form]
+    asked = NewEndpoint(url=form.get("url", "")[:URL_MAX], event_types=only)
     async with endpoints.desk(caller, parts) as mine:
         _, secret = await mine.create(asked)
     return page(await _page(caller, parts, "The endpoint was added.", secret), 201)
@@ -177,7 +180,7 @@ async def act_on_endpoint(
     parts: Shared,
     request: Request,
     endpoint_id: UUID,
-    act: Literal["test", "pause", "resume", "replay"],
+    act: Literal["test", "pause", "resume", "replay", "rotate", "delete"],
 ) -> Response:
     """Do it, and show the page."""
     match act:
@@ -189,6 +192,12 @@ async def act_on_endpoint(
             await endpoints.pause_endpoint(endpoint_id, caller, parts)
         case "resume":
             await endpoints.resume_endpoint(endpoint_id, caller, parts)
+        case "rotate":
+            renewed = await endpoints.rotate_endpoint(endpoint_id, caller, parts, endpoints.Rotation())
+            said = f"It signs by a new secret; the old one signs too for {endpoints.OVERLAP_HOURS} hours."
+            return page(await _page(caller, parts, said, renewed.secret or ""))
+        case "delete":
+            await endpoints.delete_endpoint(endpoint_id, caller, parts)
         case "replay":
             since = _day((await form_of(request)).get("since", ""))
             await endpoints.replay_endpoint(endpoint_id, caller, parts, endpoints.Replay(since=since))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import replace
 
 import asyncpg
@@ -23,41 +24,45 @@ MEDICARE = Tenant("payer", "medicare")
 PRACTICE = Tenant("practice", "medicare", practice="P1")
 
 
-async def write(dsn: str, member: str, seed: int, written: asyncio.Event) -> list[bytes]:
-    """Transactions of some payments each, that end after a random while."""
+async def write(dsn: str, member: str, seed: int, written: asyncio.Event, longest: float) -> list[bytes]:
+    """Transactions of some payments each, that end after a random while of so many seconds at most."""
     chance, made = random.Random(seed), []
     connection = await asyncpg.connect(dsn)
     for number in range(TRANSACTIONS):
         async with connection.transaction():
             made += [await pay(connection, "medicare", member, number * 2 + each) for each in (1, 2)]
-            await connection.execute("SELECT pg_sleep($1)", chance.random() / 50)
+            await connection.execute("SELECT pg_sleep($1)", chance.random() * longest)
         written.set()
     await connection.close()
     return made
 
 
+@pytest.mark.parametrize("open_seconds", [0, pytest.param(60, marks=pytest.mark.long)])
 async def test_no_event_is_missed_or_read_twice_under_ten_writers_and_a_long_transaction(
-    platform: LocalPlatform, space: str, fresh_database: str
+    platform: LocalPlatform, space: str, fresh_database: str, open_seconds: int
 ) -> None:
     """Reading goes on while all write; a transaction begins in the middle, and ends when others wrote behind it."""
     reader = await asyncpg.connect(platform.dsn(READER, space))
     slow = await asyncpg.connect(fresh_database)
     held, long = slow.transaction(), b""
     written = asyncio.Event()
-    writers = asyncio.gather(*(write(fresh_database, f"m{n}", n, written) for n in range(WRITERS)))
+    writers = asyncio.gather(
+        *(write(fresh_database, f"m{n}", n, written, open_seconds / 5 or 0.02) for n in range(WRITERS))
+    )
     seen: list[bytes] = []
     place: Place | None = None
-    hidden = 0
+    hidden, began = 0, 0.0
     while True:
         done = writers.done() and bool(long) and not slow.is_in_transaction()
         page, place, _ = await emitted_after(reader, MEDICARE, place, 7)
         seen += [each.event for each in page]
         if not long and seen:
             await held.start()
+            began = time.monotonic()
             long = await pay(slow, "medicare", "slow", 1)
         elif slow.is_in_transaction() and not page:
             hidden = await slow.fetchval("SELECT count(*) FROM payment") - len(seen)
-            if hidden > TOTAL // 6:
+            if hidden > TOTAL // 6 and time.monotonic() - began >= open_seconds:
                 await held.commit()
         if page:
             continue

@@ -126,6 +126,13 @@ async def test_an_employer_sees_its_own_and_manages_its_endpoints_without_a_scri
             assert (done.status_code, done.headers["location"]) == (303, f"/me?done={act}")
             shown = await client.get(done.headers["location"])
             assert "example.com" in shown.text and "whsec_" not in shown.text
+        renewed = await client.post(f"/me/endpoints/{endpoint[1]}/rotate")
+        assert renewed.status_code == 200 and re.search("whsec_[A-Za-z0-9+/=]+", renewed.text)
+        gone = await client.post(f"/me/endpoints/{endpoint[1]}/delete")
+        assert gone.status_code == 303 and "example.com" not in (await client.get("/me")).text
+        some = {"url": "https://example.com/some", "only-EmployerOutcomeReported": "on", "only-PaymentDetermined": "on"}
+        chosen = await client.post("/me/endpoints", data=some)
+        assert "Active. carepact.EmployerOutcomeReported.v1." in chosen.text
         refused = await client.post("/me/endpoints", data={"url": "http://127.0.0.1/"})
         assert refused.status_code == 422
     async with client_of(app) as client:
