@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
+from conftest import LONGEST, TESTS
 
 
 @pytest.fixture
@@ -86,3 +87,8 @@ def test_a_python_without_pip_is_told_what_to_do(folder: Path, monkeypatch: pyte
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert bootstrap.main(["dance"]) == 2
     assert "bootstrap.py demo" in capsys.readouterr().out
+
+
+def test_the_files_that_a_run_begins_with_are_there() -> None:
+    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []
+    assert len(set(LONGEST)) == len(LONGEST)
