@@ -16,6 +16,7 @@ from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import OWNER, SUPER
 from streams.roster import Roster
 from tests.homes import home_folder
+from tests.payers import shipped
 
 _spaces = itertools.count(1)
 MIGRATED = "migrated"
@@ -73,9 +74,13 @@ def space() -> str:
 
 
 @pytest_asyncio.fixture
-async def roster(platform: LocalPlatform, space: str) -> Roster:
-    """The shipped payers under names of this test's own (`t7-medicare`): topics and users made, logs opened."""
-    own = Roster.load().within(space)
+async def roster(platform: LocalPlatform, space: str, request: pytest.FixtureRequest) -> Roster:
+    """The shipped payers under names of this test's own (`t7-medicare`): topics and users made, logs opened.
+
+    Where a test is marked by `payers("medicare")`, that one alone.
+    """
+    marked = request.node.get_closest_marker("payers")
+    own = shipped(*(marked.args if marked else ())).within(space)
     await platform.make_ready(own)
     return own
 

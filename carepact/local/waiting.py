@@ -21,10 +21,13 @@ async def wait(settings: Settings, timeout_seconds: float = 120) -> None:
     until = time.monotonic() + timeout_seconds
     at = await ends(settings)
     inboxes, taking = [topic.name for topic in watched(settings) if topic.kind == "inbox"], False
+    taken = None
     while True:
         reason = "Kafka does not answer"
         at = await ends(settings) if at is None else at
-        found, taken = await asyncio.gather(stored(settings), taken_in(settings))
+        if taken is None or taking:  # what intake had taken it has taken still, and to ask Kafka is dear
+            taken = await taken_in(settings)
+        found = await stored(settings)
         if at is not None and found is None:
             reason = "PostgreSQL does not answer"
         elif at is not None and taken is not None and found is not None:
@@ -32,7 +35,7 @@ async def wait(settings: Settings, timeout_seconds: float = 120) -> None:
             if any(inbox in late for inbox in inboxes):
                 taking = True
             elif taking:  # all of it is in the logs, or in the rejects, whose ends have moved by it
-                taking, at = False, None
+                taking, at, taken = False, None, None
                 continue
             elif not late and not found["outbox_pending"]:
                 return

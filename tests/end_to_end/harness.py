@@ -43,6 +43,7 @@ from streams.topics import OPERATOR, log_topic, payments_topic, topics
 from streams.verifying import verify
 from tests import forked
 from tests.oracle.fold import fold
+from tests.payers import shipped
 from tests.streams.tables import QUERIES
 from tests.streams.ways_in import records_of
 
@@ -50,7 +51,7 @@ ROOT = Path(__file__).parents[2]
 PAYERS = ("medicare", "bcbs-sc", "employers")
 PLANS = ("palmetto-manufacturing", "lowcountry-retail")
 SETTLED_SECONDS = 150
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02, 0.3  # the first pause between looks, and the longest; each is a fifth longer than the one before
 Row = tuple[Any, ...]
 
 
@@ -84,9 +85,7 @@ class World:
     databases: int = 0
 
     def __post_init__(self) -> None:
-        whole = Roster.load()
-        some = tuple(payer for payer in whole.payers if payer.name in self.payers)
-        self.roster = whole.model_copy(update={"payers": some}).within(self.space)
+        self.roster = shipped(*self.payers).within(self.space)
         self.roster_file = self.folder / f"{self.space}.toml"
         self.roster_file.write_text(roster_toml(self.roster))
         self.keys = SqliteKeyStore(self.platform.settings.key_store)
@@ -362,10 +361,12 @@ def dealt(lines: Iterable[bytes], hands: int) -> list[list[bytes]]:
 
 async def until(holds: Callable[[], Any], what: str, seconds: float = 150) -> Any:
     """Ask until the answer is true; a store tells nobody when it changes. Answers the answer."""
+    pause, longest = LOOK_SECONDS
     try:
         async with asyncio.timeout(seconds):
-            while not (answer := await holds()):  # noqa: ASYNC110 - see above
-                await asyncio.sleep(LOOK_SECONDS)
+            while not (answer := await holds()):
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.2, longest)
             return answer
     except TimeoutError:
         raise AssertionError(f"not within {seconds:g} s: {what}") from None

@@ -19,7 +19,7 @@ from tests.streams.tables import assert_same
 
 pytestmark = pytest.mark.platform
 PROGRAM = "tests.end_to_end.worker", "--batch-records"
-MEMBERS, CLOSED = 40, date(2026, 1, 1)
+MEMBERS, CLOSED = 24, date(2026, 1, 1)
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -31,7 +31,7 @@ from tests.feeds.receiving import receiving, says, sending
 from tests.feeds.test_streams import heard
 from tests.streams.test_relay import read_all
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("medicare")]
 WRITERS, TRANSACTIONS, EACH = 10, 8, 2
 KILLED = 0.2
 

@@ -18,7 +18,7 @@ from tests.feeds.emitting import pay
 from tests.feeds.receiving import receiving, says, sending
 from tests.streams.ways_in import Ways, commands
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("medicare")]
 Run = Callable[..., Awaitable[Any]]
 NOBODYS = "3f0c9a52-6c0e-4c55-9f2b-0c1d2e3f4a5b"
 

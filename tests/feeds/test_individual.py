@@ -68,6 +68,7 @@ def given(name: str, recipient: str, last: date = LAST) -> AuthorizationGiven:
 
 
 @pytest.mark.platform
+@pytest.mark.payers("employers")
 async def test_returns_are_told_under_an_authorization_and_no_more_when_it_is_over(
     platform: LocalPlatform,
     roster: Roster,

@@ -22,7 +22,7 @@ from streams.roster import Roster
 from streams.topics import log_topic
 from tests.local.conftest import Command
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("medicare")]
 
 
 async def test_a_home_is_held_by_one_process(platform: LocalPlatform) -> None:

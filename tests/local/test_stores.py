@@ -10,7 +10,7 @@ from carepact.local.platform import LocalPlatform
 from streams.roster import Roster
 from streams.topics import log_topic
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("medicare")]
 
 
 async def test_an_agent_writes_a_log_and_reads_it_back(platform: LocalPlatform, roster: Roster) -> None:

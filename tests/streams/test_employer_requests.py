@@ -25,7 +25,7 @@ from tests.streams.logs import Log, Record, claim, population
 from tests.streams.replayed import Sent
 from tests.streams.test_requests import World
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("employers")]
 PLAN = "palmetto-manufacturing"
 PERIOD = 2
 

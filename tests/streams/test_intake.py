@@ -19,6 +19,7 @@ from contracts.events.base import Identifier
 from streams.intake import Intake
 from streams.output import groupless
 from streams.topics import inbox_topic
+from tests.payers import shipped
 from tests.streams.ways_in import CANARIES, Ways, claim, ndjson, records_of, ways_in
 
 pytestmark = pytest.mark.platform
@@ -28,7 +29,8 @@ MEMBERS = ["1EG4TE5MK73", "2EG4TE5MK73", "3EG4TE5MK73"]
 
 @pytest_asyncio.fixture(scope="module")
 async def medicare(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ways]:
-    async with ways_in(platform, "intake", tmp_path_factory.mktemp("intake"), "medicare") as made:
+    every = shipped().within("intake")
+    async with ways_in(platform, every.space, tmp_path_factory.mktemp("intake"), "medicare", every) as made:
         yield made
 
 

@@ -66,6 +66,7 @@ async def test_a_raising_member_is_parked_and_the_others_go_on(make_database: Ma
 
 
 @pytest.mark.platform
+@pytest.mark.payers("medicare")
 async def test_a_released_member_is_as_if_never_parked(
     platform: LocalPlatform, roster: Roster, make_database: MakeDatabase
 ) -> None:

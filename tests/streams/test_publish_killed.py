@@ -6,7 +6,7 @@ The files are claims without ids of their own, so that what makes a second sendi
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +21,7 @@ from formats.detect import read_files
 from streams.broadcasts import adopt
 from streams.publishing import until_projected
 from streams.topics import log_topic
+from tests import forked
 from tests.streams.test_intake import left_in, until
 from tests.streams.ways_in import Ways, adoptions, ways_in, working
 from tests.streams.workers import write_roster
@@ -37,14 +38,12 @@ async def ways(platform: LocalPlatform, space: str, tmp_path: Path) -> AsyncIter
         yield made
 
 
-async def publishing(tenant: str, files: list[Path]) -> asyncio.subprocess.Process:
+async def publishing(tenant: str, files: list[Path], printed: Path) -> forked.Forked:
     """`carepact publish` as a process of its own."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "carepact", "publish", "--payer", tenant, "--json", *map(str, files)),
-        cwd=Path(__file__).parents[2],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    with printed.open("wb") as out, printed.with_suffix(".said").open("wb") as said:
+        return await forked.start(
+            ["carepact", "publish", "--payer", tenant, "--json", *map(str, files)], os.environ, out, said
+        )
 
 
 async def test_files_count_once_though_the_publisher_is_killed_and_two_send_them_at_once(
@@ -66,7 +65,7 @@ async def test_files_count_once_though_the_publisher_is_killed_and_two_send_them
     await ways.mark()
     before = await left_in(ways, log_topic(tenant))
 
-    victim = await publishing(tenant, files)
+    victim = await publishing(tenant, files, tmp_path / "victim")
     try:
 
         async def begun() -> bool:
@@ -80,9 +79,10 @@ async def test_files_count_once_though_the_publisher_is_killed_and_two_send_them
     assert victim.returncode == -9, "killed while it wrote"
     assert 0 < len(await ways.facts()) < wanted.total()
 
-    both = await asyncio.gather(publishing(tenant, files), publishing(tenant, files))
-    told = [orjson.loads((await each.communicate())[0]) for each in both]
-    assert [each.returncode for each in both] == [0, 0]
+    outputs = [tmp_path / "one", tmp_path / "other"]
+    both = await asyncio.gather(*(publishing(tenant, files, output) for output in outputs))
+    assert await asyncio.gather(*(each.wait() for each in both)) == [0, 0]
+    told = [orjson.loads(output.read_bytes()) for output in outputs]
     assert told[0] == told[1]
 
     facts = await ways.facts()

@@ -22,7 +22,7 @@ from tests.streams.test_folding import run
 from tests.streams.test_parking import produce
 from tests.streams.workers import watch, workers_on
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("medicare")]
 MakeDatabase = Callable[[], Awaitable[str]]
 SENT = ("outbox", "order")
 

@@ -36,6 +36,7 @@ from streams.publishing import Publisher
 from streams.rejects import RejectBook, RejectProjector
 from streams.roster import Payer, Roster
 from streams.topics import AGENTS, Topic
+from tests.payers import shipped
 from tests.streams.workers import write_roster
 
 CANARIES = (b"Canaria", b"Quetzal", b"1EG4TE5MK73", b"1951-07-13", b"PCN-777")
@@ -86,8 +87,8 @@ class Ways:
 async def ways_in(
     platform: LocalPlatform, space: str, folder: Path, payer: str, roster: Roster | None = None
 ) -> AsyncIterator[Ways]:
-    """Topics and a database of the space, and the ways in of one of its payers, which are the shipped ones."""
-    roster = roster or Roster.load().within(space)
+    """Topics and a database of the space, and the ways in of one of its payers: of the roster, or of that one alone."""
+    roster = roster or shipped(payer).within(space)
     await platform.make_ready(roster)
     await platform.create_database(f"{space}_{payer}".replace("-", "_"))
     connections = replace(platform.connections(AGENTS), dsn=platform.dsn(AGENT, f"{space}_{payer}".replace("-", "_")))
