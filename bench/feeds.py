@@ -45,7 +45,7 @@ PATIENCE_SECONDS = 600
 ASK_SECONDS = 0.1
 AT_ONCE = 16
 READ_BYTES = 1 << 18
-ROUNDS = 9
+ROUNDS = 4
 PACE, PACED_SECONDS = 20, 20
 HOSTILE = ("hang", "drip", "flood", "hang", "drip", "flood")
 

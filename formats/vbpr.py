@@ -1,9 +1,10 @@
 """What was measured as FHIR R4 MeasureReports of HL7's Da Vinci Value-Based Performance Reporting (STU 1.0.0).
 
-One collection: a performance MeasureReport for each period, of the contract, with sums and money in its groups; and for
-each proportion a quality MeasureReport, which the performance report names. What is withheld is masked: no count, no
-score, and an extension of ours with the interval, as the report itself says it. `fhir.resources` has checked what
-leaves here against the base resources; the profiles' own rules are followed by hand, no validator of theirs has run.
+One collection: a performance MeasureReport for each period, of the contract, with its figures in groups; and for each
+proportion of people of which it is said whether more is better, a quality MeasureReport, which the performance report
+names. What is withheld is masked: no count, no score, and an extension of ours with the interval, as the report itself
+says it. What leaves here was checked by `fhir.resources` against the base resources, and by `vbpr_profiles` against
+what the two profiles ask for.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from importlib import import_module
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
+from formats.vbpr_profiles import DEQM, GUIDE, TERMS, violations
+
 Resource = dict[str, Any]
 Interval = tuple[int | None, int | None]
 
-GUIDE: Final = "http://hl7.org/fhir/us/davinci-vbpr/StructureDefinition/"
-DEQM: Final = "http://hl7.org/fhir/us/davinci-deqm/StructureDefinition/"
-TERMS: Final = "http://terminology.hl7.org/CodeSystem/"
 CATEGORY: Final = {
     "url": "http://hl7.org/fhir/StructureDefinition/measurereport-category",
     "valueCodeableConcept": {
@@ -52,6 +52,11 @@ class Measured:
     lower: bool | None = None
 
     @property
+    def is_quality(self) -> bool:
+        """Whether it is a proportion with a better and a worse, which alone a quality report may tell."""
+        return self.unit == "people" and self.lower is not None
+
+    @property
     def key(self) -> str:
         """Its name in references."""
         return re.sub(r"[^A-Za-z0-9.-]", "-", f"{self.metric}-{self.stratum}".strip("-"))
@@ -76,10 +81,10 @@ def bundle(contract: Contract, periods: Iterable[tuple[str, str, Sequence[Measur
         {"resourceType": "Organization", "id": "subject", "active": True, "name": contract.subject_name},
     ]
     for first, last, measured in periods:
-        qualities = [(_quality(contract, first, last, one), one) for one in measured if one.unit in QUALITY]
-        sums = [one for one in measured if one.unit not in QUALITY]
-        resources.append(_performance(contract, first, last, sums, [report["id"] for report, _ in qualities]))
-        resources += [report for report, _ in qualities]
+        qualities = [_quality(contract, first, last, one) for one in measured if one.is_quality]
+        others = [one for one in measured if not one.is_quality]
+        resources.append(_performance(contract, first, last, others, [report["id"] for report in qualities]))
+        resources += qualities
     document = {
         "resourceType": "Bundle",
         "type": "collection",
@@ -90,13 +95,12 @@ def bundle(contract: Contract, periods: Iterable[tuple[str, str, Sequence[Measur
     return document
 
 
-QUALITY: Final = frozenset(("people", "percent"))
-
-
 def check(document: Mapping[str, Any]) -> None:
-    """`ValueError` where the base resources of FHIR R4 have something against a document."""
+    """`ValueError` where the base resources of FHIR R4, or the profiles, have something against a document."""
     models: Any = import_module("fhir.resources.R4B.bundle")  # R4's MeasureReport is R4B's; it takes a second to load
     models.Bundle.model_validate(document)
+    if found := [*violations(document)]:
+        raise ValueError("; ".join(found))
 
 
 def _url(contract: Contract, resource: Mapping[str, Any]) -> str:
@@ -139,6 +143,8 @@ def _performance(
 
 def _group(one: Measured) -> Resource:
     found: Resource = {"id": one.key, "code": _code(one)}
+    if one.unit in ("people", "percent"):
+        return found | _proportion(one)
     if one.numerator is None:
         found["measureScore"] = {"extension": list(_masked(one.hidden_numerator))}
     elif one.unit == "cents":
@@ -154,10 +160,15 @@ def _quality(contract: Contract, first: str, last: str, one: Measured) -> Resour
     report = _report(contract, name, "vbp-quality-measurereport", measure, (first, last))
     scoring = {"coding": [{"system": f"{TERMS}measure-scoring", "code": "proportion"}]}
     report["extension"].insert(0, {"url": f"{DEQM}extension-measureScoring", "valueCodeableConcept": scoring})
-    if one.lower is not None:
-        notation = {"system": f"{TERMS}measure-improvement-notation", "code": "decrease" if one.lower else "increase"}
-        report["improvementNotation"] = {"coding": [notation]}
-    group: Resource = {"code": _code(one)}
+    notation = {"system": f"{TERMS}measure-improvement-notation", "code": "decrease" if one.lower else "increase"}
+    report["improvementNotation"] = {"coding": [notation]}
+    report["group"] = [{"code": _code(one)} | _proportion(one)]
+    return report
+
+
+def _proportion(one: Measured) -> Resource:
+    """Counts of people, if there are any, and the rate."""
+    group: Resource = {}
     if one.unit == "people":
         counted = ("numerator", one.numerator, one.hidden_numerator), (
             "denominator", one.denominator, one.hidden_denominator,
@@ -167,8 +178,7 @@ def _quality(contract: Contract, first: str, last: str, one: Measured) -> Resour
         group["measureScore"] = {"value": float(Decimal(one.value))}
     elif one.unit == "percent":
         group["measureScore"] = {"extension": list(_masked(one.hidden_numerator))}
-    report["group"] = [group]
-    return report
+    return group
 
 
 def _population(code: str, count: int | None, hidden: Interval | None) -> Resource:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from contracts.employer_steps import meaning
+from contracts.errors import NoTermInForce
+from contracts.roster import bundled_sheet
+from contracts.terms import TermSheet
 from formats.vbpr import Contract, Measured, bundle
 from projections.practice_quality import Settled
 
@@ -64,17 +67,26 @@ def of_practice(payer: str, practice: str, settled: Iterable[Settled]) -> bytes:
     periods, as_of, terms = [], "", ("", "")
     for one in settled:
         told = one.statement
-        periods.append((told["initiated_from"], told["initiated_through"], list(_measured(told))))
+        measured = list(_measured(told, _lower_is_better(one.contract, told["initiated_from"])))
+        periods.append((told["initiated_from"], told["initiated_through"], measured))
         as_of, terms = max(as_of, told["due_on"]), (one.contract, told["terms"])
     return _written(bundle(Contract(payer, practice, f"Practice {practice}", *terms, as_of), periods))
 
 
-def _measured(told: Mapping[str, Any]) -> Iterator[Measured]:
+def _lower_is_better(contract: str, on: str) -> Container[str]:
+    try:
+        return TermSheet(bundled_sheet(contract)[2]).on("quality_lower_is_better", on).value.split()
+    except NoTermInForce:
+        return ()
+
+
+def _measured(told: Mapping[str, Any], lower: Container[str]) -> Iterator[Measured]:
     terms, group = told["terms"], told.get("group") or {}
     for one in group.get("quality", ()):
         rate, named = _fraction(one["rate"]), (one["measure"], one["measure"], terms)
         if one["denominator"]:
-            yield Measured(*named, numerator=one["numerator"], denominator=one["denominator"], value=rate)
+            counts = {"numerator": one["numerator"], "denominator": one["denominator"]}
+            yield Measured(*named, value=rate, lower=one["measure"] in lower, **counts)
         elif rate is not None:
             yield Measured(*named, unit="percent", value=rate)
     if group.get("quality_score"):
