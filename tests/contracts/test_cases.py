@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from contracts.recoupment_risk import KIND as AT_RISK
 from tests.contracts.given import Folded, Log, Standing, cents, plain
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.toml"))
@@ -40,6 +41,7 @@ def test_given_facts_then(contract: str, case: dict[str, Any]) -> None:
         "returns",
         "bonus",
         "bonus_sent",
+        "warned",
     }
     assert not unknown, f"a case says nothing of {unknown}"
     bare = case.get("bare", False)
@@ -69,6 +71,11 @@ def test_given_facts_then(contract: str, case: dict[str, Any]) -> None:
             for p in outcome.payments
         ]
         assert sent == [[nth, period, cents(amount), cause] for nth, period, amount, cause in case["sent"]]
+    if "warned" in case:
+        warned = [p for p in standing.payments.values() if p.kind == AT_RISK and not p.reverses]
+        taken_back = {p.reverses for p in standing.payments.values() if p.kind == AT_RISK}
+        found = {p.period: p.event["reason"] for p in warned if p.payment_id not in taken_back}
+        assert found == case["warned"]
     if "returns" in case:
         followed = sorted(standing.returns.values(), key=lambda r: standing.episodes[r["episode_id"]]["started_on"])
         wanted = [{k: plain(v) if k.endswith("_on") else v for k, v in one.items()} for one in case["returns"]]
