@@ -81,7 +81,13 @@ async def disclosed(database: Any, payer: str, tokens: Sequence[str]) -> list[di
         """,
         payer, list(tokens),
     )  # fmt: skip
-    return [
+    versions = await database.fetchrow(
+        "SELECT count(*) AS events, min(known_at) AS first_at, max(known_at) AS last_at FROM episode"
+        " WHERE payer = $1 AND member = ANY($2::text[])",
+        payer, list(tokens),
+    )  # fmt: skip
+    told = {"to": f"payer {payer}", "what": "versions of episodes, under the token", "events": versions["events"]}
+    paid = [
         {
             "to": f"payer {payer}" if row["practice"] is None else f"practice {row['practice']}",
             "what": "payments, under the token",
@@ -93,6 +99,8 @@ async def disclosed(database: Any, payer: str, tokens: Sequence[str]) -> list[di
         for row in rows
         if row["events"] and row["practice"] != ""
     ]
+    between = {name: _instant(versions[name]) for name in ("first_at", "last_at") if versions["events"]}
+    return [*paid, told | {"amount_cents": None} | between] if versions["events"] else paid
 
 
 async def member_of(database: Any, named: str) -> str | None:

@@ -21,8 +21,12 @@ from typer.testing import CliRunner
 
 from carepact.__main__ import app
 from carepact.local.platform import LocalPlatform
+from carepact.local.postgres import READER
 from carepact.logging import to_stderr
 from formats.detect import read_file
+from gateway.statement_files import write_statement
+from projections.feed import emitted_within
+from projections.tenancy import Tenant
 from streams.door import unseal
 from streams.keys import KeyDestroyed, KeyStoreError
 from streams.log_writer import LogWriter
@@ -96,6 +100,8 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
         assert all(said.decode() in orjson.dumps(report["sealed"]).decode() for said in person.said)
         assert len(report["rejects"]) == 2 and report["duties"][0]["ends_on"] == "2040-06-30"
         assert report["disclosed"][0]["events"] == report["derived"]["payments"] > 0
+        versions = report["disclosed"][-1]
+        assert versions["what"].startswith("versions") and versions["events"] >= report["derived"]["episodes"] > 0
 
         assert (await carepact(world, "keys", "backup", "--out", str(world.folder / "backup"))).exit_code == 0
         sending = asyncio.create_task(send_on(world, others))
@@ -129,6 +135,8 @@ async def test_one_of_many_is_erased_while_others_send(world: World, members: in
     world.keys = type(world.keys)(world.keys.path)  # as a new process opens it
     async for held in all_held(world):
         assert not [said for said in person.said if said in held or said.hex().encode() in held]
+    exported = await statement_of(world)
+    assert person.token.encode() in exported and not [said for said in person.said if said in exported]
 
 
 def words_of(world: World, person: Person) -> Sequence[str]:
@@ -254,6 +262,18 @@ async def all_held(world: World) -> AsyncIterator[bytes]:
             if topic.payer:
                 for opened in opened_of(world, topic.payer, topic.kind, record.value or b""):
                     yield opened
+
+
+async def statement_of(world: World) -> bytes:
+    """All that the payer may export of its feed, as statements."""
+    payer, found = Tenant("payer", world.payer("medicare").name), b""
+    async with world.opened(READER) as reader:
+        months = await reader.fetch("SELECT DISTINCT to_char(known_at AT TIME ZONE 'UTC', 'YYYY-MM') FROM fact")
+        for month in sorted(row[0] for row in months):
+            path = world.folder / f"{month}.csv"
+            assert await write_statement(emitted_within(reader, payer, month), path, "csv") > 0
+            found += path.read_bytes()
+    return found
 
 
 def opened_of(world: World, payer: str, kind: str, value: bytes) -> Iterator[bytes]:
