@@ -38,6 +38,7 @@ COMMANDS = {
     "employer-report": "carepact.employer_report_command:employer_report_command",
     "feed": "carepact.feed_commands:app",
     "release": "carepact.release_command:release_command",
+    "draft": "carepact.release_command:draft_command",
     "report": "carepact.report_command:report_command",
     "statement": "carepact.statement_command:statement_command",
     "contract": "carepact.contract_commands:app",

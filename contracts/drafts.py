@@ -38,14 +38,15 @@ def _frozen(values: Sequence[Mapping[str, Any]], day: str) -> list[dict[str, Any
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is other than it was: terms of a plan ('' of all without a sheet of their own), arrangements, single facts.
+    """What is other than it was: terms of a plan ('' of all without a sheet of their own, None of every plan),
+    arrangements, single facts.
 
     `clauses` is the digest of another contract's, where the sheet is that contract's: the history is then one under it.
     `in_time` are facts taken before the first day that was closed at or after their service; `without` are left out.
     """
 
     sheet: Mapping[str, Any] | None = None
-    plan: str = ""
+    plan: str | None = ""
     arrangement: str = ""
     clauses: str = ""
     without: frozenset[str] = frozenset()
@@ -60,7 +61,7 @@ class Change:
         return kept
 
     def _changed(self, fact: Fact) -> Fact:
-        if self.sheet is not None and fact.type == ADOPTED and fact.data.plan == self.plan:
+        if self.sheet is not None and fact.type == ADOPTED and self.plan in (None, fact.data.plan):
             if not self._digest:
                 self._digest.append(digest_of(dict(self.sheet)))
             head = self.sheet["sheet"]

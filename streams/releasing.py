@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from aiokafka import TopicPartition
@@ -23,7 +23,7 @@ from contracts.employer_disclosure import figures
 from contracts.employer_evidence import PlanEvidence
 from contracts.employer_report import report
 from contracts.employer_settlement import REFUND, settle
-from contracts.events import OutcomesReleased
+from contracts.events import OperatorAct, OutcomesReleased
 from contracts.events.releases import ReleasedPeriod
 from contracts.releases import Window, guarantee, outcome, released, window
 from contracts.terms import TermSheet
@@ -38,6 +38,8 @@ from streams.reconciling import log_ends
 from streams.replay import log_records
 from streams.roster import Payer, Roster
 from streams.topics import operations_topic
+
+Act = TypeVar("Act", bound=OperatorAct)
 
 
 class CannotRelease(Exception):
@@ -64,7 +66,7 @@ class Desk:
 
 async def release(desk: Desk, from_on: str) -> tuple[OutcomesReleased, bool]:
     """The release of the window whose period begins on a day, and whether it was made now. A window opens once."""
-    async with _alone(desk):
+    async with alone(desk):
         before = await releases(desk.connections, desk.roster, desk.plan)
         for earlier in before:
             if earlier.periods[-1].from_on.isoformat() == from_on:
@@ -102,19 +104,24 @@ async def release(desk: Desk, from_on: str) -> tuple[OutcomesReleased, bool]:
 
 async def releases(connections: Connections, roster: Roster, plan: str) -> list[OutcomesReleased]:
     """Every release of a plan there ever was, from the operations topic."""
+    return await acts(connections, roster, plan, OutcomesReleased)
+
+
+async def acts(connections: Connections, roster: Roster, plan: str, kind: type[Act]) -> list[Act]:
+    """Every act of a kind for a plan, in order, from the operations topic."""
     topic = operations_topic(roster.space)
     part = TopicPartition(topic, 0)
     async with groupless(connections) as consumer:
         end = (await consumer.end_offsets([part]))[part]
-    found: list[OutcomesReleased] = []
-    wanted = OutcomesReleased.type_name()
+    found: list[Act] = []
+    wanted = kind.type_name()
     async for records in log_records(connections, topic, 0, end):
         for record in records:
             if wanted.encode() not in (record.value or b""):
                 continue
             envelope = orjson.loads(record.value)
             if envelope.get("type") == wanted and envelope.get("plan") == plan:
-                found.append(OutcomesReleased.model_validate_json(orjson.dumps(envelope["data"])))
+                found.append(kind.model_validate_json(orjson.dumps(envelope["data"])))
     return found
 
 
@@ -189,7 +196,7 @@ def _settled(plan: PlanEvidence, one: funding.MovedPeriod) -> PeriodSettled:
 
 
 @contextlib.asynccontextmanager
-async def _alone(desk: Desk) -> AsyncIterator[None]:
+async def alone(desk: Desk) -> AsyncIterator[None]:
     """One release of a plan at a time on one database; the lock ends with the session."""
     lock = f"carepact.release|{desk.plan}"
     if not await desk.database.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", lock):

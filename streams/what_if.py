@@ -42,6 +42,7 @@ FACTS_AT_ONCE = 10_000
 NONE = Change()
 EPISODE_ID, PERIOD = EPISODE.index("episode_id"), EPISODE.index("performance_period")
 PRACTICE, PAID_EPISODE, EVENT = (PAYMENT.index(name) for name in ("practice", "episode_id", "event"))
+OWED = tuple(PAYMENT.index(name) for name in ("plan", "member", "kind", "amount_cents"))
 SETTLED = "SETTLEMENT"
 RECOUPED = "MEOS_RECOUPMENT"
 MODELS = frozenset({eom.CONTRACT, ocm.CONTRACT})
@@ -61,12 +62,14 @@ class CannotFold(Exception):
 class World:
     """One of the two histories, folded: its money, its episodes' periods, and what a settlement rests on.
 
-    `pending` are reasons for which the settlement of a practice moves nothing yet.
+    `pending` are reasons for which the settlement of a practice moves nothing yet. `owed` are, of plans, units by plan,
+    member, kind and price in cents, reversals taken off.
     """
 
     cents: Sums = field(default_factory=partial(defaultdict, int))
     periods: dict[str, int] = field(default_factory=dict)
     pending: dict[str, list[str]] = field(default_factory=dict)
+    owed: dict[tuple[str, str, str, int], int] = field(default_factory=partial(defaultdict, int))
     cases: list[Case] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     adoption: Adoption | None = None
@@ -75,6 +78,8 @@ class World:
         """Take in what other members' facts came to."""
         for where, cents in other.cents.items():
             self.cents[where] += cents
+        for whose, units in other.owed.items():
+            self.owed[whose] += units
         self.periods |= other.periods
         self.cases += other.cases
         self.failed += other.failed
@@ -109,6 +114,9 @@ class Imagined(PartitionReplay):
         for episode in rows.episodes:
             self._world.periods[episode[EPISODE_ID]] = episode[PERIOD]
         for payment in rows.payments:
+            plan, member, kind, cents = (payment[place] for place in OWED)
+            if plan and member and cents:
+                self._world.owed[plan, member, kind, abs(cents)] += 1 if cents > 0 else -1
             for line in _read(payment[EVENT]).data.lines:
                 self._world.cents[payment[PRACTICE], payment[PAID_EPISODE] or "", line.clause] += line.amount_cents
 

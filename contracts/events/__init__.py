@@ -68,7 +68,7 @@ from contracts.events.practice import (
 )
 from contracts.events.redesign import BenefitEnhancementElected, CarePartnerArranged, RedesignActivityEvidenced
 from contracts.events.rejects import RejectRecorded
-from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased
+from contracts.events.releases import DraftPriced, EmployerOutcomeReported, OutcomesReleased
 from contracts.events.remittance import ClaimRemitted, PremiumPaid, RemittanceReceived
 from contracts.events.work import (
     DisabilityClaimChanged,
@@ -146,6 +146,7 @@ OPERATIONS: tuple[type[OperatorAct], ...] = (
     CredentialCreated,
     CredentialRevoked,
     OutcomesReleased,
+    DraftPriced,
     DataSubmissionBuilt,
     SubjectErasureRefused,
     SubjectErasureRequested,
@@ -183,6 +184,7 @@ __all__ = [
     "DataSubmissionBuilt",
     "DayClosed",
     "DisabilityClaimChanged",
+    "DraftPriced",
     "EmployerOutcomeReported",
     "EmploymentChanged",
     "EndpointChanged",

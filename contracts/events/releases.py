@@ -67,6 +67,23 @@ class OutcomesReleased(OperatorAct):
     settled_through: Count | None = None
 
 
+class DraftPriced(OperatorAct):
+    """What a plan would have paid for its people under a draft of its terms, told to its employer: once in a window.
+
+    `ordinal` is the release whose window it is, and `cut` how far in the payer's log it counts, which is that of the
+    last funding call that moved. `amount_cents` is all fees and bonuses up to there in one amount, null where the
+    disclosure gate withholds it.
+    """
+
+    contract: Code
+    ordinal: Annotated[int, Field(ge=1, le=99_999)]
+    sheet_version: Annotated[str, Field(max_length=64)]
+    sheet_digest: Digest
+    cut: dict[str, Count]
+    amount_cents: Cents | None = None
+    rule: Annotated[str, Field(max_length=200, description="why it is withheld, for auditors")] = ""
+
+
 class MeasuredPeriod(Model):
     """The days measured, both included."""
 

@@ -20,8 +20,9 @@ NOTED = {
 
 OTHERS = {
     "demo", "up", "down", "status", "wait", "doctor", "setup", "generate", "publish", "close-day", "quality",
-    "findings", "employer-report", "release", "report", "access", "worker", "calendar", "checkpoints", "gateway",
-    "deliverer", "bench", "contract", "keys", "parked", "replay", "rejects", "audit", "subject", "feed", "practice",
+    "findings", "employer-report", "release", "draft", "report", "access", "worker", "calendar", "checkpoints",
+    "gateway", "deliverer", "bench", "contract", "keys", "parked", "replay", "rejects", "audit", "subject", "feed",
+    "practice",
 }  # fmt: skip
 """Commands that do not, and groups whose others do not: figures of nobody, positions, tokens without what is held."""
 

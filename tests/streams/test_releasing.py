@@ -17,9 +17,12 @@ import pytest
 from carepact.local.platform import LocalPlatform
 from carepact.telling import tell_fact
 from carepact.worker_command import outputs
+from contracts.drafts import frozen
 from contracts.events import DayClosed, EmployerOutcomeReported, EnrollmentChanged, OutcomesReleased
+from contracts.roster import bundled_sheet
 from projections.lineage import explain_fact
 from streams.checkpoints import Signer, heads_of, leaves_of, made, topics_of
+from streams.drafting import draft
 from streams.log_writer import LogWriter
 from streams.operations import insert
 from streams.packets import Subject
@@ -37,7 +40,7 @@ from tests.streams.replayed import Sent
 from tests.streams.test_requests import World
 from tests.streams.ways_in import records_of
 
-pytestmark = pytest.mark.platform
+pytestmark = [pytest.mark.platform, pytest.mark.payers("employers")]
 FIRST, SECOND, THIRD = "2024-01-01", "2024-07-01", "2025-01-01"
 
 
@@ -82,6 +85,7 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
             await release(desk, THIRD)
         with pytest.raises(CannotRelease, match="in their order"):
             await release(desk, "2023-07-01")
+        await assert_a_draft_is_told_once_in_a_window(desk, second)
     assert await releases(world.connections, roster, plan) == [first, second]
 
     await assert_told_by_the_command(platform, world, roster, plan, tmp_path)
@@ -108,6 +112,20 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
     ids = {event["id"] for event in events}
     assert {one.supersedes for one in told if one.supersedes} <= ids
     await world.connection.close()
+
+
+async def assert_a_draft_is_told_once_in_a_window(desk: Desk, last: OutcomesReleased) -> None:
+    """The same draft is told again, and another is refused. Few have earned a bonus, so that no amount is told."""
+    calls = [one for one in await releases(desk.connections, desk.roster, desk.plan) if one.call_cents is not None]
+    content = bundled_sheet("employer")[2]
+    told, now = await draft(desk, content)
+    assert (told.ordinal, now, told.cut) == (last.ordinal, True, calls[-1].call_cut)
+    assert told.amount_cents is None and "a count can be solved" in told.rule
+    assert await draft(desk, content) == (told, False)
+    with pytest.raises(CannotRelease, match="already"):
+        await draft(desk, frozen(content, "2025-01-01"))
+    with pytest.raises(CannotRelease, match="is under employer"):
+        await draft(desk, bundled_sheet("medicare-eom")[2])
 
 
 async def assert_proved_to_the_employer(world: World, roster: Roster, plan: str, folder: Path) -> None:
