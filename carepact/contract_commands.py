@@ -202,8 +202,7 @@ def lint_command(
         typer.echo(json.dumps({"problems": [problem.document() for problem in found]}, indent=2, ensure_ascii=False))
     else:
         for problem in found:
-            place = " ".join(filter(None, (problem.file + ":", problem.term, problem.day)))
-            typer.echo(f"{place} {problem.problem}; {problem.remedy}")
+            typer.echo(str(problem))
         if not found:
             typer.echo(f"{', '.join(files)}: nothing to say")
     if found:

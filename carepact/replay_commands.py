@@ -21,6 +21,7 @@ from carepact.settings import Settings, connection
 from carepact.telling import dollars, in_words
 from contracts.drafts import Change, frozen
 from contracts.errors import BadSheet, ContractError
+from contracts.lint import lint
 from contracts.roster import PLAN_SHEETS, SHEETS, bundled_sheet
 from contracts.terms import TermSheet, content_of
 from streams.reconciling import log_ends
@@ -146,13 +147,22 @@ def sheet_of(named: str) -> dict[str, Any]:
     shipped = SHEETS.keys() | PLAN_SHEETS
     name, _, day = (named, "", "") if Path(named).is_file() or named in shipped else named.rpartition("@")
     try:
-        content = bundled_sheet(name)[2] if name in shipped else content_of(Path(name).read_text(encoding="utf-8"))
-        TermSheet(content)
+        content = bundled_sheet(name)[2] if name in shipped else _draft(name)
         return frozen(content, date.fromisoformat(day).isoformat()) if day else content
     except OSError:
         raise typer.BadParameter(f"there is no file and no contract {name or named}") from None
     except (BadSheet, KeyError, ValueError) as error:
         raise typer.BadParameter(f"{named} is no term sheet: {error}; `carepact contract lint` says more") from None
+
+
+def _draft(name: str) -> dict[str, Any]:
+    """A sheet of the user's; refused with all that `contract lint` says of it: file, term, day, problem and remedy."""
+    text = Path(name).read_text(encoding="utf-8")
+    if found := lint(name, text):
+        raise typer.BadParameter("\n".join(map(str, found)))
+    content = content_of(text)
+    TermSheet(content)
+    return content
 
 
 async def imagined(settings: Settings, payer: str, before: Change, after: Change, options: Options) -> WhatIf:

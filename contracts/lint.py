@@ -39,6 +39,10 @@ class Problem:
     problem: str
     remedy: str
 
+    def __str__(self) -> str:
+        place = " ".join(filter(None, (f"{self.file}:", self.term, self.day)))
+        return f"{place} {self.problem}; {self.remedy}"
+
     def document(self) -> dict[str, str]:
         """The problem as JSON shows it."""
         return asdict(self)
@@ -122,7 +126,7 @@ def _term(name: str, term: Any, first: date | None) -> Iterator[OfTerm]:
         return
     for key in NEEDED:
         if not term.get(key) or (key != "values" and not str(term[key]).strip()):
-            yield "", f"has no {key}", f"add {key}"
+            yield _begins(term), f"has no {key}", f"add {key}"
     for key in term.keys() - set(NEEDED):
         yield "", f"has an unknown key '{key}'", f"keep to {', '.join(NEEDED)}"
     if term.get("status") and term["status"] not in STATUSES:
@@ -135,6 +139,15 @@ def _term(name: str, term: Any, first: date | None) -> Iterator[OfTerm]:
     for value in values:
         yield from _value(name, str(term.get("unit", "")), value)
     yield from _order([value for value in values if type(value.get("from")) is date], first)
+
+
+def _begins(term: dict[str, Any]) -> str:
+    """The day from which a term has a value; '' where none can be read."""
+    values = term.get("values")
+    days = (
+        [_written(value.get("from")) for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
+    return min(filter(None, days), default="")
 
 
 def _value(name: str, unit: str, value: dict[str, Any]) -> Iterator[OfTerm]:

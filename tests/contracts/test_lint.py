@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+import typer
 
+from carepact.replay_commands import sheet_of
 from contracts.differences import Side, differences, read_side
 from contracts.lint import lint, value_set_sources
 from contracts.roster import PLAN_SHEETS, SHEETS
@@ -59,10 +62,10 @@ FEE = r"(\[care_fee\].*?values   = \[)[^\n]*\]"
         (changed(r"value = 0\.25", "value = 25"), ("attribution_share", "2000-01-01", "is a fraction above 1")),
         (changed(r"value = 0\.25", "value = -0.25"),
          ("attribution_share", "2000-01-01", "is negative (fraction of visits)")),
-        (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"), ("care_fee", "", "has no source")),
-        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = " "'), ("care_fee", "", "has no unit")),
-        (changed(r'(\[care_fee\].*?)label    = "[^"]*"\n', r"\1"), ("care_fee", "", "has no label")),
-        (changed(r'(\[care_fee\].*?)dated_by = "[^"]*"\n', r"\1"), ("care_fee", "", "has no dated_by")),
+        (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"), ("care_fee", "2023-07-01", "has no source")),
+        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = " "'), ("care_fee", "2023-07-01", "has no unit")),
+        (changed(r'(\[care_fee\].*?)label    = "[^"]*"\n', r"\1"), ("care_fee", "2023-07-01", "has no label")),
+        (changed(r'(\[care_fee\].*?)dated_by = "[^"]*"\n', r"\1"), ("care_fee", "2023-07-01", "has no dated_by")),
         (changed(r'(\[care_fee\].*?)status   = "illustrative"', r'\1status   = "guessed"'),
          ("care_fee", "", "has an unknown status")),
         (changed(r"\[attribution_share\]", "[attribution]"), ("attribution", "", "is an unknown term")),
@@ -93,6 +96,25 @@ FEE = r"(\[care_fee\].*?values   = \[)[^\n]*\]"
 )  # fmt: skip
 def test_what_is_wrong_is_named(text: str, expected: tuple[str, str, str]) -> None:
     assert expected in told(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (changed(FEE, r"\1{ from = 2023-07-01, value = 85.00 }, { from = 2023-07-01, value = 90.00 }]"),
+         "care_fee 2023-07-01 overlaps: two values begin on one day; keep one of them"),
+        (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"), "care_fee 2023-07-01 has no source; add source"),
+        (changed(r"value = 0\.25", "value = -0.25"), "attribution_share 2000-01-01 is negative (fraction of visits); write"),
+        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = ""'), "care_fee 2023-07-01 has no unit; add unit"),
+    ],
+)  # fmt: skip
+def test_what_if_refuses_a_bad_sheet_with_file_term_day_and_remedy(text: str, said: str, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.toml"
+    draft.write_text(text, encoding="utf-8")
+    with pytest.raises(typer.BadParameter, match=re.escape(f"{draft}: {said}")):
+        sheet_of(str(draft))
+    draft.write_text(BCBS, encoding="utf-8")
+    assert sheet_of(str(draft))["sheet"]["contract"] == "bcbs-sc"
 
 
 def test_what_is_not_toml_is_said_so() -> None:
