@@ -139,12 +139,15 @@ class Served:
         async with self.world.opened() as database:
             return bool(await database.fetchval("SELECT 1 FROM credential WHERE credential_id = $1", credential_id))
 
-    async def command(self, *words: str) -> Any:
-        """`carepact ...` of this world, in this process."""
+    async def command(self, *words: str, reading: bool = False) -> Any:
+        """`carepact ...` of this world, in this process; `reading` as the user of PostgreSQL that the gateway is."""
+        environment = self.world.environment("command")
+        if reading:
+            environment["CAREPACT_POSTGRES"] = self.world.platform.dsn(READER, self.world.database)
 
         def run() -> Any:
             try:
-                return CliRunner().invoke(app, words, env=self.world.environment("command"))
+                return CliRunner().invoke(app, words, env=environment)
             finally:
                 to_stderr()  # or the next line logged goes to the command's own, which is closed
 

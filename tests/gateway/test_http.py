@@ -30,6 +30,7 @@ from streams.topics import (
 from tests.end_to_end.harness import population, until, world_of
 from tests.formats.test_mapping import CLAIMS, EXAMPLES
 from tests.formats.x12_samples import PROFESSIONAL, made
+from tests.gateway.all_outputs import ask_every_command, ask_every_route, undecided
 from tests.gateway.served import Served, served
 from tests.gateway.two_tokens import Matrix, harvested
 from tests.streams.ways_in import CANARIES, claim, ndjson, records_of
@@ -483,9 +484,15 @@ async def test_a_key_may_be_a_kafka_user_and_is_none_once_revoked(gateway: Serve
     assert (await gateway.command(*glass, "--why", "a subpoena", "--kafka")).exit_code == 2
 
 
-async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Served, client: httpx.AsyncClient) -> None:
-    """Runs last: whatever the tests above were answered counts too."""
-    world = gateway.world
+def test_every_command_is_asked_or_says_why_not() -> None:
+    assert undecided() == []
+
+
+async def test_no_answer_log_metric_table_or_topic_names_a_patient(
+    gateway: Served, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Runs last: whatever the tests above were answered counts too; then every route and command is asked."""
+    world, payer = gateway.world, gateway.world.payer("medicare").name
     canary = event("X1").replace(b'"action"', b'"Canaria"')
     bodies = [
         canary,
@@ -517,9 +524,29 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(gateway: Serv
         await client.post("/v1/rejects/corrections", params={"reject_id": again[:2]}, content=body)
     await client.post(f"/v1/rejects/{again[0]}/drop", json={"Canaria": "Quetzal"})
     await client.get("/v1/files")
-    async with gateway.client(await gateway.key("operator")) as operator:
-        await operator.get("/metrics")
-    said = [*gateway.answers, gateway.part.output.read_bytes()]
+    async with world.opened() as database:
+        ids = (await harvested(database)).of(Principal("payer", payer), own=True)
+    keys = [
+        client.headers["authorization"].removeprefix("Bearer "),
+        await gateway.key("operator"),
+        await gateway.key("auditor"),
+        await gateway.key("practice", "medicare", practice="P9"),
+        await gateway.key("employer", "employers", PALMETTO),
+        await gateway.key("break_glass", "medicare", why="a test"),
+    ]
+    assert await ask_every_route(gateway, keys, ids) > 100
+    (tmp_path / "canaries.ndjson").write_bytes(b"\n".join([event("X3"), canary, bodies[1], bodies[3]]))
+    nobodys = "00000000-0000-4000-8000-000000000000"
+    given = {
+        "payer": payer,
+        "employers": world.payer("employers").name,
+        "plan": f"{world.space}-{PALMETTO}",
+        "endpoint_id": nobodys,
+        "episode_id": nobodys,
+    }
+    told = await ask_every_command(gateway, given | {name: values[0] for name, values in ids.items()}, tmp_path)
+    answers = [each for each in gateway.answers if b"application/edi-x12" not in each]  # a 277CA names whom it is about
+    said = [*answers, *told, gateway.part.output.read_bytes()]
     for topic in (rejects_topic(world.payer("medicare").name), operations(gateway)):
         said += [record.value for record in await records_of(world.connections(), topic)]
     async with world.opened() as database:
