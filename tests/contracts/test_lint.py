@@ -63,7 +63,8 @@ FEE = r"(\[care_fee\].*?values   = \[)[^\n]*\]"
         (changed(r"value = 0\.25", "value = -0.25"),
          ("attribution_share", "2000-01-01", "is negative (fraction of visits)")),
         (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"), ("care_fee", "2023-07-01", "has no source")),
-        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = " "'), ("care_fee", "2023-07-01", "has no unit")),
+        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = " "'),
+         ("care_fee", "2023-07-01", "has no unit")),
         (changed(r'(\[care_fee\].*?)label    = "[^"]*"\n', r"\1"), ("care_fee", "2023-07-01", "has no label")),
         (changed(r'(\[care_fee\].*?)dated_by = "[^"]*"\n', r"\1"), ("care_fee", "2023-07-01", "has no dated_by")),
         (changed(r'(\[care_fee\].*?)status   = "illustrative"', r'\1status   = "guessed"'),
@@ -103,9 +104,12 @@ def test_what_is_wrong_is_named(text: str, expected: tuple[str, str, str]) -> No
     [
         (changed(FEE, r"\1{ from = 2023-07-01, value = 85.00 }, { from = 2023-07-01, value = 90.00 }]"),
          "care_fee 2023-07-01 overlaps: two values begin on one day; keep one of them"),
-        (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"), "care_fee 2023-07-01 has no source; add source"),
-        (changed(r"value = 0\.25", "value = -0.25"), "attribution_share 2000-01-01 is negative (fraction of visits); write"),
-        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = ""'), "care_fee 2023-07-01 has no unit; add unit"),
+        (changed(r'(\[care_fee\].*?)source   = "illustrative"\n', r"\1"),
+         "care_fee 2023-07-01 has no source; add source"),
+        (changed(r"value = 0\.25", "value = -0.25"),
+         "attribution_share 2000-01-01 is negative (fraction of visits); write"),
+        (changed(r'(\[care_fee\].*?)unit     = "[^"]*"', r'\1unit     = ""'),
+         "care_fee 2023-07-01 has no unit; add unit"),
     ],
 )  # fmt: skip
 def test_what_if_refuses_a_bad_sheet_with_file_term_day_and_remedy(text: str, said: str, tmp_path: Path) -> None:
