@@ -85,7 +85,7 @@ async def keep(words: Sequence[str], home: Path, output: Path, environment: Mapp
 
 
 async def start(words: Sequence[str], environment: Mapping[str, str], out: IO[bytes], err: IO[bytes]) -> Forked:
-    """Start `python -m words...`; it is told to end when the tests do."""
+    """Start `python -m words...`; it ends with the tests at the latest."""
     return Forked(*await asyncio.to_thread(_begin, words, environment, out, err))
 
 
@@ -201,7 +201,7 @@ def _tell_ends(running: dict[int, socket.socket]) -> None:
 def _become(request: dict[str, object], out: int, err: int) -> list[str]:
     os.setsid()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # as it may be stopped when the tests are killed
     for descriptor, standard in ((out, 1), (err, 2)):
         os.dup2(descriptor, standard)
         os.close(descriptor)
