@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from contracts.claims import survivors
+from contracts.given_back import tried
 from contracts.in_or_out import in_or_out
 from contracts.parts import ClaimRecord, Episode, Family, read_ref
 from contracts.units import FOREVER
@@ -65,6 +66,7 @@ async def explain_payment(connection: Any, payment_id: str, as_of: AsOf = NOW) -
         "reversed_by": str(reversed_by) if reversed_by else None,
         "life": await life_of(connection, row["payment_id"], as_of),
         "illustrative": any(term["illustrative"] for line in event["lines"] for term in line["terms"]),
+        "try": tried(event),
     }
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from contracts.given_back import tried_settled
 from projections.payment_life import life_of
 from projections.positions import NOW, AsOf, each
 
@@ -84,7 +85,17 @@ async def explain_settled(connection: Any, payment_id: str) -> dict[str, Any] | 
         "reversed_by": _text(row["reversed_by"]),
         "life": await life_of(connection, row["payment_id"]),
         "illustrative": any(term["illustrative"] for term in terms),
+        "try": await _tried(connection, row),
     }
+
+
+async def _tried(connection: Any, row: Any) -> dict[str, Any] | None:
+    """What `contract try` takes to give it again, out of the run's statement; None of a reversal."""
+    held = await connection.fetchval(
+        "SELECT statement FROM settlement WHERE payer = $1 AND request_id = $2 AND practice = $3 AND plan = $4",
+        row["payer"], row["request_id"], row["practice"], row["plan"],
+    )  # fmt: skip
+    return None if held is None or row["reverses"] else tried_settled(row, msgspec.json.decode(held))
 
 
 def _named(row: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ those of one variant. Amounts and figures are invented.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
@@ -79,6 +80,14 @@ def at_sites(lines: Iterable[bytes], practices: list[str], sites: int, practitio
 def settling_events(members: int, seed: int, variants: int) -> list[bytes]:
     """Every fact of `members` Medicare members, in the order of knowledge."""
     return in_order(_stories(members, seed, variants))
+
+
+def stories(members: int, seed: int, variants: int) -> Counter[str]:
+    """How often a population's members were made to show something, by what it is called."""
+    found: Counter[str] = Counter()
+    for story in _stories(members, seed, variants):
+        found.update(story.counts)
+    return found
 
 
 def _stories(members: int, seed: int, variants: int) -> Iterator[Story]:

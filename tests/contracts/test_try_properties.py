@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -17,7 +16,9 @@ from hypothesis import strategies as st
 from carepact.generate import PAYERS, write
 from contracts.disclosure import is_small, suppress
 from contracts.events import DayClosed
+from contracts.given_back import tried
 from contracts.reads import terms_known, terms_needed
+from contracts.recoupment_risk import KIND as AT_RISK
 from contracts.return_to_work import incidence
 from contracts.roster import SHEETS, bundled_sheet
 from contracts.terms import DatedValue, TermSheet
@@ -199,28 +200,24 @@ def noting(patch: pytest.MonkeyPatch, reads: dict[str, set[str]]) -> None:
 
 
 def test_what_a_payment_says_of_itself_gives_the_same_cents(folded: dict[str, Core]) -> None:
-    """Each month of enhanced services and each care fee, tried on nothing but what its explanation says."""
+    """Each month, fee and bonus, tried on nothing but what its explanation says: through JSON, as a user would."""
     kinds: Counter[str] = Counter()
     for payer, core in folded.items():
         for payment in core.payments:
-            if payment.reverses or payment.kind not in ("MEOS", "CARE_FEE"):
+            back = tried(json.loads(json.dumps(payment.event)))
+            if payment.reverses or payment.kind == AT_RISK:
+                assert back is None
                 continue
-            lines = payment.event["lines"]
-            if payment.kind == "MEOS":
-                says = " ".join(fact["says"] for fact in payment.event["facts"])
-                started_on = re.search(r"therapy on (\S+) \(\w+\) starts the episode", says)
-                assert started_on
-                dual = any(line["clause"] == "MEOS.dual" for line in lines)
-                tried = {"initiated_on": started_on[1], "months": 1, "dual_eligible": dual}
-                result = answer(find(CONTRACTS[payer], "meos"), tried)
-            else:
-                tried = {"from_on": payment.effective_on, "through_on": payment.effective_on}
-                result = answer(find(CONTRACTS[payer], "care-fee"), tried)
+            assert back is not None
+            lines, given_ = payment.event["lines"], read_json(json.dumps(back["given"]))
+            result = answer(find(CONTRACTS[payer], back["clause"]), given_, back["contract"])
             assert result["amount_cents"] == payment.amount_cents
-            for key in ("amount_cents", "clause", "label", "terms"):
+            for key in ("amount_cents", "clause", "label"):
                 assert [line[key] for line in result["lines"]] == [line[key] for line in lines]
             kinds[f"{payer} {payment.kind} {len(lines)}"] += 1
-    assert set(kinds) == {"medicare MEOS 1", "medicare MEOS 2", "bcbs-sc CARE_FEE 1", "employers CARE_FEE 1"}
+    assert set(kinds) == {
+        "medicare MEOS 1", "medicare MEOS 2", "bcbs-sc CARE_FEE 1", "employers CARE_FEE 1", "employers RTW_BONUS 1"
+    }  # fmt: skip
     assert min(kinds.values()) >= 5
 
 

@@ -15,6 +15,9 @@ from carepact.local.platform import LocalPlatform
 from contracts.events import DayClosed, TermsAdopted
 from contracts.roster import bundled_sheet
 from contracts.terms import digest_of
+from contracts.trial import answer as tried
+from contracts.trial import find
+from projections.settled_payments import explain_settled
 from projections.settlements import documents
 from streams.employer_reports import employer_reports
 from streams.log_writer import LogWriter
@@ -79,6 +82,10 @@ async def test_each_practice_of_a_plan_is_settled_and_trued_up_by_the_difference
         assert sum(line["amount_cents"] for line in one["lines"]) == one["amount_cents"] > 0
         assert all(term["illustrative"] for line in one["lines"] for term in line["terms"])
         assert one["plan"] == PLAN and one["member"] is None
+        why = await explain_settled(world.connection, one["payment_id"])
+        assert why is not None and why["try"]["contract"] == f"employer/{PLAN}"
+        again = tried(find("employer", why["try"]["clause"]), why["try"]["given"], why["try"]["contract"])
+        assert again["amount_cents"] == one["amount_cents"]
     waiting = {reason for one in answer["settlements"] for reason in one["pending"]}
     assert waiting == {"T2:minimum_denominator", "T4:minimum_denominator"}
     told = await documents(world.connection, world.payer.name, asked.request_id)
