@@ -201,7 +201,7 @@ async def test_a_credential_that_lost_the_scope_or_cannot_be_asked_for_ends_its_
         assert [each.ended for each in (lesser, mine, away, other)] == ["", "", "unauthenticated", "unauthenticated"]
         await streams.close()
         assert mine.ended == "stopping"
-    assert streams.all_open == ()
+    assert list(streams.all_open) == []
 
 
 def emitted(made_by: int, size: int = 10) -> Emitted:
