@@ -220,9 +220,12 @@ def _diagnoses(sent: tuple[str, ...], version: str) -> dict[str, Any]:
 
 def _professional_groups(lines: list[Line]) -> Iterable[list[Line]]:
     """Lines of one version of one claim."""
+    versions = [line.version() for line in lines]
+    if versions and versions.count(versions[0]) == len(versions):  # as most are
+        return (lines,)
     groups: dict[tuple[bytes, ...], list[Line]] = {}
-    for line in lines:
-        groups.setdefault(line.version(), []).append(line)
+    for line, version in zip(lines, versions, strict=True):
+        groups.setdefault(version, []).append(line)
     return groups.values()
 
 
@@ -286,7 +289,13 @@ def _professional(lines: list[Line], enhancements: Sequence[Line]) -> Read:
 def _physician_line(cut: tuple[bytes, ...], start: date) -> dict[str, Any]:
     (_, number_, _, _, _, _, place, on, service, paid, _, main, tin, npi, _, indicator, _, _, _, allowed, units,
      modifiers, _, version, _) = cut  # fmt: skip
-    made = _paid_line(number_, on, start, service, paid, allowed, place, indicator)
+    made: dict[str, Any] = {
+        "line": _line_numbers[number_],
+        "service_on": _line_on[on] or start,
+        "allowed_cents": _allowed[allowed],
+        "paid_cents": _paid[paid],
+        **_services[service, place, indicator],
+    }
     if codes := _seven[main]:
         if version == b"9":
             made |= _diagnoses(codes, "9")
@@ -306,23 +315,24 @@ def _physician_line(cut: tuple[bytes, ...], start: date) -> dict[str, Any]:
 
 def _supplier_line(cut: tuple[bytes, ...], start: date) -> dict[str, Any]:
     _, number_, _, _, _, _, place, on, service, paid, _, _, _, indicator, _, _, _, allowed = cut
-    return _paid_line(number_, on, start, service, paid, allowed, place, indicator)
-
-
-def _paid_line(
-    number_: bytes, on: bytes, start: date, service: bytes, paid: bytes, allowed: bytes, place: bytes, indicator: bytes
-) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    return {
         "line": _line_numbers[number_],
         "service_on": _line_on[on] or start,
         "allowed_cents": _allowed[allowed],
         "paid_cents": _paid[paid],
+        **_services[service, place, indicator],
     }
-    if code := words[service]:
+
+
+def _service(cells: tuple[bytes, bytes, bytes]) -> dict[str, Any]:
+    """What was done where, and whether it was denied."""
+    service, place, indicator = cells
+    made: dict[str, Any] = {}
+    if code := text(service):
         made["code"] = code
-    if found := _places[place]:
-        made["place_of_service"] = found
-    if words[indicator] not in PAID_LINE:
+    if _TWO.fullmatch(at := place.decode("latin-1")):
+        made["place_of_service"] = at
+    if text(indicator) not in PAID_LINE:
         made["denied"] = True
     return made
 
@@ -332,13 +342,8 @@ def _npi(cell: bytes) -> str | None:
     return plain if _ALNUM.fullmatch(plain) else None
 
 
-def _place(cell: bytes) -> str | None:
-    plain = cell.decode("latin-1")
-    return plain if _TWO.fullmatch(plain) else None
-
-
 def _line_number(cell: bytes) -> int:
     return int(number(cell, "CLM_LINE_NUM") or 0)
 
 
-_actions, _npis, _places, _line_numbers = Told(_action), Told(_npi), Told(_place), Told(_line_number)
+_actions, _npis, _line_numbers, _services = Told(_action), Told(_npi), Told(_line_number), Told(_service)

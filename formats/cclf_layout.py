@@ -24,6 +24,7 @@ from formats.spill import Kept
 
 SOURCE = "cclf"
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 LENGTHS = {
@@ -105,9 +106,12 @@ def _packed(columns: dict[str, slice]) -> struct.Struct:
 _CUT = {kind: _packed(columns).unpack_from for kind, columns in _SLICES.items()}
 _VERSION: dict[str, Callable[[bytes], tuple[bytes, ...]]] = {
     kind: itemgetter(
-        *(_SLICES[kind][name] for name in ("CLM_CNTL_NUM", "BENE_MBI_ID", "CLM_ADJSMT_TYPE_CD", "CLM_EFCTV_DT"))
+        columns["CLM_CNTL_NUM"],
+        columns["BENE_MBI_ID"],
+        slice(columns["CLM_ADJSMT_TYPE_CD"].start, columns["CLM_EFCTV_DT"].stop),  # they stand side by side
     )
-    for kind in "56"
+    for kind, columns in _SLICES.items()
+    if kind in "56"
 }
 _NO_DAY = (date(1000, 1, 1), date(9999, 12, 31))
 _DAY = len("2025-01-31")
@@ -211,17 +215,17 @@ def text(cell: bytes) -> str:
     return cell.decode("latin-1").strip()
 
 
-class Told(dict[bytes, V]):
-    """What the cells of a column say, by the cell: most come again. When it is full it begins anew.
+class Told(dict[K, V]):
+    """What the cells of a column say, by the cell, or of several columns, by their cells: most come again.
 
-    To be asked by subscript, which costs a third of a call.
+    To be asked by subscript, which costs a third of a call. When it is full it begins anew.
     """
 
-    def __init__(self, read: Callable[[bytes], V], most: int = 50_000) -> None:
+    def __init__(self, read: Callable[[K], V], most: int = 50_000) -> None:
         super().__init__()
         self._read, self._most = read, most
 
-    def __missing__(self, cell: bytes) -> V:
+    def __missing__(self, cell: K) -> V:
         """Read it, and keep what it says."""
         if len(self) >= self._most:
             self.clear()
