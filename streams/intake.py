@@ -15,9 +15,12 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError, KafkaError
+from msgspec.structs import replace
 
+from contracts.envelope import schema_urn
+from contracts.events import MemberFact
 from formats.ndjson import read_one
-from formats.reading import Place, Read
+from formats.reading import Place, Read, ReadFact, Reject
 from streams.connections import Connections
 from streams.door import Door, SingleRecords
 from streams.keys import KeyStore
@@ -156,5 +159,24 @@ async def _committed(consumer: Any, new: Iterable[TopicPartition]) -> dict[Topic
 
 
 def _read(topic: str, record: Any) -> Read:
-    """The event of an inbox record; its place is the partition and the offset."""
-    return read_one(record.value or b"", Place(f"{topic}/{record.partition}", record.offset))
+    """The event of an inbox record; its place is the partition and the offset.
+
+    A record needs no key. One that has a key is about the member of that identifier, by its value or `kind:value`, so
+    that a member's records keep their order; any other key tells of a mistake of the sender.
+    """
+    place, raw = Place(f"{topic}/{record.partition}", record.offset), record.value or b""
+    found = read_one(raw, place)
+    if not record.key or isinstance(found, Reject) or record.key in _keys_of(found):
+        return found
+    reason = "the record's key is not the identifier of the member whom it is about"
+    remedy = "key it by the member's identifier as it stands in person.identifier.value, or not at all"
+    schema = schema_urn(type(found.event))
+    return Reject(replace(place, field="key"), "wrong_key", reason, remedy, raw, schema=schema)
+
+
+def _keys_of(fact: ReadFact) -> tuple[bytes, ...]:
+    """The keys that a record of this fact may have."""
+    if not isinstance(fact.event, MemberFact) or fact.event.person is None:
+        return ()
+    identifier = fact.event.person.identifier
+    return identifier.value.encode(), f"{identifier.kind}:{identifier.value}".encode()

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -16,7 +17,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from carepact.local.platform import LocalPlatform
 from contracts.events import DayClosed, DisabilityClaimChanged, Person
 from contracts.events.base import Identifier
-from streams.intake import Intake
+from formats.reading import Reject
+from streams.intake import Intake, _read
 from streams.output import groupless
 from streams.topics import inbox_topic
 from tests.payers import shipped
@@ -86,13 +88,15 @@ async def running(intake: Intake) -> AsyncIterator[None]:
             await task
 
 
-async def send(platform: LocalPlatform, tenant: str, values: Iterable[bytes], partitions: int = 4) -> None:
+async def send(
+    platform: LocalPlatform, tenant: str, values: Iterable[bytes], partitions: int = 4, key: bytes | None = None
+) -> None:
     """Write to an inbox as its tenant does: with the tenant's own credentials."""
     producer = AIOKafkaProducer(**platform.connections(tenant).aiokafka(), acks="all")
     await producer.start()
     try:
         for number, value in enumerate(values):
-            await producer.send(inbox_topic(tenant), value, partition=number % partitions)
+            await producer.send(inbox_topic(tenant), value, key=key, partition=number % partitions)
         await producer.flush()
     finally:
         await producer.stop()
@@ -119,15 +123,38 @@ async def test_what_a_payer_writes_lands_in_its_log_and_leaves_the_inbox(platfor
     bad = [b"not json", b"", ndjson(DayClosed(through_on=claim(MEMBERS[0], "x").from_on), "d"), ndjson(
         claim(MEMBERS[0], "A9"), "p", payer="acme")]  # fmt: skip
     await send(platform, tenant, [*good, *bad])
+    await send(platform, tenant, [ndjson(claim(MEMBERS[0], "A8"), "k")], key=MEMBERS[1].encode())
     async with running(Intake(ways.connections, ways.roster, ways.topics, lambda: ways.keys)):
         await until(lambda: _is(left_in(ways, inbox_topic(tenant)), 0))
     facts = await ways.facts()
     assert len(facts) == len({fact["id"] for fact in facts}) == len(good)
     rejects = [orjson.loads(record.value)["data"] for record in await ways.records("rejects")]
-    assert {reject["code"] for reject in rejects} == {"unreadable", "unknown_type", "unknown_payer"}
+    assert {reject["code"] for reject in rejects} == {"unreadable", "unknown_type", "unknown_payer", "wrong_key"}
     assert {reject["file"].rpartition("/")[0] for reject in rejects} == {inbox_topic(tenant)}
     for record in [*await ways.records("log"), *await ways.records("rejects")]:
         assert not [canary for canary in CANARIES if canary in record.value]
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        (None, ""), (b"", ""), (MEMBERS[0].encode(), ""), (b"mbi:" + MEMBERS[0].encode(), ""),
+        (MEMBERS[1].encode(), "wrong_key"), (b"member_id:" + MEMBERS[0].encode(), "wrong_key"), (b"\xff", "wrong_key"),
+    ],
+)  # fmt: skip
+def test_a_key_is_that_of_the_member_whom_the_record_is_about(key: bytes | None, code: str) -> None:
+    record = SimpleNamespace(partition=2, offset=7, key=key, value=ndjson(claim(MEMBERS[0], "K"), "k"))
+    found = _read("inbox", record)
+    assert (found.code if isinstance(found, Reject) else "") == code
+    if isinstance(found, Reject):
+        assert (str(found.place), found.raw) == ("inbox/2:7 key", record.value)
+        assert MEMBERS[0] not in f"{found.reason} {found.remedy}"
+
+
+def test_what_is_about_no_member_has_no_key() -> None:
+    value = ndjson(DayClosed(through_on=claim(MEMBERS[0], "x").from_on), "d")
+    found = _read("inbox", SimpleNamespace(partition=0, offset=0, key=MEMBERS[0].encode(), value=value))
+    assert isinstance(found, Reject) and found.code == "wrong_key"
 
 
 async def _is(found: Any, wanted: int) -> bool:
