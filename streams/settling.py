@@ -1,7 +1,7 @@
 """Reads a payer's log up to a cut, once and without a group, into what settlements rest on.
 
-One partition after another, so that the facts of one alone are in memory; its episodes replace them. Records of one id
-count once, as in the fold. Work is done beside the event loop, a few thousand records at a time.
+Of a partition the facts are in memory until its episodes replace them. Records of one id count once, as in the fold.
+Work is done beside the event loop, a few thousand records at a time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from contracts.parts import Adoption, Sheet
 from contracts.payment_life import MOVES, moves
 from contracts.practice_facts import PracticeFacts
 from contracts.reference_values import References
-from streams.beside import no_collector
+from streams.beside import Processes, no_collector
 from streams.codec import UnknownType, Unreadable, decode_record
 from streams.connections import Connections
-from streams.replay import id_bytes, log_records
+from streams.replay import SHORT_RECORDS, id_bytes, log_records
 from streams.topics import log_topic
 
 Between = Callable[[], Awaitable[None]]
@@ -48,6 +48,12 @@ class Gathered:
     failed: list[str] = field(default_factory=list)
     remitted: dict[str, int] = field(default_factory=dict)
     practices: PracticeFacts = field(default_factory=PracticeFacts)
+
+    def add(self, other: Gathered) -> None:
+        """Take in what another partition comes to."""
+        self.cases += other.cases
+        self.failed += other.failed
+        self.remitted |= other.remitted
 
     @property
     def sheet(self) -> Sheet:
@@ -104,28 +110,66 @@ class PartitionReader:
 async def gather(
     connections: Connections, payer: str, contract: str, cut: Mapping[int, int], between: Between
 ) -> Gathered:
-    """The payer's log up to a cut; `between` is awaited every few thousand records."""
-    found: Gathered | None = None
-    for partition in sorted(cut):
-        gatherer = Gatherer(payer, contract, partition)
-        reader = PartitionReader(payer, partition, gatherer)
+    """The payer's log up to a cut; `between` is awaited every few thousand records, or every second.
+
+    Partitions of a long log are read in processes of their own, beside each other.
+    """
+    parts = [_Part(connections, payer, contract, partition, cut[partition]) for partition in sorted(cut)]
+    if len(parts) == 1 or sum(cut.values()) < SHORT_RECORDS:
+        found = await parts[0].read(between)
+        for part in parts[1:]:
+            found.add(await part.read(between, found.references))
+        return found
+    async with Processes() as processes:
+        reading = asyncio.gather(*map(processes.do, parts))
+        try:
+            read: list[Gathered] = await meanwhile(reading, between)
+        finally:
+            reading.cancel()
+    found = read[0]
+    for part, one in zip(parts[1:], read[1:], strict=True):
+        same = one.adoption.references == found.adoption.references  # else the cut parts what was told to everybody
+        found.add(one if same else await part.read(between, found.references))
+    return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One partition of a payer's log up to a cut."""
+
+    connections: Connections
+    payer: str
+    contract: str
+    partition: int
+    cut: int
+
+    async def done(self) -> Gathered:
+        """What it comes to; in a process of its own."""
+        return await self.read(_nothing)
+
+    async def read(self, between: Between, references: References | None = None) -> Gathered:
+        """What it comes to, by `references` or its own."""
+        gatherer = Gatherer(self.payer, self.contract, self.partition)
+        reader, log = PartitionReader(self.payer, self.partition, gatherer), log_topic(self.payer)
         with no_collector():  # what is read lives until it is judged, and a collector would look at it again and again
-            async for records in log_records(connections, log_topic(payer), partition, cut[partition]):
+            async for records in log_records(self.connections, log, self.partition, self.cut):
                 await asyncio.to_thread(reader.feed, records)
                 await between()
-            if found is None:
+            if references is None:
                 references = References(gatherer.adoption.references)
-                found = Gathered(partition, gatherer.adoption, references, practices=gatherer.practices)
                 if "" not in gatherer.adoption.sheets:
-                    raise CannotSettle(f"{log_topic(payer)} has adopted no terms before the cut")
+                    raise CannotSettle(f"{log} has adopted no terms before the cut")
             try:
-                found.cases += await beside(partial(_cases, gatherer, found.references), between)
+                cases = await beside(partial(_cases, gatherer, references), between)
             except (NotAdopted, OtherBuild, ContractError) as error:
                 raise CannotSettle(str(error)) from error
-        found.failed += gatherer.failed
-        found.remitted |= reader.remitted
-    assert found is not None, "a log has partitions"
-    return found
+        return Gathered(
+            self.partition, gatherer.adoption, references, cases, gatherer.failed, reader.remitted, gatherer.practices
+        )
+
+
+async def _nothing() -> None:
+    """What is awaited where nobody waits."""
 
 
 def _cases(gatherer: Gatherer, references: References) -> list[Case]:
@@ -134,7 +178,11 @@ def _cases(gatherer: Gatherer, references: References) -> list[Case]:
 
 async def beside(work: Callable[[], Any], between: Between) -> Any:
     """Work done in a thread of its own, while `between` is awaited now and then."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    return await meanwhile(asyncio.ensure_future(asyncio.to_thread(work)), between)
+
+
+async def meanwhile(task: asyncio.Future[Any], between: Between) -> Any:
+    """What a task comes to, while `between` is awaited now and then."""
     while not task.done():
         await asyncio.wait([task], timeout=1)
         await between()

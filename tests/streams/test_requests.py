@@ -16,6 +16,7 @@ import pytest_asyncio
 from carepact.local.platform import LocalPlatform
 from carepact.telling import tell_payment
 from projections.settled_payments import explain_settled, settled_payments
+from streams import settling
 from streams.connections import Connections
 from streams.log_writer import LogWriter
 from streams.output import groupless
@@ -241,6 +242,25 @@ async def test_what_a_settlement_moves_is_listed_and_explained(world: World) -> 
         assert sum(line["amount_cents"] for line in why["lines"]) == why["amount_cents"] == one["amount_cents"]
         assert all(fact["digest"] for fact in why["facts"] if fact["topic"] == log_topic(world.payer.name))
         assert "".join(tell_payment(why))
+
+
+async def test_partitions_gathered_in_processes_of_their_own_come_to_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = {int(part): end for part, end in (await log_ends(world.connections, world.payer.name)).items()}
+    told = []
+
+    async def between() -> None:
+        told.append(True)
+
+    asked = world.connections, world.payer.name, world.payer.contract, cut, between
+    one_by_one = await settling.gather(*asked)
+    monkeypatch.setattr(settling, "SHORT_RECORDS", 0)
+    told.clear()
+    beside = await settling.gather(*asked)
+    assert one_by_one.cases and told and len(cut) > 1
+    for name in ("partition", "adoption", "cases", "failed", "remitted"):
+        assert getattr(beside, name) == getattr(one_by_one, name)
 
 
 async def test_a_first_run_after_a_true_up_is_refused(world: World) -> None:
