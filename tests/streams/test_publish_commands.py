@@ -16,6 +16,7 @@ from contracts.events.base import Identifier
 from streams.linking import token_of
 from tests.end_to_end.harness import until
 from tests.formats.test_cclf import record
+from tests.payers import shipped
 from tests.streams.ways_in import CANARIES, Ways, claim, commands, ndjson, ways_in, working
 
 pytestmark = pytest.mark.platform
@@ -27,7 +28,8 @@ PAYER = f"{SPACE}-medicare"
 
 @pytest_asyncio.fixture(scope="module")
 async def ways(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ways]:
-    async with ways_in(platform, SPACE, tmp_path_factory.mktemp("commands"), "medicare") as made:
+    both = shipped("medicare", "bcbs-sc").within(SPACE)
+    async with ways_in(platform, SPACE, tmp_path_factory.mktemp("commands"), "medicare", both) as made:
         yield made
 
 
