@@ -111,7 +111,7 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
             if n % 3:
                 for name, value in CASES.items():
                     yield name, f"{period}/{cancer}", value, "USD", on
-            if n % 2 == 0:
+            if n % 2 == 0 and period not in (3, 4):  # which are settled by prices as they are
                 yield "novel_comparison_share", f"{period}/{cancer}", f"0.{n}5", "fraction", on
         for measure, cuts in CUTS.items():
             for points, rate in cuts:
