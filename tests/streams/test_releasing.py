@@ -152,7 +152,9 @@ async def assert_proved_to_the_employer(world: World, roster: Roster, plan: str,
 async def assert_followed(world: World, plan: str) -> None:
     """What followed from a fact of an employee: the return to work, and the releases that knew of it."""
     fact = await world.connection.fetchval(
-        "SELECT cause_event_id::text FROM return_to_work WHERE plan = $1 AND to_offset IS NULL LIMIT 1", plan
+        "SELECT event_id::text FROM fact JOIN return_to_work r ON event_id = cause_event_id AND fact.member = r.member"
+        " WHERE r.plan = $1 AND to_offset IS NULL ORDER BY log_offset LIMIT 1",
+        plan,
     )
     followed = await explain_fact(world.connection, fact)
     assert followed is not None
