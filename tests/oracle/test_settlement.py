@@ -135,11 +135,12 @@ STORIES = (
 def test_a_population_has_at_least_twenty_of_everything_and_agrees(tmp_path: Path) -> None:
     """Twice 2,000 members, so that each story is told by twenty; five periods, initial and true-up.
 
-    Counted once, as the true-up has it; fails at nought, and below twenty.
+    Counted once, as the true-up has it, but for results, of which each run has its own; fails below twenty.
     """
     made = make(tmp_path, 4_000, seed=7, variants=56, known_through=date(2025, 12, 31))
-    agree(of_product(made, made.initial), made, made.initial, "initial")
+    first, _ = agree(of_product(made, made.initial), made, made.initial, "initial")
     seen, _ = agree(of_product(made, made.all), made, made.all, "true-up")
+    seen.update({cell: first[cell] for cell in CELLS})
     known = set(made.initial.read_bytes().splitlines())
     later = [line for line in made.all.read_bytes().splitlines() if line not in known and b"ClaimReceived" in line]
     seen["claim after the first run's cut"] = len(later)
