@@ -16,7 +16,7 @@ from carepact.local import jars
 from carepact.local.errors import PlatformError, Refused
 from carepact.local.home import Home, free_ports, port_is_free, write_whole
 from carepact.local.kafka_properties import PLATFORM, Node, render
-from carepact.local.processes import spawn
+from carepact.local.processes import printed_by, spawn
 from streams.connections import Connections
 
 QUIET = ("-Dlog4j2.disableJmx=true", "--sun-misc-unsafe-memory-access=allow")
@@ -154,7 +154,7 @@ async def storage_format(
         formatter = await asyncio.create_subprocess_exec(
             str(java()), f"@{arguments}", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        printed, _ = await formatter.communicate()
+        printed = await printed_by(formatter)
     finally:
         arguments.unlink()
     if formatter.returncode != 0:

@@ -21,7 +21,7 @@ import asyncpg
 
 from carepact.local.errors import PlatformError, Refused
 from carepact.local.home import Home, write_whole
-from carepact.local.processes import spawn
+from carepact.local.processes import printed_by, spawn
 
 DATABASE = "carepact"
 OWNER, AGENT, READER, SUPER = "carepact", "carepact_agent", "carepact_reader", "postgres"
@@ -174,7 +174,7 @@ class Postgres:
                 stderr=asyncio.subprocess.STDOUT,
                 **arguments,
             )
-            printed, _ = await made.communicate()
+            printed = await printed_by(made)
         if made.returncode != 0:
             raise PlatformError(f"PostgreSQL's initdb failed: {printed.decode(errors='replace').strip()[-500:]}")
         with (partial / "postgresql.conf").open("a", encoding="utf-8") as settings:

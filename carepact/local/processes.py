@@ -42,6 +42,16 @@ async def spawn(
         )
 
 
+async def printed_by(program: asyncio.subprocess.Process) -> bytes:
+    """All that a program prints until it ends; who waits no longer ends it."""
+    try:
+        return (await program.communicate())[0]
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+
+
 def _set_aside(output: Path) -> None:
     if output.exists() and output.stat().st_size > LOG_BYTES_MAX:
         output.replace(output.with_suffix(".old.log"))
