@@ -13,7 +13,7 @@ from formats.reading import Reject
 from formats.table import UnknownLayout
 
 NOTHING = b'{"specversion":"1.0","source":"x","type":"carepact.Nothing.v1","data":{}}\n'
-OUTSIDE = ("../../evil.ndjson", "/tmp/evil.ndjson", "..\\..\\evil.ndjson", "a/../../evil.ndjson")
+OUTSIDE = ("../../evil.ndjson", "/evil.ndjson", "..\\..\\evil.ndjson", "a/../../evil.ndjson")
 LINK = 0o120777 << 16
 
 
