@@ -19,6 +19,7 @@ import orjson
 
 from carepact.generate import bench_events
 from carepact.generate.practices import broadcasts
+from carepact.worker_command import COLLECT
 from contracts.envelope import Fact, broadcast_fact_id, log_id
 from contracts.events import (
     LOG_FACTS,
@@ -119,7 +120,7 @@ def run(opening: list[Fact], known: list[Fact], facts: list[Fact]) -> FoldFigure
 
     tell(known)
     gc.collect()
-    gc.set_threshold(10_000, 10, 1_000)
+    gc.set_threshold(*COLLECT)
     gc.freeze()  # the decoded facts wait here as a worker's do not
     figures = tell(facts)
     gc.unfreeze()

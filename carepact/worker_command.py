@@ -37,6 +37,9 @@ from streams.topics import episodes_topic, outcomes_topic, payments_topic, settl
 
 PROGRESS_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
+COLLECT = (200_000, 10, 100)
+"""When the collector looks: what a batch makes holds no cycles, and parts live long."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -52,7 +55,7 @@ def worker(
     """
     to_stderr()
     settings = Settings(home=home) if home else Settings()
-    gc.set_threshold(10_000, 10, 1_000)  # parts live long: the young are walked often and cheaply, the old hardly ever
+    gc.set_threshold(*COLLECT)
     raise typer.Exit(asyncio.run(run(settings, index)))
 
 
