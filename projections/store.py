@@ -60,6 +60,13 @@ SESSION = {
     "enable_mergejoin": "off",
 }
 COMMAND_SECONDS = 15
+STALLED_SECONDS = 10.0
+"""As `statement_timeout`, which PostgreSQL does not keep while a COPY waits for a client that was stopped."""
+_END_STALLED = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
+       AND query_start < clock_timestamp() - make_interval(secs => $1)
+"""
 
 
 class Fenced(Exception):
@@ -107,8 +114,9 @@ async def claim(
 ) -> dict[tuple[str, int], Position]:
     """Take over partitions, in one transaction; answers where each stands.
 
-    Waits for former owners' transactions.
+    Waits for former owners' transactions, and ends those that stall in the middle of a COPY.
     """
+    await connection.fetch(_END_STALLED, STALLED_SECONDS)
     places = sorted(at)
     topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
     async with connection.transaction():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -134,6 +135,34 @@ async def test_a_claim_waits_for_the_former_owners_transaction(fresh_database: s
             assert not done
             await transaction.commit()
         assert (await claiming)[former.topic, 0].next_offset == 9
+
+
+async def test_a_claim_ends_a_former_owner_that_stopped_in_the_middle_of_a_copy(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "STALLED_SECONDS", 0.0)
+    never, copies = asyncio.Event(), asyncio.Event()
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"a worker that is stopped sends no more"
+        copies.set()
+        await never.wait()
+
+    async with agent_on(fresh_database) as former, former._pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await store.hold(connection, "contract", former.topic, former.epochs)  # type: ignore[attr-defined]
+        await connection.execute("CREATE TEMPORARY TABLE told (line text)")
+        copying = asyncio.create_task(connection.copy_to_table("told", source=stalled()))
+        await copies.wait()
+        claimed = None
+        while claimed is None:  # the server may not have come to wait for its client yet
+            with contextlib.suppress(asyncpg.LockNotAvailableError):
+                claimed = await _claim_elsewhere(fresh_database, former.topic)
+        assert claimed[former.topic, 0].next_offset == 0
+        never.set()
+        await asyncio.wait({copying})
+        assert copying.exception() is not None, "its session is gone"
 
 
 async def _claim_elsewhere(dsn: str, topic: str) -> dict[tuple[str, int], store.Position]:
