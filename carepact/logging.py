@@ -10,7 +10,10 @@ import structlog
 
 
 def to_stderr() -> None:
-    """Readable lines on a terminal, one JSON object a line elsewhere; times in UTC."""
+    """Readable lines on a terminal, one JSON object a line elsewhere; times in UTC.
+
+    A line is written whole, its end with it, so that a process killed in between leaves no half for the next to join.
+    """
     shape: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
@@ -22,7 +25,7 @@ def to_stderr() -> None:
             structlog.processors.format_exc_info,
             shape,
         ],
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),
     )
 
 
