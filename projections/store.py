@@ -61,11 +61,15 @@ SESSION = {
 }
 COMMAND_SECONDS = 15
 STALLED_SECONDS = 10.0
-"""As `statement_timeout`, which PostgreSQL does not keep while a COPY waits for a client that was stopped."""
+"""As `statement_timeout`, which PostgreSQL does not keep while a COPY waits for a client that was stopped.
+
+Ended are sessions that hold partitions (`hold`), and no other: a long COPY of a rebuild is none of them.
+"""
 _END_STALLED = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE datname = current_database() AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
        AND query_start < clock_timestamp() - make_interval(secs => $1)
+       AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'consumer_offset'::regclass AND mode = 'RowShareLock')
 """
 
 
