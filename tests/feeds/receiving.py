@@ -82,12 +82,16 @@ async def hangs(_: asyncio.StreamWriter) -> bool:
 
 
 async def drips(writer: asyncio.StreamWriter) -> bool:
-    """Answers for ever, a header at a time."""
+    """Answers for ever, a header at a time, until who asked has gone."""
     writer.write(b"HTTP/1.1 200 OK\r\n")
-    while not writer.is_closing():
-        writer.write(b"X-Drip: 1\r\n")
-        await writer.drain()
-        await asyncio.sleep(0.2)
+    gone = asyncio.ensure_future(writer.wait_closed())
+    try:
+        while not gone.done():
+            writer.write(b"X-Drip: 1\r\n")
+            await writer.drain()
+            await asyncio.wait({gone}, timeout=0.2)
+    finally:
+        gone.cancel()
     return False
 
 
