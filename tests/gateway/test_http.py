@@ -392,7 +392,7 @@ async def test_a_revoked_key_opens_nothing(gateway: Served) -> None:
 
         await until(refused, "the gateway knows that the key was revoked")
     listed = (await gateway.command("keys", "list", "--json")).stdout
-    assert shown["key"].rpartition("_")[2] not in listed
+    assert shown["key"].removeprefix(f"cp_{shown['credential_id']}_") not in listed
     by_id = {row["credential_id"]: row["status"] for row in map(orjson.loads, listed.splitlines())}
     assert by_id[shown["credential_id"]] == "revoked"
 
