@@ -37,7 +37,7 @@ from streams.topics import episodes_topic, outcomes_topic, payments_topic, settl
 
 PROGRESS_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
-COLLECT = (200_000, 10, 100)
+COLLECT = (1_000_000, 10, 100)
 """When the collector looks: what a batch makes holds no cycles, and parts live long."""
 
 log = structlog.get_logger(__name__)
