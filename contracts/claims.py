@@ -80,11 +80,15 @@ def receive(family: Family, record: ClaimRecord) -> tuple[list[Unit], list[Unit]
     if len(family.records) == 1:
         if record.action == "void":
             return [], []
-        family.surviving = [[0, j] for j, unit in enumerate(record.units) if unit.counts]
-        return [], [unit for unit in record.units if unit.counts]
+        come = [unit for unit in record.units if unit.counts]
+        if len(come) == len(record.units):
+            family.surviving = [(0, j) for j in range(len(come))]
+        else:
+            family.surviving = [(0, j) for j, unit in enumerate(record.units) if unit.counts]
+        return [], come
     after = survivors(family.records)
     before = {(i, j) for i, j in family.surviving}
-    family.surviving = [[i, j] for i, j in after]
+    family.surviving = after
     gone = [family.records[i].units[j] for i, j in sorted(before.difference(after))]
     come = [family.records[i].units[j] for i, j in after if (i, j) not in before]
     return gone, come

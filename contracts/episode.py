@@ -7,6 +7,7 @@ An episode is found from evidence alone, so the order in which claims came does 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -85,7 +86,7 @@ class Window:
 
     start: str
     end: str
-    opening: dict[str, list[Any]] = field(default_factory=dict)
+    opening: dict[str, Sequence[Any]] = field(default_factory=dict)
     drugs: dict[str, int] = field(default_factory=dict)
     filled: dict[str, int] = field(default_factory=dict)
     visits: dict[tuple[str, str, str], dict[str, Ref]] = field(default_factory=dict)
@@ -117,7 +118,7 @@ class Window:
                 self.telling = True
                 _hold(self.cell_therapies, key, value, come)
 
-    def _opens(self, key: str, value: list[Any], come: bool) -> None:
+    def _opens(self, key: str, value: Sequence[Any], come: bool) -> None:
         self.telling = True
         if key.startswith(self.start):
             _hold(self.opening, key, value, come)
@@ -202,8 +203,8 @@ def shifts(member: Member, calendar: Calendar, day: str, come: bool) -> bool:
     return index < 0 or calendar.ends_on(starts[index]) < day
 
 
-def diagnosed(member: Member, fill: str, lookback_days: int) -> list[Any] | None:
-    """The latest [cancer type, ref] diagnosed on a fill's day or in the days before it."""
+def diagnosed(member: Member, fill: str, lookback_days: int) -> Sequence[Any] | None:
+    """The latest (cancer type, ref) diagnosed on a fill's day or in the days before it."""
     first = add_days(fill, -lookback_days)
     best_day, best_key, best = "", "", None
     for name in months_of(first, fill):

@@ -8,10 +8,11 @@ Sources of a trigger, in their same-day precedence (EOM 1.2): 0 outpatient, 1 ph
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from contracts.envelope import Fact
-from contracts.parts import ClaimRecord, Member, Ref, Unit, ref_to
+from contracts.parts import ClaimRecord, Evidence, Member, Ref, Spent, Unit, ref_to
 from contracts.terms import TermSheet
 
 ENCOUNTER_FOR_THERAPY = ("Z5111", "Z5112")
@@ -19,6 +20,11 @@ NOT_PRIMARY = ("A", "B", "G")
 """Primary payer codes of claims on which the plan does not pay first (working aged, ESRD, working disabled)."""
 
 INPATIENT_PLACE = "21"
+
+Amounts = tuple[int, int, int, int]
+"""Cents in the order of `Month.spend`."""
+
+NOTHING_LEFT: Amounts = (0, 0, 0, 0)
 
 
 class CodeSets:
@@ -31,15 +37,15 @@ class CodeSets:
         self.cell_therapy = frozenset(sheet.codes("cell_therapy"))
         self._prefixes = sheet.codes("cancer_types")
         self._lengths = sorted({len(p) for p in self._prefixes}, reverse=True)
-        self._cache: dict[str, str] = {}
+        self.cancers: dict[str, str] = {}
 
     def cancer(self, code: str) -> str:
         """The included cancer type of an ICD-10-CM code, or ''."""
-        found = self._cache.get(code)
+        found = self.cancers.get(code)
         if found is None:
             found = next((self._prefixes[code[:n]] for n in self._lengths if code[:n] in self._prefixes), "")
-            if len(self._cache) < 100_000:
-                self._cache[code] = found
+            if len(self.cancers) < 100_000:
+                self.cancers[code] = found
         return found
 
     def first_cancer(self, codes: tuple[str, ...]) -> str:
@@ -71,58 +77,60 @@ def of_claim(fact: Fact, codes: CodeSets, services: frozenset[str], medicare: bo
 def _professional(
     data: Any, codes: CodeSets, services: frozenset[str], medicare: bool, ref: Ref, silent: bool
 ) -> list[Unit]:
-    claim, offset = data.claim_id, ref[2]
+    claim, offset, lines = data.claim_id, ref[2], data.lines
     header = ""
     if data.diagnoses and data.diagnoses[0] in ENCOUNTER_FOR_THERAPY:
         header = codes.first_cancer(data.diagnoses)
-    cancers = ["" if line.denied or not line.diagnoses else codes.cancer(line.diagnoses[0]) for line in data.lines]
-    claim_cancer = header or next((c for c in cancers if c), "")
+    known, visits, hcpcs, cell_therapy = codes.cancers, codes.visits, codes.therapy_hcpcs, codes.cell_therapy
+    cancers = [
+        "" if line.denied or not line.diagnoses else known.get(line.diagnoses[0]) or codes.cancer(line.diagnoses[0])
+        for line in lines
+    ]
     rank, source = (2, "dmepos") if data.supplier == "dmepos" else (1, "physician")
     units = []
-    for line, cancer in zip(data.lines, cancers, strict=True):
+    for line, cancer in zip(lines, cancers, strict=True):
+        number, paid, code = line.line, line.paid_cents, line.code
         if silent or line.denied:
-            units.append(Unit(line.line, line.paid_cents, [], [], counts=False))
+            units.append(Unit(number, paid, (), (), counts=False))
             continue
         day = line.service_on.isoformat()
-        month, code = day[:7], line.code
-        tail = f"{claim}|{line.line}#{offset}"
-        evidence: list[list[Any]] = []
+        evidence: list[Evidence] = []
         if cancer and rank == 1:
-            evidence.append(["diagnoses", month, f"{day}|{tail}", [cancer, ref]])
-            if code in codes.visits and (practice := line.rendering_tin or data.billing_tin):
-                evidence.append(["visits", month, f"{day}|{practice}|{cancer}|{tail}", ref])
-        if code is not None:
-            drug = codes.therapy_hcpcs.get(code)
-            if drug and claim_cancer and (line.allowed_cents or 0) > 0 and line.place_of_service != INPATIENT_PLACE:
-                evidence.append(
-                    ["triggers", month, f"{day}|{rank}|{tail}", [cancer or claim_cancer, drug, source, ref]]
-                )
-            if code in services and data.billing_tin:
-                value = [line.paid_cents, ref]
-                evidence.append(["services", month, f"{day}|{data.billing_tin}|{code}|{tail}", value])
-                units.append(Unit(line.line, line.paid_cents, evidence, []))
-                continue
-            if code in codes.cell_therapy:
-                evidence.append(["cell_therapies", month, f"{day}|{code}|{tail}", ref])
-        paid = line.paid_cents
+            month, tail = day[:7], f"{claim}|{number}#{offset}"
+            evidence.append(("diagnoses", month, f"{day}|{tail}", (cancer, ref)))
+            if code in visits and (practice := line.rendering_tin or data.billing_tin):
+                evidence.append(("visits", month, f"{day}|{practice}|{cancer}|{tail}", ref))
+        if code in hcpcs and (line.allowed_cents or 0) > 0 and line.place_of_service != INPATIENT_PLACE:
+            of = cancer or header or next((c for c in cancers if c), "")
+            if of:
+                key = f"{day}|{rank}|{claim}|{number}#{offset}"
+                evidence.append(("triggers", day[:7], key, (of, hcpcs[code], source, ref)))
+        if code in services and data.billing_tin:
+            key = f"{day}|{data.billing_tin}|{code}|{claim}|{number}#{offset}"
+            evidence.append(("services", day[:7], key, (paid, ref)))
+            units.append(Unit(number, paid, evidence, ()))
+            continue
+        if code in cell_therapy:
+            evidence.append(("cell_therapies", day[:7], f"{day}|{code}|{claim}|{number}#{offset}", ref))
+        cost = paid
         if medicare and line.standardized_cents is not None:
-            paid = line.standardized_cents
-        units.append(Unit(line.line, line.paid_cents, evidence, [[day, paid, 0, 0, 0]] if paid else []))
+            cost = line.standardized_cents
+        units.append(Unit(number, paid, evidence or (), ((day, cost, 0, 0, 0),) if cost else ()))
     return units
 
 
 def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent: bool) -> list[Unit]:
     """One unit: a facility's claim is voided as a whole, and its paid amount counts once (EOM 1.8 for the day)."""
     if silent:
-        return [Unit(0, data.paid_cents, [], [], counts=False)]
+        return [Unit(0, data.paid_cents, (), (), counts=False)]
     claim, offset = data.claim_id, ref[2]
     by_admission = data.setting in ("inpatient", "skilled_nursing") and data.admitted_on is not None
     day = (data.admitted_on if by_admission else data.from_on).isoformat()
-    evidence: list[list[Any]] = []
+    evidence: list[Evidence] = []
     cancer = codes.first_cancer(data.diagnoses)
     outpatient = data.setting == "outpatient"
     if cancer and outpatient:
-        evidence.append(["diagnoses", day[:7], f"{day}|{claim}|0#{offset}", [cancer, ref]])
+        evidence.append(("diagnoses", day[:7], f"{day}|{claim}|0#{offset}", (cancer, ref)))
     for line in data.lines:
         code = line.code
         if code is None or line.denied:
@@ -131,16 +139,16 @@ def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent:
         drug = codes.therapy_hcpcs.get(code)
         if drug and cancer and outpatient and _covered(line, data.paid_cents):
             key = f"{on}|0|{claim}|{line.line}#{offset}"
-            evidence.append(["triggers", on[:7], key, [cancer, drug, "outpatient", ref]])
+            evidence.append(("triggers", on[:7], key, (cancer, drug, "outpatient", ref)))
         if code in codes.cell_therapy:
-            evidence.append(["cell_therapies", on[:7], f"{on}|{code}|{claim}|{line.line}#{offset}", ref])
+            evidence.append(("cell_therapies", on[:7], f"{on}|{code}|{claim}|{line.line}#{offset}", ref))
     for code in data.procedures:
         if code in codes.cell_therapy:
-            evidence.append(["cell_therapies", day[:7], f"{day}|{code}|{claim}|0#{offset}", ref])
+            evidence.append(("cell_therapies", day[:7], f"{day}|{code}|{claim}|0#{offset}", ref))
     paid = data.paid_cents
     if medicare and data.standardized_cents is not None:
         paid = data.standardized_cents
-    return [Unit(0, data.paid_cents, evidence, [[day, paid, 0, 0, 0]] if paid else [])]
+    return [Unit(0, data.paid_cents, evidence, ((day, paid, 0, 0, 0),) if paid else ())]
 
 
 def _covered(line: Any, claim_paid_cents: int) -> bool:
@@ -152,14 +160,14 @@ def _covered(line: Any, claim_paid_cents: int) -> bool:
 
 def _pharmacy(data: Any, codes: CodeSets, ref: Ref, silent: bool) -> list[Unit]:
     if silent:
-        return [Unit(1, data.paid_cents, [], [], counts=False)]
+        return [Unit(1, data.paid_cents, (), (), counts=False)]
     day = data.filled_on.isoformat()
-    evidence: list[list[Any]] = []
+    evidence: list[Evidence] = []
     drug = codes.therapy_ndc9.get(data.ndc[:9]) if data.ndc else None
     if drug:
-        evidence.append(["fills", day[:7], f"{day}|3|{data.claim_id}|1#{ref[2]}", [drug, ref]])
+        evidence.append(("fills", day[:7], f"{day}|3|{data.claim_id}|1#{ref[2]}", (drug, ref)))
     subsidy, above, paid = data.low_income_subsidy_cents, data.above_threshold_cents, data.paid_cents
-    return [Unit(1, paid, evidence, [[day, 0, subsidy, above, paid]] if subsidy or above or paid else [])]
+    return [Unit(1, paid, evidence, ((day, 0, subsidy, above, paid),) if subsidy or above or paid else ())]
 
 
 def days_of(units: list[Unit]) -> list[str]:
@@ -182,7 +190,7 @@ class Moved:
         self.days: set[str] = set()
         self.diagnoses: list[tuple[str, bool]] = []
         self.therapy: list[tuple[str, bool]] = []
-        self.spend: dict[str, list[int]] = {}
+        self.spend: dict[str, Sequence[int]] = {}
         self.services = False
         self.fills: set[str] = set()
 
@@ -190,7 +198,7 @@ class Moved:
 def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
     """Put what `units` contribute into the member's months, and the windows made of them, or take it out."""
     name, month, head, windows = "", None, member.head, member.windows.values()
-    sign = 1 if come else -1
+    spent: dict[str, Spent] = {}
     for unit in units:
         for bucket, of, key, value in unit.evidence:
             if of != name or month is None:
@@ -214,21 +222,31 @@ def move(member: Member, units: list[Unit], come: bool, moved: Moved) -> None:
                 _count(member, head.fills, day, come, moved)
             elif bucket == "services":
                 moved.services = True
-        for day, a, b, c, d in unit.spend:
+        for cost in unit.spend:
+            held_cost = spent.get(cost[0])
+            spent[cost[0]] = cost if held_cost is None else _sum(held_cost, cost)
+    for day, a, b, c, d in spent.values():
+        if a or b or c or d:
             if day[:7] != name or month is None:
                 name, month = day[:7], member.open_month(day[:7])
-            _add(month.spend, day, sign * a, sign * b, sign * c, sign * d)
-            _add(moved.spend, day, sign * a, sign * b, sign * c, sign * d)
+            amounts = (a, b, c, d) if come else (-a, -b, -c, -d)
+            _add(month.spend, day, amounts)
+            _add(moved.spend, day, amounts)
 
 
-def _add(spend: dict[str, list[int]], day: str, a: int, b: int, c: int, d: int) -> None:
-    """Add four amounts to a day's; a day on which nothing is left is not kept."""
-    spent = spend.get(day)
-    if spent is None:
-        spend[day] = [a, b, c, d]
+def _sum(one: Spent, other: Spent) -> Spent:
+    return one[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4]
+
+
+def _add(spend: dict[str, Sequence[int]], day: str, amounts: Amounts) -> None:
+    """Add amounts to a day's; a day on which nothing is left is not kept."""
+    held = spend.get(day)
+    if held is None:
+        spend[day] = amounts
         return
-    now = spend[day] = [spent[0] + a, spent[1] + b, spent[2] + c, spent[3] + d]
-    if not any(now):
+    a, b, c, d = amounts
+    now = spend[day] = (held[0] + a, held[1] + b, held[2] + c, held[3] + d)
+    if now == NOTHING_LEFT:
         del spend[day]
 
 

@@ -176,7 +176,7 @@ def _first_day(fact: Fact) -> str:
     match fact.type:
         case "carepact.ProfessionalClaimReceived.v1":
             lines = data.lines
-            first = lines[0].service_on if len(lines) == 1 else min(line.service_on for line in lines)
+            first = lines[0].service_on if len(lines) == 1 else min([line.service_on for line in lines])
         case "carepact.InstitutionalClaimReceived.v1":
             days = [line.service_on for line in data.lines]
             first = min(*days, data.from_on, data.admitted_on or data.from_on)

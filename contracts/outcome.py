@@ -5,7 +5,7 @@ Rows are plain values; a projection stores them, a relay sends the payments on, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -104,14 +104,17 @@ class LedgerLine:
     amount_cents: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Outcome:
     """All that one fact decided, in order."""
 
-    episodes: list[EpisodeVersion] = field(default_factory=list)
-    spends: list[SpendChange] = field(default_factory=list)
-    returns: list[ReturnToWork] = field(default_factory=list)
-    payments: list[Payment] = field(default_factory=list)
+    episodes: list[EpisodeVersion]
+    spends: list[SpendChange]
+    returns: list[ReturnToWork]
+    payments: list[Payment]
+
+    def __init__(self) -> None:
+        self.episodes, self.spends, self.returns, self.payments = [], [], [], []
 
     def add(self, other: Outcome) -> None:
         """Append what another fact decided."""

@@ -10,7 +10,7 @@ its partition and topic are those of the member.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -83,34 +83,41 @@ class Head:
 class Month:
     """Evidence of one calendar month, by what it is for; keys of the inner maps are unique, values withdrawable.
 
-    triggers: 'day|rank|claim|line' -> [cancer type, drug class, source, ref]
+    triggers: 'day|rank|claim|line' -> (cancer type, drug class, source, ref)
     visits: 'day|practice|cancer type|claim|line' -> ref
-    diagnoses: 'day|claim|line' -> [cancer type, ref]  (what a Part D fill may look back to)
-    fills: 'day|claim' -> [drug class, ref]            (Part D therapy, a trigger only with a diagnosis before it)
-    services: 'day|practice|code|claim|line' -> [paid cents, ref]
+    diagnoses: 'day|claim|line' -> (cancer type, ref)  (what a Part D fill may look back to)
+    fills: 'day|claim' -> (drug class, ref)            (Part D therapy, a trigger only with a diagnosis before it)
+    services: 'day|practice|code|claim|line' -> (paid cents, ref)
     cell_therapies: 'day|code|claim|line' -> ref
-    spend: day -> [A and B cents, low-income subsidy cents, cents above the Part D threshold, plan cents]
+    spend: day -> (A and B cents, low-income subsidy cents, cents above the Part D threshold, plan cents)
     """
 
-    triggers: dict[str, list[Any]] = field(default_factory=dict)
+    triggers: dict[str, Sequence[Any]] = field(default_factory=dict)
     visits: dict[str, Any] = field(default_factory=dict)
-    diagnoses: dict[str, list[Any]] = field(default_factory=dict)
-    fills: dict[str, list[Any]] = field(default_factory=dict)
-    services: dict[str, list[Any]] = field(default_factory=dict)
+    diagnoses: dict[str, Sequence[Any]] = field(default_factory=dict)
+    fills: dict[str, Sequence[Any]] = field(default_factory=dict)
+    services: dict[str, Sequence[Any]] = field(default_factory=dict)
     cell_therapies: dict[str, Any] = field(default_factory=dict)
-    spend: dict[str, list[int]] = field(default_factory=dict)
+    spend: dict[str, Sequence[int]] = field(default_factory=dict)
+
+
+Evidence = tuple[str, str, str, Any]
+"""(bucket, month, key, value); see `Month`."""
+
+Spent = tuple[str, int, int, int, int]
+"""(day, and cents in the order of `Month.spend`)."""
 
 
 class Unit(NamedTuple):
     """One line of a claim record (line 0: the whole claim): what is paired with a void, and what it contributes.
 
-    `evidence` items are [bucket, month, key, value] as `Month` keeps them; `spend` items are [day, a, b, c, d].
+    Few lines have more than one thing to say, and most of nothing but what they cost.
     """
 
     line: int
     paid_cents: int
-    evidence: list[list[Any]]
-    spend: list[list[Any]]
+    evidence: Sequence[Evidence]
+    spend: Sequence[Spent]
     counts: bool = True
 
 
@@ -131,7 +138,7 @@ class Family:
     """All versions of one claim, and which of their lines survive the voids and replacements (outcome rules D.5)."""
 
     records: list[ClaimRecord] = field(default_factory=list)
-    surviving: list[list[Any]] = field(default_factory=list)
+    surviving: Sequence[Sequence[int]] = ()
 
 
 class Owed(NamedTuple):

@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
+from operator import mul
 
 ZERO = Decimal(0)
 FOREVER = "9999-12-31"
@@ -42,9 +43,8 @@ class Weights:
 
     def cents(self, *amounts: int) -> int:
         """The weighted sum of as many amounts as there are factors."""
-        total = 0
-        for factor, amount in zip(self._factors, amounts, strict=True):
-            total += factor * amount
+        assert len(amounts) == len(self._factors)
+        total: int = sum(map(mul, self._factors, amounts))
         whole, rest = divmod(abs(total), self._over)
         over = 2 * rest - self._over
         if over > 0 or (over == 0 and not (self._even and whole % 2 == 0)):
