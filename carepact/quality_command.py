@@ -24,7 +24,9 @@ def quality_command(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Completeness, lateness, duplicates, rejects, volume and cost of a payer's files, beside the month before.
+    """What a payer's files were like in a month, beside the month before.
+
+    Completeness, lateness, unknown codes, duplicates, rejects, volume and cost.
 
     Example: carepact quality --payer medicare --month 2026-01
     """
@@ -59,5 +61,7 @@ def _told(card: Mapping[str, Any]) -> Iterator[str]:
             yield f"{count:>12,} {title}: {key}"
     for field, share in card["completeness"].items():
         yield f"{share:>12} of {field} is there"
+    for kind, share in card["unknown_share"].items():
+        yield f"{share:>12} of {kind} codes are unknown"
     if card["untranslated"]:
         yield f"{card['untranslated']:>12,} codes that no table translates"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-_COUNTED = ("facts", "late", "asked", "missing", "rejects")
+_COUNTED = ("facts", "late", "asked", "missing", "rejects", "codes", "unknown")
 _SUMMED = ("paid_cents", "untranslated")
 _ROWS = ("read", "accepted", "duplicate", "rejected")
 
@@ -66,11 +66,13 @@ def _card(rows: Iterable[Any]) -> dict[str, Any]:
         for name in _COUNTED:
             counts[name].update(told.get(name, {}))
     asked, missing = counts.pop("asked"), counts.pop("missing")
+    codes, unknown = counts["codes"], counts["unknown"]
     return {
         **sums,
         "duplicate_share": _ratio(sums["duplicate"], sums["read"]),
         "rejected_share": _ratio(sums["rejected"], sums["read"]),
         "completeness": {name: _ratio(count - missing[name], count) for name, count in sorted(asked.items())},
+        "unknown_share": {name: _ratio(unknown[name], count) for name, count in sorted(codes.items())},
         **{name: dict(sorted(counted.items())) for name, counted in counts.items()},
     }
 

@@ -1,8 +1,8 @@
 """The quality card of a publication: what its rows were like, counted while they are read.
 
 Completeness is asked of what payments and measures rest on. Lateness is of claims, from the last day of service to the
-day the payer made the version. A code that is in no table here cannot be told from a wrong one, so what is counted are
-codes of another system (ICD-9) that the dated table does not translate.
+day the payer made the version. Unknown are codes of no form that their system has, and those in no table on the day of
+service (`formats/known_codes`); ICD-9 codes count as untranslated where the dated table has nothing for them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contracts.events import (
     ProfessionalClaimReceived,
 )
 from contracts.events.operations import QualityCard
+from formats.known_codes import codes_of
 from formats.reading import Read, ReadFact, Reject
 from streams.door import family_of
 
@@ -40,6 +41,8 @@ class Card:
         self._asked: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
         self._rejects: Counter[str] = Counter()
+        self._codes: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
         self._paid_cents = self._untranslated = 0
 
     def hear(self, items: Iterable[Read]) -> None:
@@ -62,6 +65,8 @@ class Card:
             asked=dict(self._asked),
             missing=dict(self._missing),
             untranslated=self._untranslated,
+            codes=dict(self._codes),
+            unknown=dict(self._unknown),
             rejects=dict(self._rejects),
         )
 
@@ -84,7 +89,11 @@ class Card:
         self._paid_cents += -paid if event.action == "void" else paid
         days = (event.effective_on - last).days
         self._late[next((name for most, name in _LATE if days <= most), _LATEST)] += 1
+        for kind, _, known in codes_of(event):
+            self._codes[kind] += 1
+            if not known:
+                self._unknown[kind] += 1
         lines = () if isinstance(event, PharmacyClaimReceived) else event.lines
         for coded in (event, *lines):
-            sent, known = getattr(coded, "source_diagnoses", ()), getattr(coded, "diagnoses", ())
-            self._untranslated += max(0, len(sent) - len(known))
+            sent, made = getattr(coded, "source_diagnoses", ()), getattr(coded, "diagnoses", ())
+            self._untranslated += max(0, len(sent) - len(made))

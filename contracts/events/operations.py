@@ -64,6 +64,8 @@ class QualityCard(Model):
     asked: Counts = Field(default_factory=dict, description="how often a field could have been there")
     missing: Counts = Field(default_factory=dict, description="and was not")
     untranslated: Annotated[Count, Field(description="codes of another system that no table here translates")] = 0
+    codes: Counts = Field(default_factory=dict, description="of claims, by kind; ICD-9 is not among them")
+    unknown: Counts = Field(default_factory=dict, description="of these, on no list on the day, or of no such form")
     rejects: Counts = Field(default_factory=dict, description="rows, by code")
 
 

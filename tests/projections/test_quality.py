@@ -22,6 +22,7 @@ async def test_a_month_is_told_beside_the_one_before(fresh_database: str) -> Non
     try:
         assert await quality(database, "medicare", None, None) is None
         card: dict[str, Any] = {"paid_cents": 500, "asked": {"claim.tin": 8}, "missing": {"claim.tin": 2}}
+        card |= {"codes": {"diagnosis": 9}, "unknown": {"diagnosis": 3}}
         december, january = datetime(2025, 12, 31, 23, tzinfo=UTC), datetime(2026, 1, 31, 23, tzinfo=UTC)
         for name, payer, rows, complete, at, told in (
             ("before", "medicare", (100, 100, 0, 0), True, december, {"paid_cents": 1_000}),
@@ -37,6 +38,7 @@ async def test_a_month_is_told_beside_the_one_before(fresh_database: str) -> Non
         assert (found["month"], found["runs"], found["read"]) == ("2026-01", 2, 150)
         assert (found["duplicate_share"], found["rejected_share"]) == ("0.3333", "0.0667")
         assert found["completeness"] == {"claim.tin": "0.7500"}
+        assert found["unknown_share"] == {"diagnosis": "0.3333"}
         assert (found["rows_to_before"], found["paid_to_before"]) == ("1.5000", "0.5000")
         assert (found["before"]["runs"], found["before"]["paid_cents"]) == (1, 1_000)
         alone = await quality(database, "medicare", None, "2025-12")

@@ -21,7 +21,7 @@ def test_a_card_counts_what_rows_are_like() -> None:
         [
             read("A", billing_tin="571000014"),
             read("B", effective_on=date(2024, 6, 29)),  # 120 days after the service
-            read("C", action="void", replaces="A"),
+            read("C", action="void", replaces="A", diagnoses=("C50911", "C5091Q")),
             read("D", lines=(line,), effective_on=date(2026, 1, 1)),
             Reject(Place("f", 9), "schema", "why", "what", rows=2),
         ]
@@ -33,4 +33,6 @@ def test_a_card_counts_what_rows_are_like() -> None:
     assert made.late == {"0-30": 2, "91-180": 1, "366+": 1}
     assert (made.asked["claim.billing_tin"], made.missing["claim.billing_tin"]) == (4, 3)
     assert made.untranslated == 1
+    assert made.codes["diagnosis"] == 4
+    assert made.unknown == {"diagnosis": 1}
     assert made.rejects == {"schema": 2, "conflict": 1}
