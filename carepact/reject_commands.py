@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -39,9 +38,10 @@ from carepact.read_commands import run as run_reading
 from carepact.settings import Settings, connection
 from contracts.events import OperatorAct, PersonalDataRead, RejectDropped
 from formats.reading import Read, Reject
+from gateway.masking import View, as_seen
 from projections.rejects import DROPPED, OPEN, RETRIED, rejects, rejects_named
 from streams.door import Submission
-from streams.keys import KeyStore
+from streams.keys import KeyDestroyed, KeyStore
 from streams.publishing import Published, settle
 from streams.resending import MixedShifts, Resent, Way, as_they_were, at, corrected
 from streams.retrying import NotKept, opened, told, values_at
@@ -85,14 +85,14 @@ def list_command(
 @app.command("show")
 def show_command(
     reject: Id,
-    full: Annotated[bool, typer.Option("--full", help="Also the record itself, opened; that you read it is noted.")] = (
-        False
-    ),
-    purpose: Annotated[str, typer.Option(help="Why you read it, with --full.")] = "to correct a rejected record",
+    view: Annotated[
+        View, typer.Option(help="How much of the record; that you look at it is noted, but for none.")
+    ] = "masked",
+    purpose: Annotated[str, typer.Option(help="Why you look at it.")] = "to correct a rejected record",
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """One reject: place, code, reason, remedy, sizes. The record itself stays sealed without --full.
+    """One reject: place, code, reason, remedy, sizes, and the record: its shape, its open fields, or all of it.
 
     Example: carepact rejects show 0d9a3f0e-6d0f-5c4b-9d7c-6f1f5b2c8a11
     """
@@ -105,12 +105,17 @@ def show_command(
         event = told(row["payer"], row["topic"], value)
         sizes = ("held_against", "format", "shift_years", "head_bytes", "raw_bytes", "kept_bytes")
         document = row | ({name: getattr(event, name) for name in sizes} if event else {"raw_bytes": len(value)})
-        if not full:
+        if view == "none":
             return document
         async with way_in(settings, row["payer"], row["plan"]) as way:
-            seen = PersonalDataRead(**way.who, what="reject", subject=row["reject_id"], purpose=purpose)
-            await way.state(seen)
-            return document | _shown(opened(way.keys, row["payer"], row["topic"], value))
+            said = f"{view}: {purpose}"
+            await way.state(PersonalDataRead(**way.who, what="reject", subject=row["reject_id"], purpose=said))
+            try:
+                record = opened(way.keys, row["payer"], row["topic"], value)
+            except KeyDestroyed:
+                raise Refused("the record named a person who was erased; it can be opened no more") from None
+            format_ = event.format if event else "ndjson"
+            return document | {"view": view, **as_seen(record, format_, view)}
 
     with refusals():
         document = asyncio.run(show())
@@ -121,9 +126,9 @@ def show_command(
     for name in ("held_against", "format", "raw_bytes", "kept_bytes", "known_at"):
         if name in document:
             typer.echo(f"    {name}: {document[name]}")
-    if full:
+    if view != "none":
         sys.stdout.flush()
-        sys.stdout.buffer.write(str(document.get("raw", document.get("raw_base64"))).encode() + b"\n")
+        sys.stdout.buffer.write(str(document.get("record", document.get("record_base64"))).encode() + b"\n")
         sys.stdout.buffer.flush()
 
 
@@ -276,14 +281,6 @@ async def _value(reach: Any, row: Row) -> bytes:
 
 def _tenant(row: Row) -> tuple[str, str]:
     return row["payer"], row["plan"]
-
-
-def _shown(raw: bytes) -> dict[str, str]:
-    """Bytes as a document can have them."""
-    try:
-        return {"raw": raw.decode()}
-    except UnicodeDecodeError:
-        return {"raw_base64": base64.b64encode(raw).decode("ascii")}
 
 
 def _told(reject: Mapping[str, Any]) -> Iterator[str]:

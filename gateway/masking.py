@@ -11,6 +11,7 @@ A record was rejected because something in it is not where it should be, so noth
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -38,6 +39,18 @@ Path = tuple[str | int, ...]
 def shape(text: str) -> str:
     """Each capital as X, other letter as x, digit as 9."""
     return _DIGIT.sub("9", _UPPER.sub("X", _LOWER.sub("x", text)))
+
+
+def as_seen(record: bytes, format_: str, view: View) -> dict[str, str]:
+    """A record as a view shows it: as `record`, or, whole and no text, as `record_base64`. Nothing with `none`."""
+    if view == "none":
+        return {}
+    if view != "full":
+        return {"record": limited(record) if view == "limited" and format_ == "ndjson" else masked(record)}
+    try:
+        return {"record": record.decode()}
+    except UnicodeDecodeError:
+        return {"record_base64": base64.b64encode(record).decode("ascii")}
 
 
 def masked(raw: bytes) -> str:

@@ -25,7 +25,7 @@ async def show_quality(
         str | None, Query(max_length=64, description="for credentials that are not of one payer; others have their own")
     ] = None,
 ) -> dict[str, Any]:
-    """Completeness, lateness, unknown codes, duplicates, rejects, volume and cost; shares as text with four decimals."""
+    """Completeness, lateness, unknown codes, duplicates, rejects, volume and cost; shares as text."""
     asked = caller.payer or payer or ""
     if payer not in (None, asked) or asked not in parts.config.roster.names:
         raise Problem(404, "not_found", "there is no such payer, or it is not this credential's")

@@ -7,7 +7,6 @@ the operations topic before it is opened.
 from __future__ import annotations
 
 import asyncio
-import base64
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -16,7 +15,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from contracts.events import PersonalDataRead
-from gateway.masking import MOST, VIEWS, View, limited, masked
+from gateway.masking import MOST, VIEWS, View, as_seen
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
 from gateway.problems import RESPONSES, Problem
@@ -111,13 +110,9 @@ async def show_reject(
     said = f"{view}: {purpose}"
     await parts.doors.state(PersonalDataRead(**holder, what="reject", subject=str(reject_id), purpose=said))
     kept = await _kept(parts, reject)
-    record = kept.head + kept.raw
     shown = {"view": view, "format": kept.event.format, "record_bytes": kept.event.raw_bytes}
     shown |= {"held_against": kept.event.held_against or None}
-    if view == "full":
-        return RejectOpened.model_validate(reject | shown | _as_sent(record))
-    text = limited(record) if view == "limited" and kept.event.format == "ndjson" else masked(record)
-    return RejectOpened.model_validate(reject | shown | {"record": text})
+    return RejectOpened.model_validate(reject | shown | as_seen(kept.head + kept.raw, kept.event.format, view))
 
 
 def _allow(caller: Principal, view: View) -> None:
@@ -138,10 +133,3 @@ async def _kept(parts: Parts, reject: dict[str, Any]) -> Kept:
         return await asyncio.to_thread(lambda: RejectBook(reject["payer"], parts.doors.keys()).kept(found[at]))
     except KeyDestroyed:
         raise Problem(410, "erased", "the record named a person who was erased; it can be opened no more") from None
-
-
-def _as_sent(record: bytes) -> dict[str, str]:
-    try:
-        return {"record": record.decode()}
-    except UnicodeDecodeError:
-        return {"record_base64": base64.b64encode(record).decode("ascii")}

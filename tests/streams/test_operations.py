@@ -180,13 +180,22 @@ async def test_a_reject_is_shown_masked_dropped_with_a_reason_and_sent_again(
 
         first, second = await said(run, "rejects", "list", "--status", "open")
         assert [first["line"], second["line"]] == [2, 3]
+        none = await said(run, "rejects", "show", first["reject_id"], "--view", "none")
+        assert (none["raw_bytes"], none["status"], "record" in none) == (len(broken) + 1, "open", False)
         masked = await said(run, "rejects", "show", first["reject_id"])
-        assert (masked["raw_bytes"], masked["status"]) == (len(broken) + 1, "open")
-        assert not [canary for canary in CANARIES[1:] if canary.decode() in json.dumps(masked)]
-        full = await said(run, "rejects", "show", first["reject_id"], "--full", "--purpose", "a test")
-        assert full["raw"].encode() == broken + b"\n"
-        kind, told = (await acts(ways))[-1]
-        assert (kind, told["subject"], told["purpose"]) == ("PersonalDataRead", first["reject_id"], "a test")
+        limited = await said(run, "rejects", "show", first["reject_id"], "--view", "limited")
+        assert (masked["view"], len(masked["record"])) == ("masked", len(broken) + 1)
+        assert '"claim_id":"B1"' in limited["record"]
+        assert not [canary for canary in CANARIES[1:] if canary.decode() in json.dumps([none, masked, limited])]
+        full = await said(run, "rejects", "show", first["reject_id"], "--view", "full", "--purpose", "a test")
+        assert full["record"].encode() == broken + b"\n"
+        looks = [told for kind, told in await acts(ways) if kind == "PersonalDataRead"]
+        assert {each["subject"] for each in looks} == {first["reject_id"]}
+        assert [each["purpose"] for each in looks] == [
+            "masked: to correct a rejected record",
+            "limited: to correct a rejected record",
+            "full: a test",
+        ]
 
         again = await said(run, "rejects", "retry", first["reject_id"], code=5)
         assert (again["open"], again["retried"]) == ([first["reject_id"]], [])
