@@ -31,7 +31,9 @@ NO_PART_AFTER = "~"
 """Sorts behind every key of a part."""
 
 SWEEP_MEMBERS = 500
-MONTHS_KEPT = 24
+MONTHS_KEPT = 10
+"""So many of a member's months stay in memory: those a claim's days may reach, and two for what comes late."""
+
 MONTHS_OPEN = 2
 """So many of a member's latest months are kept ready to be changed, the others as they are stored."""
 
