@@ -140,6 +140,7 @@ class Courier:
             return min(LONGEST_WAIT_SECONDS, (self._probe_at - at).total_seconds())
         if owed := await self._owed(at):
             await self._again(owed)
+        if owed or self._over:
             return 0.0
         if self.ailing:
             self._strikes = 0  # nothing waits, so there is nothing else to try it by
@@ -156,12 +157,16 @@ class Courier:
         if not self.ailing and (self._due_at is None or self._due_at > at):
             return []
         async with self._means.writing() as connection:
-            if self.ailing:
-                return await webhooks.waiting(connection, self._of.endpoint_id, 1)
-            owed = await webhooks.waiting(connection, self._of.endpoint_id, AT_ONCE_OWED, at)
-            if not owed:
+            most, due_at = (1, None) if self.ailing else (AT_ONCE_OWED, at)
+            owed = await webhooks.waiting(connection, self._of.endpoint_id, most, due_at)
+            if not owed and not self.ailing:
                 self._due_at = await webhooks.next_due(connection, self._of.endpoint_id)
-            return owed
+            return owed if await self._stands(connection) else []
+
+    async def _stands(self, connection: Any) -> bool:
+        """Whether the endpoint is as it was; else this ends, for nothing is sent to what was paused or changed."""
+        self._over = self._over or not await webhooks.stands(connection, self._of)
+        return not self._over
 
     async def _page(self, tail: Tail) -> Page:
         found = tail.page(self._place) if self._place is not None else None
@@ -195,6 +200,8 @@ class Courier:
                 subjects = {each.owed.subject for each in parcels}
                 ids = [each.owed.event_id for each in parcels]
                 known, behind = await webhooks.held(connection, self._of, ids, list(subjects))
+                if not await self._stands(connection):
+                    return
             parcels = [each for each in parcels if each.owed.event_id not in known]
             made.done += [_waits(each, behind[each.owed.subject]) for each in parcels if each.owed.subject in behind]
             await self._send([each for each in parcels if each.owed.subject not in behind], made)

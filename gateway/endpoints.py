@@ -1,7 +1,7 @@
 """`/v1/endpoints`: where a subscriber has its feed sent, by Standard Webhooks, and what was sent.
 
-All of it is read and written under the subscriber's own rights, by `gateway/endpoint_desk.py`. The deliverer sees a
-change within a second.
+All of it is read and written under the subscriber's own rights, by `gateway/endpoint_desk.py`. The deliverer begins
+nothing for an endpoint that was changed, and goes on with it as it is now within a second.
 """
 
 from __future__ import annotations

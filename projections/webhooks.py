@@ -197,6 +197,12 @@ async def generations(connection: Any) -> dict[UUID, int]:
     return {row["endpoint_id"]: row["generation"] for row in rows}
 
 
+async def stands(connection: Any, of: Endpoint) -> bool:
+    """Whether nobody has changed, stopped or deleted an endpoint since it was read."""
+    now = await connection.fetchval("SELECT generation FROM webhook_endpoint WHERE endpoint_id = $1", of.endpoint_id)
+    return bool(now == of.generation)
+
+
 async def delete(connection: Any, endpoint_id: UUID) -> None:
     """Forget an endpoint with all that it was sent."""
     for table in TABLES:

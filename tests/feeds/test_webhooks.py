@@ -284,6 +284,29 @@ async def test_a_subscriber_pauses_replays_tests_rotates_and_deletes_its_own_and
     assert [each["endpoint_id"] for each in (await payer("GET"))["endpoints"]] == [third["endpoint_id"]]
 
 
+async def test_what_is_emitted_after_a_pause_is_not_sent_and_after_a_rotation_is_signed_anew(
+    platform: LocalPlatform, space: str, tmp_path: Path, owner: Any, app: FastAPI
+) -> None:
+    """From when the subscriber was answered: not from when the deliverer looks again."""
+    payer = Subscriber(app, "payer")
+    async with receiving(says(200)) as paused, receiving(says(200)) as rotated, sending(platform, space, tmp_path):
+        one, other = [await payer("POST", status=201, url=each.url) for each in (paused, rotated)]
+        first = await pay(owner, "medicare", "m", 1)
+        await paused.until(1)
+        await rotated.until(1)
+        for n in range(2, 5):
+            await payer("POST", f"/{one['endpoint_id']}/pause")
+            other |= await payer("POST", f"/{other['endpoint_id']}/rotate", overlap_hours=0)
+            await pay(owner, "medicare", "m", n)
+            await rotated.until(n)
+            verified(other["secret"], rotated.received[-1])
+            assert len(paused.received) == n - 1
+            await payer("POST", f"/{one['endpoint_id']}/resume")
+            await paused.until(n)
+    assert paused.received[0].body == rotated.received[0].body == first
+    assert [each.body for each in paused.received] == [each.body for each in rotated.received]
+
+
 async def assert_follows_from_acts(owner: Any, app: FastAPI, of: str) -> None:
     """What was done is in the log; there it changes nothing that is done, and a lost table is made again, paused."""
     stated = app.state.parts.doors.state.stated
