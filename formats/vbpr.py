@@ -89,7 +89,7 @@ def bundle(contract: Contract, periods: Iterable[tuple[str, str, Sequence[Measur
         "resourceType": "Bundle",
         "type": "collection",
         "timestamp": f"{contract.as_of}T00:00:00Z",
-        "entry": [{"fullUrl": _url(contract, one), "resource": one} for one in resources],
+        "entry": [{"fullUrl": _url(contract, one["resourceType"], one["id"]), "resource": one} for one in resources],
     }
     check(document)
     return document
@@ -103,14 +103,22 @@ def check(document: Mapping[str, Any]) -> None:
         raise ValueError("; ".join(found))
 
 
-def _url(contract: Contract, resource: Mapping[str, Any]) -> str:
-    name = f"carepact|{contract.payer}|{contract.subject}|{resource['resourceType']}|{resource['id']}"
-    return f"urn:uuid:{uuid5(NAMESPACE_URL, name)}"
+def _url(contract: Contract, kind: str, name: str) -> str:
+    return f"urn:uuid:{uuid5(NAMESPACE_URL, f'carepact|{contract.payer}|{contract.subject}|{kind}|{name}')}"
+
+
+def _reference(contract: Contract, kind: str, name: str) -> Resource:
+    return {"reference": _url(contract, kind, name)}
 
 
 def _report(contract: Contract, name: str, profile: str, measure: str, period: tuple[str, str]) -> Resource:
     subject = {
-        "extension": [{"url": f"{GUIDE}organization-subject", "valueReference": {"reference": "Organization/subject"}}],
+        "extension": [
+            {
+                "url": f"{GUIDE}organization-subject",
+                "valueReference": _reference(contract, "Organization", "subject"),
+            }
+        ],
         "display": contract.subject_name,
     }
     return {
@@ -123,7 +131,7 @@ def _report(contract: Contract, name: str, profile: str, measure: str, period: t
         "measure": measure,
         "subject": subject,
         "date": contract.as_of,
-        "reporter": {"reference": "Organization/reporter"},
+        "reporter": _reference(contract, "Organization", "reporter"),
         "period": {"start": period[0], "end": period[1]},
     }
 
@@ -137,7 +145,7 @@ def _performance(
     if sums:
         report["group"] = [_group(one) for one in sums]
     if qualities:
-        report["evaluatedResource"] = [{"reference": f"MeasureReport/{quality}"} for quality in qualities]
+        report["evaluatedResource"] = [_reference(contract, "MeasureReport", quality) for quality in qualities]
     return report
 
 

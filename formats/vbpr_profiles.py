@@ -27,9 +27,8 @@ SCORES = ("valueDecimal", "valueInteger", "valueMoney", "valueString")
 
 def violations(document: Resource) -> Iterator[str]:
     """What each MeasureReport of a bundle has against its profile, by its id."""
-    resources = [entry["resource"] for entry in document["entry"]]
-    known = {f"{one['resourceType']}/{one['id']}": one for one in resources}
-    for one in resources:
+    known = {entry["fullUrl"]: entry["resource"] for entry in document["entry"]}
+    for one in known.values():
         if one["resourceType"] == "MeasureReport":
             profiles = one.get("meta", {}).get("profile", ())
             found = [*_both(one, known)]

@@ -144,10 +144,8 @@ def test_the_same_release_gives_the_same_bytes_of_fhir_and_base_fhir_has_nothing
     assert len({one["id"] for one in reports}) == len(reports)
     performance = [one for one in reports if one["id"].startswith("performance")]
     assert [one["period"]["start"] for one in performance] == ["2024-01-01", "2024-07-01", "2025-01-01"]
-    named = {one["id"] for one in reports}
-    assert {
-        each["reference"].removeprefix("MeasureReport/") for one in performance for each in one["evaluatedResource"]
-    } < named
+    named = {entry["fullUrl"] for entry in document["entry"] if entry["resource"] in reports}
+    assert {each["reference"] for one in performance for each in one["evaluatedResource"]} < named
     (masked,) = [one for one in reports if one["id"] == "quality-2024-01-01-M19"]
     counts = {each["code"]["coding"][0]["code"]: each for each in masked["group"][0]["population"]}
     assert counts["denominator"]["count"] == 300 and "count" not in counts["numerator"]
