@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from carepact.generate.codes import CANCERS
-from carepact.generate.courses import Course, course, visit
+from carepact.generate.codes import CANCERS, DOCETAXEL, LEUPROLIDE
+from carepact.generate.courses import Course, course, treat, visit
 from carepact.generate.people import seeded
 from carepact.generate.population import deck, in_order, member, payer_of
 from carepact.generate.practices import PRACTICES, broadcasts
@@ -24,6 +24,9 @@ from carepact.generate.story import Story, iso
 BASE = b"571000"
 MONTHS = 30
 """Of service, so that initiations spread over 24 months: a life begins at most seven months before the end."""
+
+LATEST = date(2026, 8, 31).toordinal()
+"""The last day on which anything becomes known: eight months after the last of 24 months' episodes is over."""
 
 COMPLICATIONS = ("D701", "E860", "R112", "J189", "A419", "K529")
 
@@ -91,12 +94,18 @@ def stories(members: int, seed: int, variants: int) -> Counter[str]:
 
 
 def _stories(members: int, seed: int, variants: int) -> Iterator[Story]:
-    cards = deck("medicare", seed)
-    made = number = 0
+    cards = [name for i, name in enumerate(deck("medicare", seed)) if name or i % 8 == 0]  # few plain lives
+    made = number = given = 0
     while made < members:
         if payer_of(number)[0] == "medicare":
-            dealt = cards[made % len(cards)]
-            s = _tied(seed, number, made) if made % 12 == 11 else member(seed, number, MONTHS, dealt)
+            dealt = ""
+            if made % 12 == 11:
+                s = _tied(seed, number, made)
+            elif made % 72 == 10:
+                s = _flips_back(seed, number)
+            else:
+                dealt, given = cards[given % len(cards)], given + 1
+                s = member(seed, number, MONTHS, dealt)
             rng = seeded(seed, "settling", number)
             _more(s, rng, mortal=not dealt)
             tin = f"57{10 + rng.randrange(variants):02d}00".encode()
@@ -126,11 +135,27 @@ def _more(s: Story, rng: Any, mortal: bool) -> None:
     if rng.random() < 0.3:
         drug = ("00310135030", 30, 1_420_000)
         s.fill(s.first + rng.randrange(MONTHS * 30), drug, low_income_subsidy_cents=rng.randrange(90_000))
-    if mortal and rng.random() < 0.3:
+    if rng.random() < 0.04:
+        day = s.first + (MONTHS - 8) * 30 + rng.randrange(6 * 30)
+        s.inpatient(day, 3, 700_000 + rng.randrange(300_000), (dx, "J189"), known=LATEST - rng.randrange(180))
+        s.note("after_the_run_out")
+    if mortal and rng.random() < 0.45:
         day = s.first + 120 + rng.randrange(MONTHS * 30 - 200)
         s.describe(day + 20, died=day)
         if rng.random() < 0.6:
             s.cover(day + 9, "hospice", day - rng.randrange(9), day if rng.random() < 0.5 else None)
+
+
+def _flips_back(seed: int, number: int) -> Story:
+    """Androgen deprivation, docetaxel beside it, and the claims of docetaxel voided: excluded, included, excluded."""
+    s = member(seed, number, 3, None)
+    rng = seeded(seed, "flips back", number)
+    start = s.first + rng.randrange(23 * 30)
+    c = course(s, start, 150, CANCERS["prostate"], LEUPROLIDE, "571000014")
+    for sent in treat(s, start + 60, DOCETAXEL, c.tin, c.dx):
+        s.version(sent, sent.known + 90, "void")
+    s.note("prostate_flips_back")
+    return s
 
 
 def _tied(seed: int, number: int, made: int) -> Story:

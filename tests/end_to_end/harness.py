@@ -181,7 +181,7 @@ class World:
         async def published() -> Published | None:
             try:
                 async with LogWriter(self.connections(), "carepact.test") as writer:
-                    publisher = Publisher(await self._door(writer, payer), writer, RejectBook(payer.name, self.keys))
+                    publisher = Publisher(await self.door(writer, payer), writer, RejectBook(payer.name, self.keys))
                     return await publisher.publish(read_file(file, "ndjson"), chunk=chunk)
             except KafkaError:
                 return None
@@ -195,9 +195,9 @@ class World:
         self.closed_through = through.isoformat()
         async with LogWriter(self.connections(), "carepact.test") as writer:
             for payer in self.roster.payers:
-                await close_day(writer, await self._door(writer, payer), through)
+                await close_day(writer, await self.door(writer, payer), through)
 
-    async def _door(self, writer: LogWriter, payer: Payer) -> Door:
+    async def door(self, writer: LogWriter, payer: Payer) -> Door:
         declared = {topic.name: topic for topic in topics(self.roster, self.settings.log_partitions)}
         return Door(payer, self.keys, await writer.partitions(declared[log_topic(payer.name)]))
 

@@ -177,7 +177,7 @@ async def refused_of(world: World, person: Person, mark: str) -> None:
     file = world.folder / f"bad-{mark}.ndjson"
     file.write_bytes(bad_line(person, mark))
     async with LogWriter(world.connections(), "carepact.test") as writer:
-        publisher = Publisher(await world._door(writer, payer), writer, RejectBook(payer.name, world.keys))
+        publisher = Publisher(await world.door(writer, payer), writer, RejectBook(payer.name, world.keys))
         published: Published = await publisher.publish(read_file(file, "ndjson"))
         assert published.rejected == 1
     there = len(await records_of(world.connections(), rejects_topic(payer.name)))

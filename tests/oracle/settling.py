@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -116,19 +116,30 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
         for measure, cuts in CUTS.items():
             for points, rate in cuts:
                 yield "quality_cut", f"{period}/{measure}/{points}", rate, "per cent", on
-        for i, tin in enumerate(every):
-            if i // 2 % 9:  # of two in a pool both or none
-                yield (
-                    "quality_score",
-                    f"{tin}/{period}",
-                    SCORES[(_pair(i) // 6 + i % 2 * 4 + period) % len(SCORES)],
-                    "per cent",
-                    on,
-                )
-            else:
-                for measure in ("EOM-4a", "EOM-5", "EOM-6"):
-                    yield "quality_points", f"{tin}/{period}/{measure}", str((i + period) % 7), "points", on
+        yield from _scores(accounts, every, period)
         yield from _baselines(accounts, every, period)
+
+
+def _scores(accounts: list[Account], every: list[str], period: int) -> Iterator[Value]:
+    """Scores in turn to the pairs that have episodes, for each zone and arrangement; every ninth has points instead."""
+    on = period_first(period).isoformat()
+    there = {account.episode.practice for account in accounts if account.period == period and account.settles}
+    pairs: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(every)):
+        pairs[_pair(i)].append(i)
+    turns: Counter[tuple[int, int]] = Counter()
+    for pair, both in pairs.items():
+        cell = (pair // 2 + period) % len(RATIOS), pair % 2
+        turn = turns[cell]
+        turns[cell] += any(every[i] in there for i in both)
+        for i in both:
+            if turn % 9 == 8:  # of two in a pool both or none
+                for measure in ("EOM-4a", "EOM-5", "EOM-6"):
+                    key = f"{every[i]}/{period}/{measure}"
+                    yield "quality_points", key, str((i + period) % 7), "points", on
+            else:
+                score = SCORES[(turn * 2 + turn // 4 + i % 2 * 4 + period) % len(SCORES)]
+                yield "quality_score", f"{every[i]}/{period}", score, "per cent", on
 
 
 def _baselines(accounts: list[Account], every: list[str], period: int) -> Iterator[Value]:
