@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ RUNTIME = ROOT / "requirements.lock"
 DEVELOPMENT = ROOT / "requirements-dev.lock"  # all of RUNTIME, in the same versions, and more
 GROUPS = {RUNTIME: "build", DEVELOPMENT: "dev"}
 HEADER = "# Pinned and hashed for every platform, from pyproject.toml, by `python3 bootstrap.py lock`.\n"
+PACKAGE = re.compile(r"^[a-z0-9].*\n(?: .*\n)*", re.MULTILINE)  # a pin of a lock, and its hashes below it
 OLDEST = (3, 11)
 CHECKS = {
     "ruff check": ["ruff", "check", "."],
@@ -124,16 +126,29 @@ def install(file: Path) -> None:
     if PYTHON.exists() and INSTALLED.exists() and wanted in INSTALLED.read_text(encoding="ascii").split():
         return
     began = time.monotonic()
-    count = sum(line[0].isalnum() for line in file.read_text(encoding="utf-8").splitlines())
+    count = len(PACKAGE.findall(file.read_text(encoding="utf-8")))
     print(f"installing the {count} packages of {file.name} into .venv", file=sys.stderr, flush=True)
     if not PYTHON.exists():
         make_environment()
     INSTALLED.unlink(missing_ok=True)
-    pip("--require-hashes", "--requirement", file.name)
+    pinned(file)
     pip("--no-index", "--no-deps", "--no-build-isolation", "--editable", ".")
     held = {digest(RUNTIME), wanted}  # the development lock holds the other in whole
     INSTALLED.write_text("\n".join(sorted(held)) + "\n", encoding="ascii")
     print(f"installed in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def pinned(file: Path) -> None:
+    """Install what a lock pins by two pips side by side, each every other package: one pip keeps one core busy.
+
+    A lock names all that each package needs, so that neither half has anything to look for.
+    """
+    packages = PACKAGE.findall(file.read_text(encoding="utf-8"))
+    halves = [VENV / f"lock.{number}" for number in (0, 1)]
+    for number, half in enumerate(halves):
+        half.write_text("".join(packages[number::2]), encoding="utf-8")
+    with ThreadPoolExecutor(len(halves)) as both:
+        list(both.map(lambda half: pip("--require-hashes", "--no-deps", "--requirement", str(half)), halves))
 
 
 def digest(file: Path) -> str:

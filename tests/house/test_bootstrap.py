@@ -15,8 +15,9 @@ from conftest import LONGEST, TESTS
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder whose `.venv` is empty; `pip` and `venv` are written down, not run."""
     for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
-        (tmp_path / name).write_text(f"{name}==1 \\\n    --hash=sha256:0\n")
+        (tmp_path / name).write_text("# pinned\n" + "".join(f"p{n}==1 \\\n    --hash=sha256:{n}\n" for n in range(5)))
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / ".venv/bin/python")
     monkeypatch.setattr(bootstrap, "INSTALLED", tmp_path / ".venv/installed")
     monkeypatch.setattr(bootstrap, "PROJECT", tmp_path / "pyproject.toml")
@@ -44,7 +45,20 @@ def test_a_lock_is_installed_once(ran: list[tuple[str, ...]]) -> None:
     first = list(ran)
     bootstrap.install(bootstrap.RUNTIME)
     assert ran == first
-    assert ("--require-hashes", "--requirement", "requirements.lock") == first[0]
+    assert [("--require-hashes", "--no-deps")] * 2 == [call[:2] for call in first[:2]]
+
+
+def test_both_halves_of_a_lock_have_each_package_once_with_its_hashes(ran: list[tuple[str, ...]]) -> None:
+    bootstrap.install(bootstrap.RUNTIME)
+    halves = [Path(call[-1]).read_text() for call in ran[:2]]
+    pins = sorted(pin for half in halves for pin in bootstrap.PACKAGE.findall(half))
+    assert bootstrap.RUNTIME.read_text() == "# pinned\n" + "".join(pins)
+
+
+def test_a_lock_is_pins_and_nothing_else() -> None:
+    for lock in (bootstrap.RUNTIME, bootstrap.DEVELOPMENT):
+        text = lock.read_text()
+        assert text == bootstrap.HEADER + "".join(bootstrap.PACKAGE.findall(text))
 
 
 def test_the_development_lock_serves_the_demo_too(ran: list[tuple[str, ...]]) -> None:
