@@ -131,15 +131,35 @@ class Admin:
 
     def admit(self, user: str, password: str, topics: Iterable[tuple[str, str]]) -> None:
         """Make a user of its own, who may `read` or `write` topics whose names begin so, and groups named as itself."""
-        may = {"read": AclOperation.READ, "write": AclOperation.WRITE}
-        lists = [
-            _allow(user, ResourceType.TOPIC, name, may[what], ResourcePatternType.PREFIXED) for name, what in topics
-        ]
-        lists.append(_allow(user, ResourceType.GROUP, user, AclOperation.READ, ResourcePatternType.PREFIXED))
+        lists = _of_user(user, topics)
         for answer in self._client.create_acls(lists).values():
             answer.result(self._patience)
         self.ensure_users({user: password})
         _until(lambda: set(lists) <= self._access(), "the access lists are not in force", self._patience)
+
+    def renew(self, granted: Mapping[str, Iterable[tuple[str, str]]]) -> tuple[str, ...]:
+        """Have each user that `admit` made may what is granted now, and nothing else; answers those it changed."""
+        there = self._access()
+        missing: set[AclBinding] = set()
+        former: set[AclBinding] = set()
+        for user, topics in granted.items():
+            if has := {entry for entry in there if entry.principal == f"User:{user}"}:
+                now = set(_of_user(user, topics))
+                missing |= now - has
+                former |= has - now
+        if missing:
+            for answer in self._client.create_acls(list(missing)).values():
+                answer.result(self._patience)
+        if former:
+            for removed in self._client.delete_acls([_exactly(entry) for entry in former]).values():
+                removed.result(self._patience)
+        if missing | former:
+            _until(
+                lambda: missing <= (now := self._access()) and not former & now,
+                "the access lists are not in force",
+                self._patience,
+            )
+        return tuple(sorted({entry.principal.removeprefix("User:") for entry in missing | former}))
 
     def dismiss(self, user: str) -> None:
         """Take from a user all that it may do, and its password. Who is connected may do nothing more either."""
@@ -252,6 +272,24 @@ def _of_topic(topic: Topic) -> list[AclBinding]:
     return [  # each of these implies DESCRIBE
         _allow(name, ResourceType.TOPIC, topic.name, may, ResourcePatternType.LITERAL) for name, may in given
     ]
+
+
+def _of_user(user: str, topics: Iterable[tuple[str, str]]) -> list[AclBinding]:
+    may = {"read": AclOperation.READ, "write": AclOperation.WRITE}
+    lists = [_allow(user, ResourceType.TOPIC, name, may[what], ResourcePatternType.PREFIXED) for name, what in topics]
+    return [*lists, _allow(user, ResourceType.GROUP, user, AclOperation.READ, ResourcePatternType.PREFIXED)]
+
+
+def _exactly(entry: AclBinding) -> AclBindingFilter:
+    return AclBindingFilter(
+        entry.restype,
+        entry.name,
+        entry.resource_pattern_type,
+        entry.principal,
+        entry.host,
+        entry.operation,
+        entry.permission_type,
+    )
 
 
 def _allow(principal: str, kind: ResourceType, name: str, may: AclOperation, how: ResourcePatternType) -> AclBinding:

@@ -6,9 +6,11 @@ import asyncpg
 
 from carepact.local.errors import Refused
 from carepact.local.postgres import AGENT, DATABASE, OWNER, READER
+from projections.credentials import in_force
 from projections.migrate import MigrationRefused, migrate
 from projections.tenancy import PREFIX, secure
 from projections.tenancy import ROLES as TENANTS
+from streams.topics import granted
 
 LIMITS = {"statement_timeout": "10s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 
@@ -67,6 +69,17 @@ async def ensure_schema(owner_dsn: str, partitions: int) -> None:
         await secure(connection)
     finally:
         await connection.close()
+
+
+async def kafka_grants(dsn: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """What each key in force may do on Kafka, by its id, as its role may now; none of those that may do nothing."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        keys = await in_force(connection)
+    finally:
+        await connection.close()
+    found = {key["credential_id"]: granted(key["role"], key["payer"], key["plan"]) for key in keys}
+    return {name: topics for name, topics in found.items() if topics}
 
 
 async def create_database(owner_dsn: str, name: str) -> None:

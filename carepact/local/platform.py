@@ -28,7 +28,7 @@ from carepact.settings import Settings, connection, remote_dsn, with_database
 from streams.admin import Admin, LogNotOpened, Opening, TopicMismatch
 from streams.connections import Connections
 from streams.roster import Roster
-from streams.topics import AGENTS, PLATFORM, Topic, principals, topics
+from streams.topics import AGENTS, OPERATOR, PLATFORM, Topic, principals, topics
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +91,7 @@ class LocalPlatform:
                 await asyncio.to_thread(end, orphans)
             await self._start_stores()
             await self.make_ready(self.roster)
+            await self.renew_grants()
             self.home.choose(partitions=self.settings.log_partitions)
             if self._prepared is not None:
                 await self._prepared()
@@ -137,6 +138,12 @@ class LocalPlatform:
             raise Refused(f"Kafka at {self.connections(PLATFORM).bootstrap} refused to be set up: {error}") from error
         if made:
             log.info("topics_made", count=len(made))
+
+    async def renew_grants(self) -> None:
+        """Have the Kafka users of keys made before may what their roles may now, as of topics that came later."""
+        may = await database.kafka_grants(self.connections(OPERATOR).postgres)
+        if may and (renewed := await asyncio.to_thread(Admin(self.connections(PLATFORM).confluent()).renew, may)):
+            log.info("grants_renewed", users=len(renewed))
 
     async def create_database(self, name: str) -> str:
         """Make and migrate one more database; answers its owner's data source name. Local PostgreSQL only."""

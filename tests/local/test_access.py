@@ -122,6 +122,22 @@ async def test_a_key_sees_the_topics_of_its_own_and_no_others(
         await asyncio.to_thread(Admin(employer.confluent(), patience_seconds=5).names)
 
 
+async def test_a_key_made_before_may_what_its_role_may_now_and_no_more(
+    platform: LocalPlatform, roster: Roster, space: str
+) -> None:
+    medicare, user, other = roster.tenants[0], f"{space}-old", f"{space}-revoked"
+    admin = Admin(platform.connections("platform").confluent())
+    now = granted("payer", medicare, "")
+    former = (*now[:2], (outcomes_topic("palmetto-manufacturing"), "read"))
+    await asyncio.to_thread(admin.admit, user, "a password", former)
+    old = replace(platform.connections("platform"), username=user, password="a password")
+    assert episodes_topic(medicare) not in await asyncio.to_thread(Admin(old.confluent()).names)
+    for changed in ((user,), ()):
+        assert await asyncio.to_thread(admin.renew, {user: now, other: now}) == changed
+    outputs = {kind(medicare) for kind in (payments_topic, episodes_topic, settlements_topic)}
+    assert await asyncio.to_thread(Admin(old.confluent()).names) == {inbox_topic(medicare), *outputs}
+
+
 @pytest.mark.parametrize("role", ["practice", "operator", "auditor", "break_glass"])
 def test_other_roles_have_no_part_on_kafka(role: str) -> None:
     assert granted(role, "medicare", "") == granted(role, "employers", "palmetto-manufacturing") == ()

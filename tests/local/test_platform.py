@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import orjson
@@ -18,8 +21,19 @@ from carepact.local.home import Home
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import Postgres
 from carepact.local.processes import end, gone, left_over
+from carepact.settings import Settings, connection
+from streams.admin import Admin
+from streams.connections import Connections
 from streams.roster import Roster
-from streams.topics import log_topic
+from streams.topics import (
+    PLATFORM,
+    episodes_topic,
+    granted,
+    inbox_topic,
+    log_topic,
+    payments_topic,
+    settlements_topic,
+)
 from tests.local.conftest import Command
 
 pytestmark = [pytest.mark.platform, pytest.mark.payers("medicare")]
@@ -72,6 +86,7 @@ async def test_a_killed_supervisor_takes_its_parts_along_and_can_be_started_agai
     database = await asyncpg.connect(Postgres(Home(carepact.home)).dsn())
     for promise in ("fsync", "synchronous_commit", "full_page_writes"):
         assert await database.fetchval(f"SHOW {promise}") == "on", "what is committed is on the disk"
+    old_key = await key_made_before_episodes_were_told(database, carepact.home)
     await database.close()
     late = carepact.run("wait", "--timeout", "0")
     assert (late.returncode, "behind: carepact.medicare.events.v1 by" in late.stderr) == (75, True)
@@ -86,9 +101,27 @@ async def test_a_killed_supervisor_takes_its_parts_along_and_can_be_started_agai
     assert found["kafka"]["up"] and found["postgres"]["up"] and found["workers"][0]["up"]
     assert [agent["lag"] for agent in found["agents"]] == [0, 0, 0]
     assert found["kafka"]["bootstrap"] == first["kafka"]["bootstrap"], "a home keeps its port"
+    may = {payments_topic("medicare"), episodes_topic("medicare"), settlements_topic("medicare")}
+    assert await asyncio.to_thread(Admin(old_key.confluent()).names) == {inbox_topic("medicare"), *may}
     assert carepact.run("down").returncode == 0
     assert not left_over(carepact.home)
     assert carepact.run("status").returncode == 1
+
+
+async def key_made_before_episodes_were_told(database: Any, home: Path) -> Connections:
+    """A payer's Kafka user with the access lists of then."""
+    platform = connection(Settings(home=home), PLATFORM)
+    episodes_prefix = episodes_topic("medicare").removesuffix("v1")
+    then = [(name, what) for name, what in granted("payer", "medicare", "") if name != episodes_prefix]
+    await asyncio.to_thread(Admin(platform.confluent()).admit, "oldkey", "a password", then)
+    await database.execute(
+        """
+        INSERT INTO credential (credential_id, role, payer, plan, practice, name, scopes, secret_digest, created_at,
+                                created_by, log_offset)
+        VALUES ('oldkey', 'payer', 'medicare', '', '', '', '{}', '', now(), 'test', 0)
+        """
+    )
+    return replace(platform, username="oldkey", password="a password")
 
 
 async def test_a_supervisor_ends_with_the_process_that_started_it(carepact: Command) -> None:
