@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -74,6 +75,7 @@ def class_path(ready_folder: Path | None = None, mirror: str | None = None) -> l
 
     `ready_folder` is used as it is, and nothing is fetched. `mirror` is a Maven repository used in place of Maven
     Central. A fetch that was interrupted goes on with the jars it still lacks; once all are there, no network is used.
+    Of several processes one fetches, and the others wait for it.
     """
     folder = ready_folder or cache_folder()
     lacking = missing(folder)
@@ -83,7 +85,8 @@ def class_path(ready_folder: Path | None = None, mirror: str | None = None) -> l
             f"put them there, or unset it to have them fetched"
         )
     if lacking:
-        _fetch(lacking, folder, mirror)
+        with _alone(folder):
+            _fetch(missing(folder), folder, mirror)
     return [folder / jar.filename for jar in locked_jars()]
 
 
@@ -96,8 +99,21 @@ def _verify(jar: Jar, file: Path) -> None:
         )
 
 
-def _fetch(jars: list[Jar], folder: Path, mirror: str | None) -> None:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder, made if it is not there, while no other process fetches into it."""
     folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _fetch(jars: list[Jar], folder: Path, mirror: str | None) -> None:
+    if not jars:
+        return
     _maven()
     total = sum(jar.size for jar in jars)
     said = f"Apache Kafka {VERSION}: fetching {len(jars)} jars, {total / 1e6:.1f} MB, from {mirror or 'Maven Central'}"

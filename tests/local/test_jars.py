@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -84,6 +85,15 @@ def test_jars_are_fetched_once_and_then_without_a_network(locked: list[Jar], mir
     assert jars.class_path(mirror="http://127.0.0.1:1") == found
     assert sorted(mirror.asked) == ["one-1.0.jar", "two-1.0.jar"]
     assert sorted(file.name for file in jars.cache_folder().iterdir()) == ["one-1.0.jar", "two-1.0.jar"]
+
+
+def test_several_that_need_the_same_jars_at_once_fetch_them_once(locked: list[Jar], mirror: Mirror) -> None:
+    for name, content in CONTENTS.items():
+        mirror.put(name, content)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: jars.class_path(mirror=mirror.url), range(4)))
+    assert [paths == found[0] for paths in found] == [True] * 4
+    assert sorted(mirror.asked) == ["one-1.0.jar", "two-1.0.jar"]
 
 
 def test_an_interrupted_fetch_goes_on_with_what_is_missing(locked: list[Jar], mirror: Mirror) -> None:
