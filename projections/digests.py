@@ -1,14 +1,14 @@
 """Rows held against rows, without keeping them: each table of a partition as sums of row digests, by bucket.
 
 A bucket is a stretch of offsets, or, where rows have no offset of their own, members of equal beginnings. Sums do not
-depend on the order of rows, and a row can be taken out of one again. Where two sums differ, the rows of that bucket
-alone are fetched and compared by their business key.
+depend on the order of rows. Where two sums differ, the rows of that bucket alone are fetched and compared by their
+business key.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -35,7 +35,7 @@ UUIDS = {
 }
 
 Bucket = int | str
-Convert = Callable[[Any], str]
+Convert = Callable[[Any], str | int]
 
 BETWEEN, NULL = "\x1f", "\x1e"
 """What stands between two columns and for no value in a row's text; neither is in any text of ours."""
@@ -44,10 +44,6 @@ DIGEST_BYTES, DIGEST_BITS = 16, 124
 """Of the SHA-256 of a row's text so much counts, as one signed number: two that a database can sum."""
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-
-
-def _of_bytes(value: bytes) -> str:
-    return sha256(value).hexdigest()[: 2 * DIGEST_BYTES]
 
 
 @lru_cache(maxsize=1_024)
@@ -68,7 +64,10 @@ def _of_list(value: Sequence[Any]) -> str:
     return f"{{{','.join(map(str, value))}}}"
 
 
-_BYTES: tuple[Convert, str] = _of_bytes, f"encode(substr(sha256({{0}}), 1, {DIGEST_BYTES}), 'hex')"
+BYTES = {"data", "event", "chain", "marks"}
+"""Columns that stand behind a row's text as they are; the text has their lengths."""
+
+_LENGTH: tuple[Convert, str] = len, "octet_length({0})"
 _BOOL: tuple[Convert, str] = _of_bool, "{0}::text"
 _INSTANT: tuple[Convert, str] = _of_instant, "extract(epoch FROM {0})::text"
 _ANY: tuple[Convert, str] = _of_any, f"coalesce({{0}}::text, chr({ord(NULL)}))"
@@ -78,7 +77,7 @@ _ENDLESS = "replace(replace({0}::text, '-infinity', '0001-01-01'), 'infinity', '
 _DAY: tuple[Convert, str] = _of_any, f"coalesce({_ENDLESS}, chr({ord(NULL)}))"
 _LIST: tuple[Convert, str] = _of_list, "{0}::text"
 _FORMS: dict[str, tuple[Convert, str]] = {
-    **dict.fromkeys(("data", "event", "chain", "marks"), _BYTES),
+    **dict.fromkeys(BYTES, _LENGTH),
     **dict.fromkeys(("included", "closed", "eligible", "conflict"), _BOOL),
     **dict.fromkeys(("to_offset", "reverses", "supersedes"), _ANY),
     "known_at": _INSTANT,
@@ -121,37 +120,40 @@ class Compared:
         return {name: found[name] for name in self.columns if name in found}
 
     @cached_property
-    def numbered(self) -> Callable[[Iterable[Sequence[Any]]], Iterator[tuple[Any, int]]]:
-        """Of rows, each one's value by which it falls into a bucket, and its digest as a number."""
-        form, at, written = BETWEEN.join(["%s"] * len(self.columns)), self.at, self._written()
-        number, rest = int.from_bytes, 8 * DIGEST_BYTES - DIGEST_BITS
+    def adds(self) -> Callable[[Iterable[Sequence[Any]], dict[Bucket, int]], int]:
+        """Adds to sums by bucket the digests of rows, each as a number; answers how many rows there were.
 
-        def each(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[Any, int]]:
-            for row in rows:
-                told = sha256((form % written(row)).encode()).digest()
-                yield row[at], number(told[:DIGEST_BYTES], "big", signed=True) >> rest
-
-        return each
-
-    def _written(self) -> Callable[[Sequence[Any]], Row]:
-        """Makes of a row what Python writes as PostgreSQL does."""
-        places = [(self.columns.index(name), convert) for name, (convert, _) in self.forms.items()]
-
-        def written(row: Sequence[Any]) -> Row:
-            values = list(row)
-            for place, convert in places:
-                values[place] = convert(values[place])
-            return tuple(values)
-
-        return written if places else tuple
+        It is made for the table's columns, as one loop without a call for each of them: there are some rows for each
+        event that is folded again.
+        """
+        names = {column: f"c{n}" for n, column in enumerate(self.columns)}
+        written = {f"f{names[column]}": convert for column, (convert, _) in self.forms.items()}
+        told = BETWEEN.join(f"{{f{c}({c})}}" if f"f{c}" in written else f"{{{c}}}" for c in names.values())
+        behind = "".join(f" + {c}" for column, c in names.items() if column in BYTES)
+        at = names[self.columns[self.at]]
+        loop = f"""
+def adds(rows, sums):
+    count, get = 0, sums.get
+    for {", ".join(names.values())} in rows:
+        at = {f"{at} // {OFFSETS_PER_BUCKET}" if self.offset else f"{at}[:{MEMBER_LETTERS}]"}
+        told = sha256(f{told!r}.encode(){behind}).digest()
+        sums[at] = get(at, 0) + (number(told[:{DIGEST_BYTES}], "big", signed=True) >> {8 * DIGEST_BYTES - DIGEST_BITS})
+        count += 1
+    return count
+"""
+        known: dict[str, Any] = {"sha256": sha256, "number": int.from_bytes} | written
+        exec(loop, known)  # noqa: S102 - names of COMPARED
+        made: Callable[[Iterable[Sequence[Any]], dict[Bucket, int]], int] = known["adds"]
+        return made
 
     @cached_property
     def summing(self) -> str:
-        """The question for rows, and the two halves of their digests, summed by bucket; the same as of `numbered`."""
+        """The question for rows, and the two halves of their digests, summed by bucket; the same as of `adds`."""
         told = ", ".join(self.forms.get(name, (str, "{0}"))[1].format(name) for name in self.columns)
         at = self.columns[self.at]
         bucket = f"{at} / {OFFSETS_PER_BUCKET}" if self.offset else f"left({at}, {MEMBER_LETTERS})"
-        digest = f"sha256(convert_to(concat_ws(chr({ord(BETWEEN)}), {told}), 'UTF8'))"
+        behind = "".join(f" || {name}" for name in self.columns if name in BYTES)
+        digest = f"sha256(convert_to(concat_ws(chr({ord(BETWEEN)}), {told}), 'UTF8'){behind})"
         return f"""
             SELECT at, count(*), sum(('x' || left(digest, 16))::bit(64)::bigint),
                    sum(('x' || substr(digest, 17, 15))::bit(60)::bigint)
@@ -204,15 +206,9 @@ class Sums:
     sums: dict[str, dict[Bucket, int]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, table: Compared, rows: Iterable[Sequence[Any]], sign: int = 1) -> None:
-        """Count rows in, or out again."""
-        sums, by_offset, count = self.sums[table.table], bool(table.offset), 0
-        get = sums.get
-        for value, digest in table.numbered(rows):
-            at = value // OFFSETS_PER_BUCKET if by_offset else value[:MEMBER_LETTERS]
-            sums[at] = get(at, 0) + sign * digest
-            count += sign
-        self.rows[table.table] += count
+    def add(self, table: Compared, rows: Iterable[Sequence[Any]]) -> None:
+        """Count rows in."""
+        self.rows[table.table] += table.adds(rows, self.sums[table.table])
 
     def merge(self, other: Sums) -> None:
         """Count in what another counted."""

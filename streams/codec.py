@@ -144,19 +144,19 @@ def decode_record(
         data = read(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(f"data of {envelope.type}: {_without_content(error)}") from None
-    return Fact(
-        event_id=envelope.id,
-        fact_id=fact_id or envelope.id,
-        type=kind,
-        member=member,
-        plan=envelope.plan,
-        data=data,
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        known_at=timestamp_ms,
-        digest=envelope.contentdigest or digest_of(bytes(raw)),
-        sensitivity=envelope.sensitivity or "",
+    return Fact(  # in the order of its fields: names of arguments cost, once for each fact
+        envelope.id,
+        fact_id or envelope.id,
+        kind,
+        member,
+        envelope.plan,
+        data,
+        topic,
+        partition,
+        offset,
+        timestamp_ms,
+        envelope.contentdigest or digest_of(bytes(raw)),
+        envelope.sensitivity or "",
     )
 
 

@@ -29,14 +29,13 @@ from streams.output import groupless
 from streams.replay_parts import ReplayParts
 from streams.roster import Payer
 from streams.topics import log_topic, payments_topic
-from streams.verifying_log import read
+from streams.verifying_log import NO_END, read
 
 RECORDS_MAX = 10_000
 """At a time: parts are written once for all of them."""
 EPISODE_ID, VERSION = EPISODE.index("episode_id"), EPISODE.index("version")
 REJECT_OFFSET = REJECT.index("log_offset")
 PAYMENT_ID, EVENT = PAYMENT.index("payment_id"), PAYMENT.index("event")
-NO_END = 1 << 62
 SHORT_RECORDS = 20_000
 """A log below this is folded sooner than processes start."""
 

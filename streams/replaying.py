@@ -17,11 +17,11 @@ from projections.digests import LOG_BATCHES, TABLES, Bucket, Sums, live_sums
 from projections.rows import Row
 from streams.beside import no_collector, peak_bytes
 from streams.connections import Connections
-from streams.replay import NO_END, Capture, Halt, MakeFolds, PartitionReplay, folds, log_records
+from streams.replay import Capture, Halt, MakeFolds, PartitionReplay, folds, log_records
 from streams.roster import Payer
 from streams.slices import Spool, slices_of
 from streams.topics import log_topic
-from streams.verifying_log import Batches, UnreadableLog
+from streams.verifying_log import NO_END, Batches, UnreadableLog
 
 FOLDED_AT_ONCE = 8_000
 """Records of a slice: parts are packed once for all of them."""

@@ -55,7 +55,6 @@ class Spool:
     def add(self, records: Sequence[Any]) -> None:
         """Lay records into their slices."""
         count, held, sizes, pack = self.slices, self._held, self._sizes, _HEAD.pack
-        everywhere = range(count)
         for record in records:
             key, value = record.key, record.value
             head = pack(
@@ -64,10 +63,10 @@ class Spool:
                 NONE if key is None else len(key),
                 NONE if value is None else len(value),
             )
-            one = b"".join((head, key or b"", value or b""))
-            for place in (crc32(key) % count,) if key else everywhere:
-                held[place].append(one)
-                sizes[place] += len(one)
+            parts, size = (head, key or b"", value or b""), len(value or b"")
+            for place in (crc32(key) % count,) if key else range(count):
+                held[place] += parts
+                sizes[place] += size
                 if sizes[place] > CHUNK_BYTES:
                     self._write(place)
 
@@ -82,7 +81,7 @@ class Spool:
     def records(self, place: int, at_once: int) -> Iterator[list[Kept]]:
         """A slice's records in order, some at a time."""
         self._write(place)
-        found, size, unpack = list[Kept](), _HEAD.size, _HEAD.unpack_from
+        found, size, unpack, new = list[Kept](), _HEAD.size, _HEAD.unpack_from, tuple.__new__
         for start, length in self._chunks[place]:
             self._file.seek(start)
             data, at = self._file.read(length), 0
@@ -93,7 +92,7 @@ class Spool:
                 at = value_at + max(value_length, 0)
                 key = None if key_length == NONE else data[key_at:value_at]
                 value = None if value_length == NONE else data[value_at:at]
-                found.append(Kept(offset, timestamp, key, value))
+                found.append(new(Kept, (offset, timestamp, key, value)))
             if len(found) >= at_once:
                 yield found
                 found = []

@@ -24,6 +24,7 @@ from streams.output import groupless
 
 FIRST, NEXT, CHAIN, MARKS = (COLUMNS.index(name) for name in ("first_offset", "next_offset", "chain", "marks"))
 RECORDS_AT_ONCE = 2_000
+NO_END = 1 << 62
 
 ReadRecords = Callable[[int, int], AsyncIterator[Any]]
 """The records of a partition from one offset to before another."""
@@ -186,15 +187,23 @@ class Batches:
     def take(self, records: Sequence[Any]) -> list[Row]:
         """The rows that these records complete."""
         rows: list[Row] = []
+        start, end, held = self._reached.next_offset, self._end, self._held
         for record in records:
-            if record.offset < self._reached.next_offset:
+            offset = record.offset
+            if offset < start:
                 continue
-            while self._ends and record.offset >= self._ends[0]:
+            while offset >= end:
                 rows += self._close()
-            self._held.append((record.offset, record.timestamp, leaf(record)))
-            if self._ends and record.offset + 1 == self._ends[0]:
+                end, held = self._end, self._held
+            held.append((offset, record.timestamp, leaf(record)))
+            if offset + 1 == end:
                 rows += self._close()
+                end, held = self._end, self._held
         return rows
+
+    @property
+    def _end(self) -> int:
+        return self._ends[0] if self._ends else NO_END
 
     def _close(self) -> list[Row]:
         end, held = self._ends.popleft(), self._held
