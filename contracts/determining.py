@@ -16,8 +16,8 @@ from contracts.events import ReconciliationRequested
 from contracts.outcome import LedgerLine, Payment
 from contracts.parts import Ref, read_ref
 from contracts.period import Period
+from contracts.reversals import reversed_lines
 from contracts.terms import TermSheet
-from contracts.units import money
 
 FACTS_NAMED = 200
 """A payment names no more facts than this; its contest pack has them all."""
@@ -90,16 +90,7 @@ class Maker:
 
     def reverse(self, stands: Standing) -> None:
         """The exact negative of an earlier run's payment."""
-        lines = [
-            {
-                "clause": clause,
-                "label": f"Reversal: {label}",
-                "arithmetic": f"-({money(amount)}) of payment {stands.payment_id}",
-                "amount_cents": -amount,
-                "terms": [],
-            }
-            for clause, label, amount in stands.components
-        ]
+        lines = reversed_lines(stands.payment_id, stands.components)
         self._emit(stands.kind, -stands.amount_cents, lines, [], reverses=stands.payment_id, supersedes="")
 
     def determine(self, kind: str, amount: int, lines: Sequence[Line], facts: Sequence[Said], supersedes: str) -> None:

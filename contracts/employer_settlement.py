@@ -69,13 +69,13 @@ Operands = dict[str, Any]
 class Determination:
     """What one clause moves for a practice: above nought to it, below to the employer. `lines` add up to it.
 
-    `operands` given to `contract try <contract>/<plan> <clause>` give the same cents; None where harm capped a release.
+    `operands` given to `contract try <contract>/<plan> <clause>` give the same cents.
     """
 
     kind: str
     amount_cents: int
     lines: tuple[Line, ...]
-    operands: Operands | None = None
+    operands: Operands
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +319,7 @@ def _determine(
         one.determinations.append(Determination(CLAUSES[clause], amount, lines, operands))
 
 
-Settled = tuple[tuple[Line, ...], Operands | None] | str
+Settled = tuple[tuple[Line, ...], Operands] | str
 """The lines of a clause and what was given to it; or why it waits, '' when it has nothing to say."""
 
 
@@ -333,7 +333,7 @@ def _release(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Po
     held = withheld(sheet, on, dollars(one.non_drug_cents))
     said = withhold(
         sheet, on, compared.people, Decimal(compared.observed), as_decimal(compared.expected), None,
-        dollars(held.amount_cents),
+        dollars(held.amount_cents), pool.harm.exceeded,
     )  # fmt: skip
     if said.line is None or said.factor is None:
         return "minimum_denominator"
@@ -345,17 +345,12 @@ def _release(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Po
         Line(held.clause, held.label, held.arithmetic, 0, held.terms),
         Line("T2.compared", "Observed over expected", words, 0, table),
     ]
-    line = said.line
-    operands: Operands | None = {
+    operands = {
         "n": compared.people, "observed": compared.observed, "expected": str(as_decimal(compared.expected)),
-        "n_full": None, "withheld": str(dollars(held.amount_cents)), "on": on,
+        "n_full": None, "withheld": str(dollars(held.amount_cents)),
+        "harm": list(pool.harm.exceeded), "on": on,
     }  # fmt: skip
-    if pool.harm.exceeded and said.factor > 1:
-        operands = None
-        limits = sheet.on("harm_limits", on)
-        words = f"{line.arithmetic}; {', '.join(pool.harm.exceeded)} above its limit: {money(held.amount_cents)} x 1.00"
-        line = Line(line.clause, line.label, words, held.amount_cents, (*line.terms, limits))
-    return (*lines, line), operands
+    return (*lines, said.line), operands
 
 
 def _savings(sheet: TermSheet, period: Period, one: PracticeSettlement, pool: Pool) -> Settled:

@@ -19,6 +19,8 @@ from contracts.terms import DatedValue, TermSheet
 from contracts.units import ZERO, add_months, cents, days_between
 
 WEEK = 7
+HARMS = ("relapse", "absent_again", "symptoms")
+"""What early return may do, by the names that `harm_limits` has for them."""
 
 
 def _line(sheet: TermSheet, clause: str, label: str, words: str, amount: Decimal, *terms: DatedValue) -> Line:
@@ -117,10 +119,12 @@ def withhold(
     expected: Decimal,
     n_full: Decimal | None,
     held: Decimal,
+    harm: Sequence[str] = (),
 ) -> Withhold:
     """T2, what is released: 26 / 24.1 = 1.078838; sqrt(40 / 100) = 0.632456; adjusted 1.049862, below 1.05: x 1.00.
 
-    `n_full` None is the sheet's. Tiers compare the unrounded, algebraic value, so no digit of a root decides.
+    `n_full` None is the sheet's. Tiers compare the unrounded, algebraic value, so no digit of a root decides. `harm`
+    names what exceeded its limit after early returns; then no more than what was withheld is released (A.6 T2).
     """
     terms = [sheet.on("withhold_tiers", on), sheet.on("minimum_denominator", on)]
     if n_full is None:
@@ -135,6 +139,10 @@ def withhold(
     factor = next(Decimal(f) for least, f in tiers if _reaches(excess, squared, Fraction(least) - 1))
     amount = held * factor
     words = f"adjusted O/E {adjusted:.6f}: {held} x {factor} = {amount:.4f}"
+    if harm and factor > ONE:
+        factor, amount = Decimal("1.00"), held
+        words += f"; {', '.join(harm)} above its limit: {held:,.2f} x 1.00"
+        terms.append(sheet.on("harm_limits", on))
     return Withhold(oe, weight, adjusted, factor, _line(sheet, "T2", "Release of the withhold", words, amount, *terms))
 
 

@@ -11,7 +11,7 @@ from contracts.errors import NoTermInForce
 from contracts.evolving import CLAIMS
 from contracts.outcome import Outcome, Payment
 from contracts.parts import HEAD, Episode, Member, Owed, Ref, read_ref
-from contracts.units import money
+from contracts.reversals import reversed_lines
 
 CAUSES = {
     "original": "claim_received",
@@ -77,16 +77,7 @@ class Payments:
         self, member: Member, fact: Fact, rules: Rules, episode: Episode, owed: Owed, outcome: Outcome
     ) -> None:
         name = payment_id(self.contract, episode.episode_id, owed.kind, owed.period, fact.fact_id, owed.payment_id, 0)
-        lines = [
-            {
-                "clause": clause,
-                "label": f"Reversal: {label}",
-                "arithmetic": f"-({money(amount)}) of payment {owed.payment_id}",
-                "amount_cents": -amount,
-                "terms": [],
-            }
-            for clause, label, amount in owed.components
-        ]
+        lines = reversed_lines(owed.payment_id, owed.components)
         facts = [(fact.ref, CAUSES.get(_cause(fact), _cause(fact)).replace("_", " "))]
         member.dirty.add(("episode", episode.started_on))
         self.emit(

@@ -51,7 +51,7 @@ OWN = {
 
 SHARED = (
     "adopting", "cases", "claims", "clauses", "coverage", "decision", "episode", "evidence", "evolving", "meos_lines",
-    "paying", "recoupment_risk", "terms", "units",
+    "paying", "recoupment_risk", "reversals", "terms", "units",
 )  # fmt: skip
 """Modules whose code decides for every contract, and so is part of each one's digest."""
 

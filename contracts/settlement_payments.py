@@ -7,9 +7,10 @@ anew, so that what moves is the difference (EOM 4.3, true-up).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from contracts.clauses import Line
-from contracts.determining import Asked, Maker, Said, Standing, Wanted
+from contracts.determining import Asked, Maker, Said, Standing, Wanted, parted
 from contracts.meos_lines import OWED
 from contracts.outcome import Payment
 from contracts.parts import Ref
@@ -71,14 +72,11 @@ class _Maker(Maker):
         if not group.pool:
             lines.append(Line(line.clause, line.label, line.arithmetic, line.amount_cents, (*line.terms, *geography)))
         else:
-            rule = self.sheet.on("pool_share", self.settlement.period.first_on)
             lines.append(_told(line.clause, f"{line.label} of pool {group.pool}", line.arithmetic, line.terms))
-            words = (
-                f"{money(line.amount_cents)} x {money(self.practice.benchmark_cents)} / {money(benchmark)}"
-                f" = {money(self.practice.share_cents)}, to whole cents"
-            )
+            weights, nth = parts(group, self.practice)
+            share = pool_share(self.sheet, self.settlement.period.first_on, line.amount_cents, weights, nth)
             label = f"Part of pool {group.pool}'s result"
-            lines.append(Line("POOL_SHARE", label, words, self.practice.share_cents, (rule, *geography)))
+            lines.append(replace(share, label=label, terms=(*share.terms, *geography)))
         facts = [(ref, "takes part, and under which arrangement") for p in group.practices for ref in p.refs]
         facts += _reference_facts(p.gaf for p in group.practices)
         facts += [(ref, "quality, as the payer says") for ref in group.quality.refs]
@@ -92,16 +90,42 @@ class _Maker(Maker):
         for one in self.practice.recouped:
             assert one.disposition != OWED
             reasons.setdefault(one.disposition, []).append(one.paid_cents)
-        lines = []
-        for reason, paid in sorted(reasons.items()):
-            label = f"Billed months that are not owed: {reason.replace('_', ' ')}"
-            words = f"{len(paid)} months, as paid on their claims = {money(sum(paid))}"
-            lines.append(Line(RECOUPMENT, label, words, -sum(paid), (rule,)))
+        lines = recouped(rule, [(reason, len(paid), sum(paid)) for reason, paid in sorted(reasons.items())])
         facts: list[Said] = [
             (one.ref, f"month {one.month} billed by {one.practice}: {one.disposition.replace('_', ' ')}", one.partition)
             for one in self.practice.recouped
         ]
         return lines, facts
+
+
+def pool_share(sheet: TermSheet, on: str, amount_cents: int, weights: Sequence[int], nth: int) -> Line:
+    """EOM 4.4: the part of a pool's result that its nth practice (from 0) has, by benchmark; parts sum to the whole.
+
+    100.00 by benchmarks of 1,000.00, 1,000.00 and 1,000.00 is 33.34 to the first, 33.33 to each other.
+    """
+    rule, part = sheet.on("pool_share", on), parted(amount_cents, weights)[nth]
+    words = f"{money(amount_cents)} x {money(weights[nth])} / {money(sum(weights))} = {money(part)}, to whole cents"
+    return Line("POOL_SHARE", "Part of the pool's result", words, part, (rule,))
+
+
+def parts(group: Group, practice: Practice) -> tuple[list[int], int]:
+    """By what a group's result is divided: each practice's benchmark in cents, and which of them is the practice's."""
+    names = [one.name for one in group.practices]
+    return [one.benchmark_cents for one in group.practices], names.index(practice.name)
+
+
+def recouped(rule: DatedValue, reasons: Iterable[tuple[str, int, int]]) -> list[Line]:
+    """EOM 2.4: a line for each (reason, months, paid cents): 3 months of another practice, 210.00 paid, come back."""
+    return [
+        Line(
+            RECOUPMENT,
+            f"Billed months that are not owed: {reason.replace('_', ' ')}",
+            f"{months} months, as paid on their claims = {money(paid)}",
+            -paid,
+            (rule,),
+        )
+        for reason, months, paid in reasons
+    ]
 
 
 def _told(clause: str, label: str, arithmetic: str, values: Iterable[DatedValue] = ()) -> Line:

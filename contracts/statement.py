@@ -19,9 +19,9 @@ from contracts.parts import Adoption, read_ref
 from contracts.quality import Measured
 from contracts.settled import Group, Practice, Priced, Settlement
 from contracts.settlement import components
-from contracts.settlement_payments import RECOUPMENT, operands
+from contracts.settlement_payments import RECOUPMENT, operands, parts
 from contracts.terms import DatedValue, TermSheet
-from contracts.units import cents
+from contracts.units import cents, dollars
 
 Document = dict[str, Any]
 
@@ -63,7 +63,7 @@ def statement(
             {"cancer_type": cancer, "factor": f"{factor:f}", "arithmetic": line.arithmetic}
             for cancer, factor, line in practice.novel
         ],
-        "group": _group(sheet, settlement, group),
+        "group": _group(sheet, settlement, practice, group),
         "share_cents": practice.share_cents,
         "meos": _meos(practice),
         "before": [
@@ -118,7 +118,7 @@ def _spending(practice: Practice) -> Document:
     }
 
 
-def _group(sheet: TermSheet, settlement: Settlement, group: Group | None) -> Document | None:
+def _group(sheet: TermSheet, settlement: Settlement, practice: Practice, group: Group | None) -> Document | None:
     """The result of the practice, or of its pool together."""
     if group is None:
         return None
@@ -140,7 +140,16 @@ def _group(sheet: TermSheet, settlement: Settlement, group: Group | None) -> Doc
         "pbr_cents": result.pbr_cents if result else None,
         "lines": [_line(line) for line in result.lines] if result else [],
         "operands": operands(settlement, group),
+        "parts": _parts(group, practice),
     }
+
+
+def _parts(group: Group, practice: Practice) -> Document | None:
+    """By what a pool's result is divided, in dollars, and whose turn is the practice's, from 1; None of one alone."""
+    if not group.pool:
+        return None
+    weights, nth = parts(group, practice)
+    return {"benchmarks": [f"{dollars(weight):.2f}" for weight in weights], "nth": nth + 1}
 
 
 def _measure(one: Measured) -> Document:

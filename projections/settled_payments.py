@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from contracts.given_back import tried_settled
+from contracts.given_back import reversal, tried_settled
 from projections.payment_life import life_of
 from projections.positions import NOW, AsOf, each
 
@@ -85,17 +85,19 @@ async def explain_settled(connection: Any, payment_id: str) -> dict[str, Any] | 
         "reversed_by": _text(row["reversed_by"]),
         "life": await life_of(connection, row["payment_id"]),
         "illustrative": any(term["illustrative"] for term in terms),
-        "try": await _tried(connection, row),
+        "try": await _tried(connection, row, event),
     }
 
 
-async def _tried(connection: Any, row: Any) -> dict[str, Any] | None:
-    """What `contract try` takes to give it again, out of the run's statement; None of a reversal."""
+async def _tried(connection: Any, row: Any, event: dict[str, Any]) -> dict[str, Any] | None:
+    """What `contract try` takes to give it again, out of the run's statement or, of a reversal, its own lines."""
+    if row["reverses"]:
+        return reversal(event)
     held = await connection.fetchval(
         "SELECT statement FROM settlement WHERE payer = $1 AND request_id = $2 AND practice = $3 AND plan = $4",
         row["payer"], row["request_id"], row["practice"], row["plan"],
     )  # fmt: skip
-    return None if held is None or row["reverses"] else tried_settled(row, msgspec.json.decode(held))
+    return None if held is None else tried_settled(row, msgspec.json.decode(held))
 
 
 def _named(row: Any) -> dict[str, Any]:

@@ -11,11 +11,17 @@ from contracts.errors import NoTermInForce
 from contracts.exact import exactly
 from contracts.roster import PLAN_SHEETS, SHEETS, bundled_sheet
 from contracts.terms import TermSheet
-from contracts.trial import commercial, employer_coverage, final_action, medicare
+from contracts.trial import commercial, employer_coverage, final_action, medicare, payments
 from contracts.trial.clause import Result, Trial, as_lines
 from contracts.trial.figures import Misfit, Refused, refused
 
-TRIALS: tuple[Trial, ...] = (*medicare.TRIALS, *commercial.TRIALS, *employer_coverage.TRIALS, *final_action.TRIALS)
+TRIALS: tuple[Trial, ...] = (
+    *medicare.TRIALS,
+    *commercial.TRIALS,
+    *employer_coverage.TRIALS,
+    *payments.TRIALS,
+    *final_action.TRIALS,
+)
 
 
 class Unknown(Exception):

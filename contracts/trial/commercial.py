@@ -146,6 +146,12 @@ def _withheld(sheet: TermSheet, given: Withheld) -> tuple[Result, Iterable[Line]
     return {"amount_cents": line.amount_cents}, [line]
 
 
+def _harm(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or any(name not in employer_terms.HARMS for name in value):
+        raise bad("unknown_value", f"must be a list of {', '.join(employer_terms.HARMS)}")
+    return tuple(value)
+
+
 class Withhold(Given):
     """Observed and expected returns, and what was withheld."""
 
@@ -154,13 +160,17 @@ class Withhold(Given):
     expected: AmountAbove
     n_full: AmountOrNull
     withheld: Dollars
+    harm: Annotated[
+        tuple[str, ...], PlainValidator(_harm), Says("list of what exceeded its limit after early returns; none")
+    ] = ()
     on: OnDayOrNull = None
 
 
 def _withhold(sheet: TermSheet, given: Withhold) -> tuple[Result, Iterable[Line]]:
     found = employer_terms.withhold(
-        sheet, _day(sheet, given.on), given.n, given.observed, given.expected, given.n_full, given.withheld
-    )
+        sheet, _day(sheet, given.on), given.n, given.observed, given.expected, given.n_full, given.withheld,
+        given.harm,
+    )  # fmt: skip
     result: Result = {
         "oe": _six(found.oe),
         "credibility": _six(found.credibility),
@@ -340,7 +350,7 @@ TRIALS = (
                       "award_interval_months", "bonus_lapse_days"}, ("T1",)),
     Trial(EMPLOYER, "withhold", "What of a withhold is released (T2).", Withhold, _withhold,
           {"n": 40, "observed": 26, "expected": "24.1", "n_full": 100, "withheld": "24000.00"},
-          CALENDAR | {"withhold_tiers", "minimum_denominator", "credibility_full"}, ("T2",)),
+          CALENDAR | {"withhold_tiers", "minimum_denominator", "credibility_full", "harm_limits"}, ("T2",)),
     Trial(EMPLOYER, "withheld", "What is withheld (T2).", Withheld, _withheld,
           {"non_drug_allowed": "480000.00"}, CALENDAR | {"withhold_share"}),
     Trial(EMPLOYER, "shared-savings", "A saving shared by quality (T3).", SharedSavings, _shared_savings,

@@ -148,8 +148,9 @@ class Whole:
 ONE, HUNDRED = Decimal(1), Decimal(100)
 dollars = Number("dollars", decimals=False)
 dollars_above = Number("dollars, above 0", above=True, decimals=False)
+dollars_signed = Number("dollars and cents, below 0 if owed", least=None, decimals=False, places=2)
 _dollars_or_null = OrNull(dollars, "not needed")
-_dollars_and_cents = Number("dollars and cents, unsigned", decimals=False, places=2)
+dollars_and_cents = Number("dollars and cents, unsigned", decimals=False, places=2)
 _factor = Number("factor, above 0", most=Decimal(1000), above=True)
 _factor_from_one = Number("factor, 1 or more", least=ONE, most=Decimal(1000))
 _fraction = Number("fraction, 0 to 1", most=ONE)
@@ -161,8 +162,9 @@ _count_or_null = OrNull(_count_above)
 
 Dollars = Annotated[Decimal, PlainValidator(dollars), dollars]
 DollarsAbove = Annotated[Decimal, PlainValidator(dollars_above), dollars_above]
+DollarsSigned = Annotated[Decimal, PlainValidator(dollars_signed), dollars_signed]
 DollarsOrNull = Annotated[Decimal | None, PlainValidator(_dollars_or_null), _dollars_or_null]
-DollarsAndCents = Annotated[Decimal, PlainValidator(_dollars_and_cents), _dollars_and_cents]
+DollarsAndCents = Annotated[Decimal, PlainValidator(dollars_and_cents), dollars_and_cents]
 Factor = Annotated[Decimal, PlainValidator(_factor), _factor]
 FactorFromOne = Annotated[Decimal, PlainValidator(_factor_from_one), _factor_from_one]
 Fraction = Annotated[Decimal, PlainValidator(_fraction), _fraction]

@@ -10,7 +10,7 @@ from contracts.disclosure_figures import Count, Given, Parts, Period, Report
 from contracts.disclosure_gate import gate
 from contracts.employers import CONTRACT
 from contracts.events.releases import EmployerOutcomeReported, OutcomesReleased, ReleasedFigure, ReleasedPeriod
-from contracts.releases import CALL, SETTLED, NoSuchWindow, events, outcome, released, window
+from contracts.releases import CALL, SETTLED, NoSuchWindow, benchmarks, events, outcome, released, window
 from contracts.roster import bundled_sheet
 from contracts.terms import TermSheet
 
@@ -112,6 +112,28 @@ def test_a_guarantee_is_measured_by_the_whole_per_cent_that_is_shown() -> None:
     ]  # fmt: skip
     assert (missed(rate), missed()) == (None, None)
     assert {"guarantee", "funding-call"} & {name for name, _ in told(release(1, period))} == {"funding-call"}
+
+
+def test_a_figure_names_the_term_it_is_compared_with_shown_or_withheld_as_the_period_was_first_told() -> None:
+    sheet = TermSheet(bundled_sheet(CONTRACT)[2])
+    marks = benchmarks(sheet, "2025-01-01")
+    assert {("M3", "quality_goals"), ("RTW/26", "guarantee_benchmark")} <= set(marks)
+    figures = (
+        Count("covered", 9_000),
+        Count("M18", 60, "covered"),
+        Count("M16 of", 8, "covered"),
+        Count("M16", 6, "M16 of"),
+        Count("M19", 60, "covered"),
+    )
+    first = period_of(figures)
+    period = first.model_copy(update={"benchmarks": marks, "guarantee": ("0.5500", "0.4500")})
+    rows = told(release(1, period))
+    named = {name: one.benchmark_id for (name, _), one in rows.items() if one.benchmark_id}
+    assert named == {"M18": "quality_goals", "M16": "quality_goals", "guarantee": "guarantee_benchmark"}
+    assert rows["M18", ""].numerator == 60 and rows["M16", ""].numerator is None
+    gated = gate(Report(FIRST, figures), [outcome(first)])
+    assert released(gated, [first], period).benchmarks == ()
+    assert released(gated, [], period).benchmarks == marks
 
 
 def test_a_period_that_was_told_without_its_guarantee_is_told_so_again() -> None:

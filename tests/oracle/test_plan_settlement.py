@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from carepact.generate.codes import CANCERS
 from carepact.generate.practices import PRACTICES
 from carepact.generate.settling import figures, settling_practices
 from contracts.determining import Asked, Standing
+from contracts.given_back import tried_settled
 from contracts.outcome import Payment
 from contracts.parts import Adoption
 from contracts.reference_values import References
@@ -25,6 +27,7 @@ from contracts.settlement_payments import moved
 from contracts.statement import Document, answer, contest_pack, statement
 from contracts.trial.answer import answer as tried
 from contracts.trial.answer import find
+from tests.contracts.tried_again import tried_again
 from tests.oracle.gathered import Gathered, Recorded, gathered
 from tests.oracle.plan_settlement import STOP, Told, collect, settle
 from tests.oracle.settlement import Figures, half_up, period_first
@@ -139,6 +142,8 @@ def test_what_is_given_back_to_the_calculator_gives_the_same_cents(made: Made) -
                 assert result["amount_cents"] == told["group"]["pbp_cents"] - told["group"]["pbr_cents"]
                 assert result["target_cents"] == told["group"]["benchmark_cents"]
             for payment in payments:
+                named = {"kind": payment.kind, "contract": "bcbs-sc", "plan": ""}
+                tried_again(tried_settled(named, json.loads(json.dumps(told))), payment.amount_cents)
                 kinds.add(payment.kind)
                 assert sum(line["amount_cents"] for line in payment.event["lines"]) == payment.amount_cents
                 assert any(term["illustrative"] for line in payment.event["lines"] for term in line["terms"])

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections import Counter
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from contracts.settlement_payments import operands
+from contracts.determining import Asked, Standing
+from contracts.given_back import reversal, tried_settled
+from contracts.settled import Group, Practice, Settlement
+from contracts.settlement_payments import moved, operands
+from contracts.statement import statement
 from contracts.trial import answer, find
+from tests.contracts.tried_again import tried_again
 from tests.oracle.gathered import Gathered, Recorded, gathered
 from tests.oracle.settlement import Figures, Result, collect, settle
 from tests.oracle.settling import PERIODS, Made, make
@@ -70,8 +76,31 @@ def agree(found: Gathered, made: Made, events: Path, run: str) -> Counter[str]:
                 assert (again["pbp_cents"], again["pbr_cents"]) == (group.result.pbp_cents, group.result.pbr_cents)
             elif practice.priced:
                 pytest.fail(f"period {period}, practice {practice.name} is pending: {group and group.pending}")
+            given_back(found, settlement, practice, group, seen)
         seen += of_results(figures, period, results.items())
     return seen + of_members(population)
+
+
+def given_back(
+    found: Gathered, settlement: Settlement, practice: Practice, group: Group | None, seen: Counter[str]
+) -> None:
+    """Each payment, tried again on what its explanation says, gives the same cents; and so does taking it back."""
+    adoption = found.gatherer.adoption
+    asked = Asked("medicare", "medicare-eom", "d", "request", "requests", 0, "log", 0, adoption.sheets[""].ref)
+    for standing in ([], [Standing("earlier", "PBP", 100, (("PBP", "An earlier run's", 100),))]):
+        payments = moved(asked, found.sheet, settlement, practice, group, standing, "0" * 64)
+        told = statement(found.sheet, adoption, settlement, practice, group, standing, payments)
+        for payment in payments:
+            if payment.reverses:
+                tried_again(reversal(payment.event), payment.amount_cents)
+            else:
+                named = {"kind": payment.kind, "contract": payment.contract, "plan": payment.plan}
+                back = tried_settled(named, json.loads(json.dumps(told)))
+                tried_again(back, payment.amount_cents)
+                seen[f"tried {payment.kind}{' of a pool' if back and 'of' in back else ''}"] += 1
+
+
+TRIED = ("tried PBP", "tried PBR", "tried PBP of a pool", "tried PBR of a pool", "tried MEOS_RECOUPMENT")
 
 
 def test_two_runs_of_five_periods_agree_with_an_independent_account(tmp_path: Path) -> None:
@@ -82,4 +111,4 @@ def test_two_runs_of_five_periods_agree_with_an_independent_account(tmp_path: Pa
     seen = first + later
     print(dict(sorted(seen.items())))
     assert first != later
-    assert [one for one in (*SOURCES, *STEPS, *OUTCOMES) if not seen[one]] == []
+    assert [one for one in (*SOURCES, *STEPS, *OUTCOMES, *TRIED) if not seen[one]] == []
