@@ -68,8 +68,9 @@ def released(gated: Gated, earlier: Sequence[ReleasedPeriod], fresh: ReleasedPer
     made = fresh
     if earlier and outcome(earlier[-1]) == gated.outcome:
         made = earlier[-1]
-    guarantee = earlier[-1].guarantee if earlier else fresh.guarantee
-    told = {"figures": figures, "held": gated.held, "rules": gated.rules, "guarantee": guarantee}
+    terms = earlier[-1] if earlier else fresh
+    told = {"figures": figures, "held": gated.held, "rules": gated.rules}
+    told |= {"guarantee": terms.guarantee, "benchmarks": terms.benchmarks}
     return made.model_copy(update=told)
 
 
@@ -78,6 +79,12 @@ def guarantee(sheet: TermSheet, from_on: str) -> tuple[str, str]:
     on = f"{from_on[:4]}-01-01"
     promised, floor = sheet.on("guarantee_benchmark", on).number, sheet.on("guarantee_floor", on).number
     return f"{promised:.4f}", f"{floor:.4f}"
+
+
+def benchmarks(sheet: TermSheet, from_on: str) -> tuple[tuple[str, str], ...]:
+    """The figures that a plan's terms have a mark for, whatever they come to: each with the term that has it."""
+    goals = (said.partition(":")[0] for said in sheet.on("quality_goals", from_on).value.split())
+    return (*((name, "quality_goals") for name in goals if name != "RTW"), (GUARANTEED, "guarantee_benchmark"))
 
 
 def outcome(period: ReleasedPeriod) -> Outcome:
@@ -146,6 +153,7 @@ def _promise(
         stratum=stratum,
         unit="percent",
         value=four_places(value),
+        benchmark_id=dict(period.benchmarks).get(GUARANTEED),
         suppression=hidden,
         supersedes=supersedes,
     )
@@ -165,6 +173,7 @@ def _row(
         "metric_id": metric,
         "stratum": stratum,
         "supersedes": supersedes,
+        "benchmark_id": dict(period.benchmarks).get(one.name),
     }
     if one.kind == "percent":
         share = None if one.value is None else four_places(Fraction(one.value, 100))

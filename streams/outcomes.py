@@ -59,6 +59,6 @@ def _encoded(act: OutcomesReleased, name: str, number: int, told: EmployerOutcom
         payer=act.payer,
         plan=act.plan,
         sequence=f"{act.ordinal:05d}{number:04d}",
-        data=told.model_dump(mode="json"),
+        data=told.model_dump(mode="json", exclude=None if told.benchmark_id else {"benchmark_id"}),
     )
     return orjson.dumps(envelope.model_dump(mode="json", exclude_none=True))

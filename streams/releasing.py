@@ -25,7 +25,7 @@ from contracts.employer_report import report
 from contracts.employer_settlement import REFUND, settle
 from contracts.events import OperatorAct, OutcomesReleased
 from contracts.events.releases import ReleasedPeriod
-from contracts.releases import Window, guarantee, outcome, released, window
+from contracts.releases import Window, benchmarks, guarantee, outcome, released, window
 from contracts.terms import TermSheet
 from projections import funding
 from projections.positions import applied
@@ -147,6 +147,7 @@ def _periods(
     for first, last in [*versions, (opened.period.first_on, opened.period.last_on)]:
         raw = report(plan, desk.payer.name, (first.isoformat(), last.isoformat()), cut, desk.key)
         gated = gate(figures(raw), told)
+        sheet = TermSheet(plan.sheet.content)
         fresh = ReleasedPeriod(
             from_on=first,
             through_on=last,
@@ -154,7 +155,8 @@ def _periods(
             inputs_digest=raw.inputs_digest,
             terms_version=raw.contract_version,
             figures=(),
-            guarantee=guarantee(TermSheet(plan.sheet.content), first.isoformat()),
+            guarantee=guarantee(sheet, first.isoformat()),
+            benchmarks=benchmarks(sheet, first.isoformat()),
         )
         made.append(released(gated, versions.get((first, last), ()), fresh))
         told.append(gated.outcome)

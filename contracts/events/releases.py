@@ -44,6 +44,9 @@ class ReleasedPeriod(Model):
         tuple[Fraction4, Fraction4] | None,
         Field(description="rate of return by week 26 that is promised, and at which all fees at risk go back"),
     ] = None
+    benchmarks: Annotated[
+        tuple[tuple[Name, Code], ...], Field(description="figure, and the term of the sheet it is compared with")
+    ] = ()
 
 
 class OutcomesReleased(OperatorAct):
@@ -122,6 +125,7 @@ class EmployerOutcomeReported(Event):
     value: Decimal4 = None
     ci_low: Decimal4 = None
     ci_high: Decimal4 = None
+    benchmark_id: Annotated[Code | None, Field(description="the term of the sheet it is compared with")] = None
     suppression: Withheld | None = None
     supersedes: Annotated[str | None, Field(pattern=r"^[0-9a-f-]{36}$")] = None
     run_id: Annotated[str, Field(max_length=64)]
