@@ -35,7 +35,7 @@ DIFFERS = 6
 
 
 class NoSuchPayer(PlatformError):
-    """The roster names no such payer."""
+    """The roster names no such payer, or no such plan of it."""
 
     exit_code = 4
 
@@ -110,7 +110,7 @@ def what_if_command(
     terms: Annotated[
         str | None, typer.Option(help="A term sheet (TOML), a contract of this build, or one as of a day: C@DAY.")
     ] = None,
-    plan: Annotated[str, typer.Option(help="Whose terms they are, where plans have their own.")] = "",
+    plan: Annotated[str, typer.Option(help="Of an employers' log: whose money is told, under these terms.")] = "",
     arrangement: Annotated[str | None, typer.Option(help="The risk arrangement of every practice, e.g. RA2.")] = None,
     in_time: Annotated[
         list[str] | None, typer.Option(help="A claim's event id: had it come before its day was closed.")
@@ -126,6 +126,9 @@ def what_if_command(
     Sums by practice and clause, and every episode whose money differs. --terms ocm/eom-years tells Medicare's history
     under EOM's predecessor.
 
+    Of a plan, a draft of its terms, and with --period the settlement by each clause: for operators and the plan's
+    administrator alone. What its employer may see of a draft, `carepact draft` tells.
+
     Example: carepact replay what-if --payer medicare --terms medicare-eom@2025-01-01 --period 3
     """
     with reported():
@@ -133,12 +136,12 @@ def what_if_command(
             raise typer.BadParameter("name what is to be other: --terms, --arrangement, --in-time or --without")
         change = Change(
             sheet=sheet_of(terms) if terms else None,
-            plan=plan,
+            plan=None if plan else "",  # the plan may have no sheet of its own; of the others nothing is told
             arrangement=arrangement or "",
             in_time=frozenset(in_time or ()),
             without=frozenset(without or ()),
         )
-        answer = asyncio.run(imagined(settings_of(home), payer, NONE, change, Options(period, run_)))
+        answer = asyncio.run(imagined(settings_of(home), payer, NONE, change, Options(period, run_, plan)))
     show_what_if(answer, as_json)
 
 
@@ -170,6 +173,8 @@ async def imagined(settings: Settings, payer: str, before: Change, after: Change
     roster = settings.load_roster()
     if payer not in roster.names:
         raise NoSuchPayer(f"there is no payer {payer}; there are {', '.join(roster.names)}")
+    if options.plan and options.plan not in (plans := [plan.name for plan in roster.payer(payer).plans]):
+        raise NoSuchPayer(f"{payer} has no plan {options.plan}; it has {', '.join(plans) or 'none'}")
     reach = connection(settings, OPERATOR)
     try:
         imagining = Imagining(roster.payer(payer), before, after, options)

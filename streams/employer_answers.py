@@ -35,7 +35,7 @@ UNREADABLE = (ContractError, LookupError, ValueError, ArithmeticError)
 """What adopted terms that cannot be settled by raise: a day without a value, a table that names no metric or no row."""
 
 
-def _said(error: Exception) -> str:
+def refusal(error: Exception) -> str:
     """A contract's refusal in its own words; of anything else that its terms could not be read."""
     return str(error) if isinstance(error, ContractError) else f"its terms cannot be read ({type(error).__name__})"
 
@@ -66,7 +66,7 @@ async def gather_plans(connections: Connections, payer: str, cut: Mapping[int, i
     try:
         plans = await beside(lambda: [gatherer.plan(plan) for plan in gatherer.plans()], between)
     except (NotAdopted, OtherBuild, *UNREADABLE) as error:
-        raise CannotSettle(_said(error)) from error
+        raise CannotSettle(refusal(error)) from error
     return GatheredPlans(max(cut), plans, remitted)
 
 
@@ -92,7 +92,7 @@ class PlanAnswers:
             try:
                 settlement = settle(plan, self._row["period"], self._row["run"])
             except UNREADABLE as error:
-                raise CannotSettle(f"plan {plan.plan}: {_said(error)}") from error
+                raise CannotSettle(f"plan {plan.plan}: {refusal(error)}") from error
             named = {one.practice for one in settlement.practices}
             gone = {practice for of, practice in self._before if of == plan.plan} - named
             settlement.practices += [PracticeSettlement(practice) for practice in sorted(gone)]

@@ -17,9 +17,13 @@ from typing import Any
 
 import msgspec
 
+from contracts import employer_settlement as plan_settlement
 from contracts import eom, ocm
 from contracts.cases import Case
 from contracts.drafts import Change
+from contracts.employer_evidence import EmployerGatherer
+from contracts.employer_payments import pending
+from contracts.employers import CONTRACT as EMPLOYERS
 from contracts.envelope import Fact
 from contracts.errors import ContractError
 from contracts.fold import NotAdopted, OtherBuild
@@ -33,6 +37,7 @@ from contracts.terms import TermSheet
 from projections.rows import EPISODE, PAYMENT, Rows
 from streams.beside import Processes, no_collector
 from streams.connections import Connections
+from streams.employer_answers import UNREADABLE, refusal
 from streams.replay import SHORT_RECORDS, PartitionReplay, log_records
 from streams.roster import Payer
 from streams.slices import Spool, slices_of
@@ -63,7 +68,7 @@ class World:
     """One of the two histories, folded: its money, its episodes' periods, and what a settlement rests on.
 
     `pending` are reasons for which the settlement of a practice moves nothing yet. `owed` are, of plans, units by plan,
-    member, kind and price in cents, reversals taken off.
+    member, kind and price in cents, reversals taken off. `plans`, where there are, hold what their settlement rests on.
     """
 
     cents: Sums = field(default_factory=partial(defaultdict, int))
@@ -73,6 +78,7 @@ class World:
     cases: list[Case] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     adoption: Adoption | None = None
+    plans: EmployerGatherer | None = None
 
     def add(self, other: World) -> None:
         """Take in what other members' facts came to."""
@@ -105,9 +111,9 @@ _read = msgspec.json.Decoder(_Event).decode
 class Imagined(PartitionReplay):
     """One partition folded for its money alone."""
 
-    def __init__(self, payer: Payer, partition: int, world: World) -> None:
+    def __init__(self, payer: Payer, partition: int, world: World, plan: str) -> None:
         super().__init__(payer, partition)
-        self._world = world
+        self._world, self._plan = world, plan
 
     def take(self, rows: Rows) -> None:
         """Add payments by practice, episode and clause."""
@@ -115,6 +121,8 @@ class Imagined(PartitionReplay):
             self._world.periods[episode[EPISODE_ID]] = episode[PERIOD]
         for payment in rows.payments:
             plan, member, kind, cents = (payment[place] for place in OWED)
+            if self._plan not in ("", plan):
+                continue
             if plan and member and cents:
                 self._world.owed[plan, member, kind, abs(cents)] += 1 if cents > 0 else -1
             for line in _read(payment[EVENT]).data.lines:
@@ -123,10 +131,11 @@ class Imagined(PartitionReplay):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to ask: episodes of one period only, and its settlement."""
+    """What to ask: episodes of one period only, and its settlement; the money of one plan only."""
 
     period: int | None = None
     run: str = "initial"
+    plan: str = ""
 
 
 class Imagining:
@@ -139,6 +148,9 @@ class Imagining:
         self._changes = ((self.before, *_under(payer, before)), (self.after, *_under(payer, after)))
         self._options = options
         self._settles = options.period is not None and payer.contract in METHODS
+        self._settles_plans = options.period is not None and payer.contract == EMPLOYERS
+        if self._settles_plans:
+            self.before.plans, self.after.plans = EmployerGatherer(payer.name), EmployerGatherer(payer.name)
 
     async def partition(self, partition: int, records: Iterable[Sequence[Any]], slices: int = 1) -> None:
         """Fold one partition's records under both."""
@@ -148,8 +160,8 @@ class Imagining:
             await self._fold(partition, spool)
 
     async def read(self, connections: Connections, cut: Mapping[int, int]) -> None:
-        """Fold the log up to a cut, partitions beside each other where it is long."""
-        if sum(cut.values()) < SHORT_RECORDS:
+        """Fold the log up to a cut, partitions beside each other where it is long and no plan is settled of it all."""
+        if sum(cut.values()) < SHORT_RECORDS or self._settles_plans:
             for partition in sorted(cut):
                 await self.logged(connections, partition, cut[partition])
             return
@@ -175,12 +187,14 @@ class Imagining:
             self._refuse(sifter)
             for world, payer, change in self._changes:
                 changed = change.apply(facts)
-                replay = Imagined(payer, partition, world)
+                replay = Imagined(payer, partition, world, self._options.plan)
                 for at in range(0, len(changed), FACTS_AT_ONCE):
                     await replay.fold(changed[at : at + FACTS_AT_ONCE])
                 self._refuse(replay)
                 if self._settles:
                     _gather(payer, partition, changed, world)
+                if world.plans is not None:
+                    _gather_plans(partition, changed, world.plans)
             if not gc.isenabled():
                 gc.collect()
 
@@ -192,10 +206,13 @@ class Imagining:
 
     def result(self) -> WhatIf:
         """The money under both, and what differs."""
-        if self._settles and self._options.period is not None:
-            for world in (self.before, self.after):
-                _settle(world, self._options.period, self._options.run)
         period = self._options.period
+        if period is not None:
+            for world in (self.before, self.after):
+                if self._settles:
+                    _settle(world, period, self._options.run)
+                if world.plans is not None:
+                    _settle_plans(world, world.plans, self._options)
         cents = []
         for world in (self.before, self.after):
             kept = {
@@ -265,6 +282,31 @@ def _settle(world: World, period: int, run: str) -> None:
             world.cents[practice.name, "", SETTLED] += practice.share_cents
         if practice.recouped:
             world.cents[practice.name, "", RECOUPED] -= practice.recouped_cents
+
+
+def _gather_plans(partition: int, facts: Iterable[Fact], plans: EmployerGatherer) -> None:
+    plans.partition(partition)
+    try:
+        for fact in facts:
+            plans.take(fact)
+        plans.close()
+    except (NotAdopted, OtherBuild, ContractError) as error:
+        raise CannotFold(str(error)) from error
+
+
+def _settle_plans(world: World, plans: EmployerGatherer, options: Options) -> None:
+    """Add what the settlement of a period moves for each practice of the plans, by clause."""
+    for plan in plans.plans():
+        if options.plan not in ("", plan) or options.period is None:
+            continue
+        try:
+            settlement = plan_settlement.settle(plans.plan(plan), options.period, options.run)
+        except (NotAdopted, OtherBuild, *UNREADABLE) as error:
+            raise CannotFold(f"plan {plan}: {refusal(error)}") from error
+        for one in settlement.practices:
+            world.pending.setdefault(one.practice, []).extend(pending(one))
+            for made in one.determinations:
+                world.cents[one.practice, "", made.kind] += made.amount_cents
 
 
 @dataclass(frozen=True, slots=True)

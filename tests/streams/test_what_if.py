@@ -13,17 +13,19 @@ import orjson
 import pytest
 
 from contracts.drafts import Change, frozen
+from contracts.employer_evidence import EmployerGatherer
+from contracts.employer_settlement import settle
 from contracts.envelope import Fact
 from contracts.events import DayClosed, RiskArrangementSet, TermsAdopted
 from contracts.roster import bundled_sheet
 from contracts.terms import digest_of
 from projections.rows import PAYMENT, Rows
 from streams.replay import PartitionReplay
-from streams.roster import Roster
+from streams.roster import Payer, Roster
 from streams.what_if import NONE, SETTLED, CannotFold, Imagining, Options, WhatIf
 from tests.streams.logs import Log, Record, claim, population
 
-MEDICARE = Roster.load().payer("medicare")
+MEDICARE, EMPLOYERS = Roster.load().payer("medicare"), Roster.load().payer("employers")
 CONTENT = bundled_sheet("medicare-eom")[2]
 BEFORE, AFTER = (frozen(CONTENT, day) for day in ("2024-12-31", "2025-01-01"))
 
@@ -67,8 +69,8 @@ def adopting(log: Log, content: dict[str, Any], arrangement: str = "") -> dict[i
     return {partition: [other(record) for record in own] for partition, own in log.records.items()}
 
 
-def asked(log: Log, before: Change, after: Change, options: Options | None = None) -> WhatIf:
-    imagining = Imagining(MEDICARE, before, after, options or Options())
+def asked(log: Log, before: Change, after: Change, options: Options | None = None, payer: Payer = MEDICARE) -> WhatIf:
+    imagining = Imagining(payer, before, after, options or Options())
     for partition, records in log.records.items():
         asyncio.run(imagining.partition(partition, [records[:50], records[50:]]))
     return imagining.result()
@@ -141,6 +143,35 @@ def test_another_arrangement_settles_as_if_it_had_been_set(log: Log) -> None:
         assert by_practice(answer, which) == by_practice(own, "before_cents")
     assert all(row.clause == SETTLED or row.difference_cents == 0 for row in answer.rows)
     assert sum(row.difference_cents for row in answer.rows) == answer.after_cents - answer.before_cents
+
+
+def test_a_draft_of_a_plans_terms_settles_as_if_it_had_been_adopted() -> None:
+    log, mine = Log("employers", "employer", plan=EMPLOYERS.plans[0].name), EMPLOYERS.plans[0].name
+    population(log, 8, 20)
+    log.broadcast(DayClosed(through_on=date(2025, 12, 31)))
+    content = bundled_sheet("employer")[2]
+    half = {"savings_share": content["terms"]["savings_share"] | {"values": [{"from": "2000-01-01", "value": "0.25"}]}}
+    draft = content | {"terms": content["terms"] | half}
+    options = Options(period=2, plan=mine)
+    answer = asked(log, NONE, Change(sheet=draft, plan=None), options, EMPLOYERS)
+    for under, which in ((content, "before_cents"), (draft, "after_cents")):
+        other = Log("employers", "employer", plan=mine)
+        other.records = adopting(log, under)
+        gatherer = EmployerGatherer("employers")
+        for partition, own in other.records.items():
+            gatherer.partition(partition)
+            for fact in PartitionReplay(EMPLOYERS, partition).sift(own)[0]:
+                gatherer.take(fact)
+            gatherer.close()
+        settled = settle(gatherer.plan(mine), 2, "initial").practices
+        owed = {one.practice: sum(made.amount_cents for made in one.determinations) for one in settled}
+        told = {row.practice: getattr(row, which) for row in answer.rows if row.clause == "SHARED_SAVINGS"}
+        assert told == {practice: cents for practice, cents in owed.items() if practice in told}
+        assert sum(told.values()) == sum(owed.values()) != 0
+    clauses = {row["name"]: row for row in answer.as_json()["clauses"]}
+    assert clauses["SHARED_SAVINGS"]["difference_cents"] == answer.after_cents - answer.before_cents != 0
+    nobody = asked(log, NONE, Change(sheet=draft, plan=None), Options(period=2, plan="another"), EMPLOYERS)
+    assert nobody.rows == []
 
 
 def test_a_fact_that_never_came_and_one_that_came_in_time(log: Log) -> None:
