@@ -139,7 +139,7 @@ def _id(text: str) -> str:
     try:
         return str(UUID(text)) if text else ""
     except ValueError:
-        raise NotFound(f"{text!r} is not an id") from None
+        raise NotFound("that is not an id of an episode or a payment") from None
 
 
 @app.command("verify")

@@ -22,7 +22,8 @@ from streams.topics import OPERATOR
 MANY = "-"
 """As the subject of a read that is of many members."""
 
-SUBJECT = r"[0-9a-zA-Z-]{1,64}"
+SUBJECT = r"[a-z2-7]{26}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""A member's token, or the id of what was read."""
 PURPOSE = "to operate the platform"
 
 
@@ -36,7 +37,7 @@ async def noted(
 ) -> None:
     """Have it in the operations topic that somebody reads; `asked` is what for. `TryAgain` when Kafka is away.
 
-    What can be neither a token nor an id is not noted as one.
+    What is neither a token nor an id may be a person's number that was typed in its place: it is not noted.
     """
     subject = subject if subject and re.fullmatch(SUBJECT, subject) else MANY
     said = {name: value for name, value in asked.items() if value not in (None, "", False)}

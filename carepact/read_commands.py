@@ -335,7 +335,7 @@ def day(text: str | None) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise Usage(f"--on is a day, YYYY-MM-DD, not {text!r}") from None
+        raise Usage("--on is a day, YYYY-MM-DD") from None
 
 
 def identifier(text: str) -> UUID:
@@ -343,4 +343,4 @@ def identifier(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise NotFound(f"{text!r} is not an id of a payment or an episode; `carepact payments` lists them") from None
+        raise NotFound("that is not an id of a payment or an episode; `carepact payments` lists them") from None

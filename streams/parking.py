@@ -75,7 +75,7 @@ async def release(
             "SELECT partition, log_offset FROM parked_member WHERE payer = $1 AND member = $2", payer.name, member
         )
         if row is None:
-            raise NotParked(f"no parked member {member} of {payer.name}")
+            raise NotParked(f"{payer.name} has no such parked member; `carepact parked list` names them")
         parked = _Parked(payer, member, row[0], row[1])
         known = await _facts(connection, reader, parked, {})
         async with connection.transaction():

@@ -139,9 +139,9 @@ class Served:
         async with self.world.opened() as database:
             return bool(await database.fetchval("SELECT 1 FROM credential WHERE credential_id = $1", credential_id))
 
-    async def command(self, *words: str, reading: bool = False) -> Any:
+    async def command(self, *words: str, reading: bool = False, **more: str) -> Any:
         """`carepact ...` of this world, in this process; `reading` as the user of PostgreSQL that the gateway is."""
-        environment = self.world.environment("command")
+        environment = self.world.environment("command") | more
         if reading:
             environment["CAREPACT_POSTGRES"] = self.world.platform.dsn(READER, self.world.database)
 

@@ -27,13 +27,21 @@ from streams.topics import (
     rejects_topic,
     settlements_topic,
 )
-from tests.end_to_end.harness import population, until, world_of
+from tests.end_to_end.harness import World, population, until, world_of
 from tests.formats.test_mapping import CLAIMS, EXAMPLES
 from tests.formats.x12_samples import PROFESSIONAL, made
-from tests.gateway.all_outputs import ask_every_command, ask_every_route, undecided
+from tests.gateway.all_outputs import (
+    NOBODYS,
+    ask_every_command,
+    ask_every_route,
+    be_sent_every_event,
+    send_every_file,
+    undecided,
+)
+from tests.gateway.canaries import MAY_NAME, canaries
 from tests.gateway.served import Served, served
 from tests.gateway.two_tokens import Matrix, harvested
-from tests.streams.ways_in import CANARIES, claim, ndjson, records_of
+from tests.streams.ways_in import claim, ndjson, records_of
 
 pytestmark = pytest.mark.platform
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -488,10 +496,10 @@ def test_every_command_is_asked_or_says_why_not() -> None:
     assert undecided() == []
 
 
-async def test_no_answer_log_metric_table_or_topic_names_a_patient(
-    gateway: Served, client: httpx.AsyncClient, tmp_path: Path
+async def test_no_answer_log_metric_table_webhook_or_topic_names_a_patient(
+    gateway: Served, client: httpx.AsyncClient, key: str, tmp_path: Path
 ) -> None:
-    """Runs last: whatever the tests above were answered counts too; then every route and command is asked."""
+    """Runs last: whatever the tests above were answered counts too; then every file is sent, all asked and all told."""
     world, payer = gateway.world, gateway.world.payer("medicare").name
     canary = event("X1").replace(b'"action"', b'"Canaria"')
     bodies = [
@@ -514,12 +522,14 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(
         await client.post("/v1/files", files=[("mapping", by), ("file", table)], headers={"Prefer": "wait=60"})
     await client.get("/v1/files/Canaria?Quetzal=1951-07-13")
     await client.get("/v1/Canaria", headers={"Authorization": "Bearer Canaria"})
+    assert await send_every_file(gateway, key, tmp_path) > 40
     await world.settled()
     listed = (await client.get("/v1/rejects", params={"limit": 1_000})).json()["rejects"]
-    for each in listed:
+    for each in {(each["code"], each["file"]): each for each in listed}.values():
         assert (await client.get(f"/v1/rejects/{each['reject_id']}", params={"view": "limited"})).status_code == 200
     again = [each["reject_id"] for each in listed if each["status"] == "open" and each["code"] == "not_a_date"]
     await client.post("/v1/rejects/retry", json={"reject_ids": again}, headers={"Idempotency-Key": "Canaria-Quetzal"})
+    again = again[:20]
     for body in bodies:
         await client.post("/v1/rejects/corrections", params={"reject_id": again[:2]}, content=body)
     await client.post(f"/v1/rejects/{again[0]}/drop", json={"Canaria": "Quetzal"})
@@ -536,25 +546,35 @@ async def test_no_answer_log_metric_table_or_topic_names_a_patient(
     ]
     assert await ask_every_route(gateway, keys, ids) > 100
     (tmp_path / "canaries.ndjson").write_bytes(b"\n".join([event("X3"), canary, bodies[1], bodies[3]]))
-    nobodys = "00000000-0000-4000-8000-000000000000"
     given = {
         "payer": payer,
         "employers": world.payer("employers").name,
         "plan": f"{world.space}-{PALMETTO}",
-        "endpoint_id": nobodys,
-        "episode_id": nobodys,
+        "endpoint_id": NOBODYS,
+        "episode_id": NOBODYS,
     }
     told = await ask_every_command(gateway, given | {name: values[0] for name, values in ids.items()}, tmp_path)
-    answers = [each for each in gateway.answers if b"application/edi-x12" not in each]  # a 277CA names whom it is about
-    said = [*answers, *told, gateway.part.output.read_bytes()]
+    sent = await be_sent_every_event(gateway, payer)
+    assert sent
+    said = [*gateway.answers, *told, *sent, *(path.read_bytes() for path in logs_of(world))]
     for topic in (rejects_topic(world.payer("medicare").name), operations(gateway)):
         said += [record.value for record in await records_of(world.connections(), topic)]
     async with world.opened() as database:
         for row in await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
             said.append(str(await database.fetch(f'SELECT * FROM "{row[0]}"')).encode())
     assert len(said) > 100
-    for canary in CANARIES:
-        assert [text for text in said if canary.lower() in text.lower()] == []
+    naming = [each for each in said if MAY_NAME.search(each)]
+    assert any(b"Canaria" in each for each in naming) and all(b"~\nST*277*" in each for each in naming)
+    lower = [MAY_NAME.sub(b"", each).lower() for each in said]
+    for canary in canaries():
+        assert [said[at][:2_000] for at, text in enumerate(lower) if canary.lower() in text] == [], canary
+
+
+def logs_of(world: World) -> list[Path]:
+    """What the gateway and the worker of a world said."""
+    found = sorted(world.platform.home.logs.glob(f"{world.space}-*.log"))
+    assert len(found) == 2
+    return found
 
 
 def test_the_spool_is_empty_in_the_end(gateway: Served) -> None:
