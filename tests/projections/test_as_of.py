@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -80,6 +81,37 @@ async def test_reads_as_of_twenty_positions_answer_what_was_answered_then(told: 
         asked = await ask(told.connection, as_of)
         assert asked == answered
     assert told.then[5][1]["returns"] and told.then[-1][1]["payments"]
+
+
+async def test_a_history_applied_through_kills_answers_the_same_of_every_position(
+    told: Told, make_database: Callable[[], Awaitable[str]]
+) -> None:
+    """Agents end in the middle of a batch, wherever they are in it; the next one begins some records earlier."""
+    dsn, chance, killed = await make_database(), random.Random(11), 0
+    connection = await asyncpg.connect(dsn)
+    ends = {partition: len(records) for partition, records in told.log.records.items()}
+    for attempt in range(10_000):
+        async with agent_on(dsn, EMPLOYERS) as agent:
+            rows = await connection.fetch("SELECT partition, next_offset FROM consumer_offset")
+            at = {row["partition"]: row["next_offset"] for row in rows}
+            if at == ends:
+                break
+            batch = {
+                partition: told.log.records[partition][max(0, offset - 2) : offset + chance.randrange(1, 80)]
+                for partition, offset in at.items()
+            }
+            applying = asyncio.create_task(give(agent, batch))
+            if attempt % 2 == 0:
+                for _ in range(chance.randrange(1_500)):
+                    await asyncio.sleep(0)
+                killed += applying.cancel()
+                await asyncio.gather(applying, return_exceptions=True)
+            else:
+                await applying
+    assert killed > 2
+    for as_of, answered in told.then:
+        assert await ask(connection, as_of) == answered
+    await connection.close()
 
 
 async def test_what_is_explained_was_there_by_then_or_is_not(told: Told) -> None:
