@@ -35,6 +35,7 @@ class CodeSets:
         self.therapy_ndc9 = sheet.codes("therapy_ndc9")
         self.visits = frozenset(sheet.codes("visits"))
         self.cell_therapy = frozenset(sheet.codes("cell_therapy"))
+        self.days = sheet.code_days("therapy_hcpcs", "therapy_ndc9", "visits", "cell_therapy")
         self._prefixes = sheet.codes("cancer_types")
         self._lengths = sorted({len(p) for p in self._prefixes}, reverse=True)
         self.cancers: dict[str, str] = {}
@@ -47,6 +48,11 @@ class CodeSets:
             if len(self.cancers) < 100_000:
                 self.cancers[code] = found
         return found
+
+    def on(self, code: str, day: str) -> bool:
+        """Whether a code that has days holds on a day of service: 99201 held through 2020-12-31."""
+        first, last = self.days[code]
+        return first <= day <= last
 
     def first_cancer(self, codes: tuple[str, ...]) -> str:
         """The type of the first included diagnosis among codes, or ''."""
@@ -82,6 +88,7 @@ def _professional(
     if data.diagnoses and data.diagnoses[0] in ENCOUNTER_FOR_THERAPY:
         header = codes.first_cancer(data.diagnoses)
     known, visits, hcpcs, cell_therapy = codes.cancers, codes.visits, codes.therapy_hcpcs, codes.cell_therapy
+    dated = codes.days
     cancers = [
         "" if line.denied or not line.diagnoses else known.get(line.diagnoses[0]) or codes.cancer(line.diagnoses[0])
         for line in lines
@@ -94,6 +101,8 @@ def _professional(
             units.append(Unit(number, paid, (), (), counts=False))
             continue
         day = line.service_on.isoformat()
+        if code in dated and not codes.on(code, day):
+            code = ""
         evidence: list[Evidence] = []
         if cancer and rank == 1:
             month, tail = day[:7], f"{claim}|{number}#{offset}"
@@ -136,6 +145,8 @@ def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent:
         if code is None or line.denied:
             continue
         on = line.service_on.isoformat()
+        if code in codes.days and not codes.on(code, on):
+            continue
         drug = codes.therapy_hcpcs.get(code)
         if drug and cancer and outpatient and _covered(line, data.paid_cents):
             key = f"{on}|0|{claim}|{line.line}#{offset}"
@@ -143,7 +154,7 @@ def _institutional(data: Any, codes: CodeSets, medicare: bool, ref: Ref, silent:
         if code in codes.cell_therapy:
             evidence.append(("cell_therapies", on[:7], f"{on}|{code}|{claim}|{line.line}#{offset}", ref))
     for code in data.procedures:
-        if code in codes.cell_therapy:
+        if code in codes.cell_therapy and (code not in codes.days or codes.on(code, day)):
             evidence.append(("cell_therapies", day[:7], f"{day}|{code}|{claim}|0#{offset}", ref))
     paid = data.paid_cents
     if medicare and data.standardized_cents is not None:

@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 from contracts.errors import BadSheet, NoTermInForce
+from contracts.units import FOREVER
 
 _decimal = lru_cache(maxsize=4_096)(Decimal)
 
@@ -107,6 +108,13 @@ class TermSheet:
                 self._found[term, day] = found
         return found
 
+    def code_days(self, *value_sets: str) -> dict[str, tuple[str, str]]:
+        """The first and last day of service of those codes of some sets that do not hold on all days."""
+        told = self.content.get("code_days", {})  # a sheet adopted before there were any holds its codes on all days
+        return {
+            code: (first, last or FOREVER) for name in value_sets for code, (first, last) in told.get(name, {}).items()
+        }
+
     def codes(self, value_set: str) -> dict[str, str]:
         """A value set's codes, each with its class."""
         return {code: kind for kind, members in self.content["value_sets"][value_set].items() for code in members}
@@ -125,13 +133,26 @@ def _plain(value: Any) -> Any:
     return value
 
 
+EARLIEST = "2016-07-01"
+"""The first day of any contract here; a code that holds from before it on, and still does, needs no days."""
+
+
 def _value_set(name: str, key: str, kind: str) -> dict[str, list[str]]:
     """Codes of `contracts/value_sets/<name>.csv`, grouped by class, both sorted."""
     groups: dict[str, list[str]] = {}
-    text = files("contracts").joinpath("value_sets", f"{name}.csv").read_text(encoding="utf-8")
-    for row in csv.DictReader(line for line in text.splitlines() if not line.startswith("#")):
+    for row in _rows(name):
         groups.setdefault(row[kind] if kind else "all", []).append(row[key])
     return {group: sorted(set(codes)) for group, codes in sorted(groups.items())}
+
+
+def _rows(name: str) -> csv.DictReader[str]:
+    text = files("contracts").joinpath("value_sets", f"{name}.csv").read_text(encoding="utf-8")
+    return csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+
+
+def _days(name: str, key: str) -> dict[str, list[str]]:
+    """[first, last] day of service of each code that a set does not hold on all days; the last '' if still held."""
+    return {row[key]: [row["from"], row["through"]] for row in _rows(name) if row["through"] or row["from"] > EARLIEST}
 
 
 def canonical(content: dict[str, Any]) -> bytes:
@@ -175,8 +196,7 @@ def content_of(text: str) -> dict[str, Any]:
     """What a log adopts of a sheet as it is written: a draft's too. Raises `tomllib.TOMLDecodeError`, `KeyError`."""
     raw = _plain(whole(read_sheet(text)))
     head = raw.pop("sheet")
-    sets = {
-        name: _value_set(spec["file"], spec["key"], spec.get("class", ""))
-        for name, spec in head.pop("value_sets").items()
-    }
-    return {"sheet": head, "terms": raw, "value_sets": sets}
+    named = head.pop("value_sets")
+    sets = {name: _value_set(spec["file"], spec["key"], spec.get("class", "")) for name, spec in named.items()}
+    days = {name: _days(spec["file"], spec["key"]) for name, spec in named.items()}
+    return {"sheet": head, "terms": raw, "value_sets": sets, "code_days": {k: v for k, v in days.items() if v}}

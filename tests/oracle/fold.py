@@ -134,6 +134,17 @@ class Codes:
         self.cancers = self._column("cancer_types_icd10", "prefix", "cancer_type")
         self.visits = set(self._column("evaluation_and_management", "code", "status"))
         self.car_t = set(self._column("car_t", "code", "status"))
+        self.days: dict[str, tuple[date, date]] = {}
+        for name in ("initiating_therapies_hcpcs", "evaluation_and_management", "car_t"):
+            ends = self._column(name, "code", "through")
+            for code, first in self._column(name, "code", "from").items():
+                last = date.fromisoformat(ends[code]) if ends[code] else FOREVER
+                self.days[code] = (date.fromisoformat(first), last)
+
+    def held(self, code: str, day: date) -> bool:
+        """Whether a code of a list was one on a day of service; another is nobody's."""
+        first, last = self.days.get(code, (FOREVER, FOREVER))
+        return first <= day <= last
 
     @staticmethod
     def _column(name: str, key: str, value: str) -> dict[str, str]:
@@ -301,11 +312,11 @@ def _carrier(found: Evidence, record: dict[str, Any], line: dict[str, Any], code
     cancer = codes.cancer(line["diagnoses"][0]) if line["diagnoses"] else ""
     if cancer and physician:
         found.diagnosed.append((day, cancer))
-        if code in codes.visits:
+        if code in codes.visits and codes.held(code, day):
             found.visits.add((day, line["rendering_tin"], cancer))
     if code == "M0010":
         found.services.append((day, record["billing_tin"]))
-    if code in codes.hcpcs:
+    if code in codes.hcpcs and codes.held(code, day):
         on_claim = [
             c for ln in record["lines"] if not ln.get("denied") for d in ln["diagnoses"][:1] if (c := codes.cancer(d))
         ]
@@ -327,15 +338,16 @@ def _facility(found: Evidence, record: dict[str, Any], codes: Codes, saw: Counte
         found.diagnosed.append((date.fromisoformat(record["from_on"]), cancer))
     for line in record.get("lines", ()):
         day, code = date.fromisoformat(line["service_on"]), line["code"]
-        if code in codes.hcpcs and cancer and outpatient:
+        if code in codes.hcpcs and codes.held(code, day) and cancer and outpatient:
             if line["charge_cents"] - line.get("noncovered_cents", 0) > 0:
                 found.therapies.append((day, 0, record["claim_id"], cancer, codes.hcpcs[code]))
             else:
                 saw["not covered"] += 1
-        if code in codes.car_t:
+        if code in codes.car_t and codes.held(code, day):
             found.car_t.append(day)
-    if any(p in codes.car_t for p in record.get("procedures", ())):
-        found.car_t.append(date.fromisoformat(record.get("admitted_on") or record["from_on"]))
+    came = date.fromisoformat(record.get("admitted_on") or record["from_on"])
+    if any(p in codes.car_t and codes.held(p, came) for p in record.get("procedures", ())):
+        found.car_t.append(came)
 
 
 # Episodes (EOM 1.2 to 1.7)
