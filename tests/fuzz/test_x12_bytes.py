@@ -38,11 +38,6 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_what_was_found_once_holds(file: Path) -> None:
-    holds(file.read_bytes())
-
-
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_corpus_broken_at_random_holds(data: st.DataObject) -> None:
