@@ -66,22 +66,24 @@ class Person:
     facts: Facts
     closed: date
     said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    by_day: dict[date, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    by_day: dict[tuple[date, str], Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    schedules: list[tuple[date, Fraction]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.said = newest(self.facts)
         for record in self.said["HoursWorked"]:
-            self.by_day[on(record["worked_on"])].append(record)
+            self.by_day[on(record["worked_on"]), record["pay_code"]] += Fraction(record["hours"])
+        self.schedules = [(on(s["from_on"]), Fraction(s["weekly_hours"])) for s in self.said["WorkScheduleSet"]]
 
     def hours(self, day: date, *codes: str) -> Fraction:
-        return sum((Fraction(r["hours"]) for r in self.by_day.get(day, ()) if r["pay_code"] in codes), Fraction(0))
+        return sum((self.by_day[day, code] for code in codes if (day, code) in self.by_day), Fraction(0))
 
     def worked(self, day: date) -> Fraction:
         return self.hours(day, "worked", "paid_time_off", "holiday")
 
     def weekly(self, day: date) -> Fraction:
-        begun = [s for s in self.said["WorkScheduleSet"] if on(s["from_on"]) <= day]
-        return Fraction(max(begun, key=lambda s: s["from_on"])["weekly_hours"]) if begun else Fraction(0)
+        begun = [schedule for schedule in self.schedules if schedule[0] <= day]
+        return max(begun, key=lambda schedule: schedule[0])[1] if begun else Fraction(0)
 
     def is_workday(self, day: date) -> bool:
         return day.weekday() < 5 and self.weekly(day) > 0
@@ -168,7 +170,7 @@ class Person:
             if all(self.missed(d, back) for d in workdays[n - 4 : n + 1]):
                 found.append((workdays[n], workdays[n], workdays[n] + ONE))
         if least and any(day >= back and self.hours(day, "worked", "paid_time_off", "holiday", "leave",
-                                                    "intermittent_leave") > 0 for day in self.by_day):  # fmt: skip
+                                                    "intermittent_leave") > 0 for day, _ in self.by_day):  # fmt: skip
             low = {d: self.week(d, True) < least for d in days_of(back + ONE, end)}
             for d in days_of(back + ONE * 14, end):
                 if all(low[d - ONE * n] for n in range(14)):
