@@ -51,7 +51,8 @@ class Case:
     """One episode; with episode_id '' only monthly lines that no episode covers.
 
     Days are ISO strings, '' when there is none. `components` and `novel` are cents before the factors of the contract:
-    `novel` as (Parts A and B, low-income subsidy, above the Part D threshold).
+    `novel` as (Parts A and B, low-income subsidy, above the Part D threshold). `biosimilars` are billed by (HCPCS, day,
+    units) on lines whose amount is not standardised.
     """
 
     episode_id: str
@@ -73,6 +74,7 @@ class Case:
     expenditure_cents: int = 0
     components: dict[str, int] = field(default_factory=dict)
     novel: tuple[int, ...] = (0, 0, 0)
+    biosimilars: list[tuple[str, str, str]] = field(default_factory=list)
     meos: list[MonthlyLine] = field(default_factory=list)
     meos_months: int = 0
     died_on: str = ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
 
 from contracts import eom_settlement, pricing
 from contracts.cases import Case
+from contracts.clauses import Line
 from contracts.exact import exactly
 from contracts.medicare_period import (
     EARNED,
@@ -19,7 +21,7 @@ from contracts.medicare_period import (
     with_novel_therapy,
 )
 from contracts.period import Period
-from contracts.reference_values import References
+from contracts.reference_values import Reference, References
 from contracts.settled import ONE, Group, Method, Operands, Priced, Reconciled
 from contracts.terms import TermSheet
 from contracts.units import dollars
@@ -30,7 +32,8 @@ ARRANGEMENTS = ("RA1", "RA2")
 @exactly
 def price(sheet: TermSheet, references: References, case: Case, period: Period) -> Priced:
     """An episode's counted cost and its benchmark before novel therapy."""
-    priced = pricing.counted(sheet, references, case, period)
+    added = list(_add_on(sheet, references, case))
+    priced = pricing.counted(sheet, references, case, period, sum(line.amount_cents for line, _ in added))
     practice, cancer, day = case.practice, case.cancer_type, case.started_on
     found = pricing.baseline(sheet, references, case, cancer)
     experience = references.first("experience_adjuster", (f"{practice}/{cancer}", practice), day)
@@ -41,7 +44,18 @@ def price(sheet: TermSheet, references: References, case: Case, period: Period) 
         )
         _raised(sheet, priced, ONE)
         priced.trended_cents = priced.benchmark_cents
+    for line, reference in added:
+        priced.values = tuple(dict.fromkeys((*priced.values, *line.terms, reference.value)))
+        priced.refs.append(reference.ref)
     return priced
+
+
+def _add_on(sheet: TermSheet, references: References, case: Case) -> Iterator[tuple[Line, Reference]]:
+    """EOM 1.8: of each biosimilar whose reference product's price the payer names, what was paid and does not count."""
+    for code, day, units in case.biosimilars:
+        price = references.known("reference_asp", code, day)
+        if price is not None:
+            yield eom_settlement.biosimilar_add_on(sheet, day, Decimal(units), price.value.number), price
 
 
 def _raised(sheet: TermSheet, priced: Priced, novel: Decimal) -> None:

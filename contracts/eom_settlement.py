@@ -70,6 +70,21 @@ def standardise(sheet: TermSheet, service_on: str, standardised: Decimal) -> Lin
 
 
 @exactly
+def biosimilar_add_on(sheet: TermSheet, service_on: str, units: Decimal, reference_asp: Decimal) -> Line:
+    """EOM 1.8: what does not count of a biosimilar's payment. 40 x 12.50 x (0.08 - 0.06) x 0.80 = 8.00.
+
+    Of a payment before 2022-10-01 everything counts. `reference_asp` is for one billing unit.
+    """
+    paid, counted = sheet.on("biosimilar_add_on", service_on), sheet.on("biosimilar_add_on_counted", service_on)
+    share = sheet.on("part_b_paid_share", service_on)
+    amount = units * reference_asp * (paid.number - counted.number) * share.number
+    words = f"{units} x {reference_asp} x ({paid.value} - {counted.value}) x {share.value} = {amount:.4f}"
+    return Line(
+        "BIOSIMILAR", "Add-on that does not count", words, cents(amount, sheet.rounding), (paid, counted, share)
+    )
+
+
+@exactly
 def reconcile(
     sheet: TermSheet,
     initiated_on: str,

@@ -44,6 +44,9 @@ OF_A_MEMBER = frozenset(
 
 TIES = "latest_visit last_digit"
 YES = frozenset({"yes", "true", "positive", "LA6576-8"})
+BIOSIMILAR = "Q5"
+"""How the HCPCS codes of biosimilars begin."""
+
 ADMISSION, EMERGENCY = "admission", "emergency"
 SHORT_TERM = (("0001", "0879"), ("1300", "1399"))
 """Last four of a hospital's CCN: short-term acute, and critical access (OCM methodology)."""
@@ -88,12 +91,16 @@ Stay = tuple[str, str]
 
 @dataclass(slots=True)
 class Detail:
-    """What a settlement asks of a claim's record: who was paid, therapies as [line, code, day, A and B, LIS, above]."""
+    """What a settlement asks of a claim's record: who was paid, therapies as [line, code, day, A and B, LIS, above].
+
+    `biosimilars` are [line, code, day, units] of lines paid by their own price, not by a standardised amount.
+    """
 
     component: str
     drugs: list[tuple[int, str, str, int, int, int]] = field(default_factory=list)
     stay: Stay | None = None
     emergency: bool = False
+    biosimilars: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     @property
     def service(self) -> str:
@@ -294,9 +301,17 @@ def detail(kind: str, data: Any, rules: Rules) -> Detail:
             if line.code in rules.codes.therapy_hcpcs:
                 paid = line.paid_cents if line.standardized_cents is None else line.standardized_cents
                 found.drugs.append((line.line, line.code, line.service_on.isoformat(), paid, 0, 0))
+            if line.code and line.code.startswith(BIOSIMILAR) and line.standardized_cents is None:
+                found.biosimilars.append((line.line, line.code, line.service_on.isoformat(), str(line.units or 0)))
         return found
     found = Detail(data.setting)
     found.drugs = _outpatient_drugs(data, rules)
+    if data.setting == "outpatient" and data.standardized_cents is None:
+        found.biosimilars = [
+            (0, line.code, line.service_on.isoformat(), str(line.units or 0))
+            for line in data.lines
+            if line.code and line.code.startswith(BIOSIMILAR) and not line.denied
+        ]
     found.emergency = data.setting == "outpatient" and any(
         line.revenue_center in rules.emergency for line in data.lines
     )
@@ -442,6 +457,13 @@ def _spending(case: Case, episode: Episode, counted: list[_Counted], rules: Rule
             cents = _spent(one, case, episode.spend, medicare, components)
             if one.detail.drugs and (cents or inside):
                 _novel_drugs(one, case, references)
+            if one.detail.biosimilars:
+                lines = {unit.line for unit in one.units}
+                case.biosimilars += [
+                    (code, day, units)
+                    for line, code, day, units in one.detail.biosimilars
+                    if line in lines and start <= day <= end
+                ]
         claims.append(
             Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref, one.detail.service)
         )

@@ -45,11 +45,14 @@ def covariates(case: Case) -> list[str]:
     return found
 
 
-def counted(sheet: TermSheet, references: References, case: Case, period: Period) -> Priced:
-    """EOM 1.8: the cost, raised to the least or cut to the most that counts, where the payer names them."""
-    key, on, cost = f"{period.number}/{case.cancer_type}", period.first_on, case.expenditure_cents
+def counted(sheet: TermSheet, references: References, case: Case, period: Period, add_on_cents: int = 0) -> Priced:
+    """EOM 1.8: the cost, raised to the least or cut to the most that counts, where the payer names them.
+
+    Of the cost `add_on_cents` do not count.
+    """
+    key, on, cost = f"{period.number}/{case.cancer_type}", period.first_on, case.expenditure_cents - add_on_cents
     low, high = (references.known(name, key, on) for name in ("winsor_low", "winsor_high"))
-    priced = Priced(case, cost)
+    priced = Priced(case, cost, add_on_cents=add_on_cents)
     priced.limits = tuple(one.value for one in (low, high) if one is not None)
     priced.refs = [one.ref for one in (low, high) if one is not None]
     if low is not None and cost < (least := cents(low.value.number)):

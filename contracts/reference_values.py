@@ -38,6 +38,12 @@ KINDS: dict[str, Kind] = {
         "Trend factor", "factor", ("<practice>/<period>", "<period>", "<period>/<cancer>"), PERIOD_BEGAN
     ),
     "novel_drug": Kind("Drug that is novel for a cancer", "1 or 0", ("<cancer>/<HCPCS or NDC9>",), SERVICE),
+    "reference_asp": Kind(
+        "Average sales price of a qualifying biosimilar's reference product",
+        "USD per billing unit",
+        ("<HCPCS>",),
+        SERVICE,
+    ),
     "novel_comparison_share": Kind(
         "Novel therapy share of others' spending", "fraction", ("<period>/<cancer>", "<period>"), PERIOD_BEGAN
     ),

@@ -26,13 +26,15 @@ ONE = Decimal(1)
 class Priced:
     """An episode with what counts of its cost and its benchmark; `missing` names what its benchmark lacks.
 
-    `baseline_from` says where the price is from: episode, model, practice or cancer.
+    `baseline_from` says where the price is from: episode, model, practice or cancer. `add_on_cents` of its cost are
+    what biosimilars were paid and does not count.
     """
 
     case: Case
     counted_cents: int
     winsorised: str = ""
     limits: tuple[DatedValue, ...] = ()
+    add_on_cents: int = 0
     novel_cents: int = 0
     baseline: Decimal = ZERO
     baseline_from: str = ""

@@ -207,6 +207,7 @@ def _priced(one: Priced, topic: str) -> Document:
     return {
         **_case(one.case, topic, settles=True),
         "counted_cents": one.counted_cents,
+        "add_on_cents": one.add_on_cents,
         "winsorised": one.winsorised or None,
         "novel_cents": one.novel_cents,
         "baseline_from": one.baseline_from or None,

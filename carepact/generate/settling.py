@@ -101,7 +101,7 @@ def _stories(members: int, seed: int, variants: int) -> Iterator[Story]:
             dealt = ""
             if made % 12 == 11:
                 s = _tied(seed, number, made)
-            elif made % 72 == 10:
+            elif made % 60 == 10:
                 s = _flips_back(seed, number)
             else:
                 dealt, given = cards[given % len(cards)], given + 1
@@ -135,6 +135,12 @@ def _more(s: Story, rng: Any, mortal: bool) -> None:
     if rng.random() < 0.3:
         drug = ("00310135030", 30, 1_420_000)
         s.fill(s.first + rng.randrange(MONTHS * 30), drug, low_income_subsidy_cents=rng.randrange(90_000))
+    if rng.random() < 0.3:
+        day, drug = s.first + rng.randrange(MONTHS * 30), ("Q5101", 300 + 10 * rng.randrange(30), 21_000)
+        if rng.random() < 0.5:
+            s.professional(day, [s.line(1, day, drug, "571000014", (dx,))], "571000014", (dx,))
+        else:
+            s.outpatient(day, (drug,), "570000990", (dx,))
     if rng.random() < 0.04:
         day = s.first + (MONTHS - 8) * 30 + rng.randrange(6 * 30)
         s.inpatient(day, 3, 700_000 + rng.randrange(300_000), (dx, "J189"), known=LATEST - rng.randrange(180))

@@ -19,6 +19,7 @@ from contracts.terms import TermSheet
 from contracts.trial.clause import Result, Trial, together
 from contracts.trial.evidence import months_owed
 from contracts.trial.figures import (
+    Amount,
     Count,
     Dollars,
     DollarsAbove,
@@ -166,6 +167,19 @@ def _standardise(sheet: TermSheet, given: Standardise) -> tuple[Result, Iterable
     return {"amount_cents": line.amount_cents}, [line]
 
 
+class BiosimilarAddOn(Given):
+    """A biosimilar's billing units, and its reference product's average sales price for one."""
+
+    service_on: OnDay
+    units: Amount
+    reference_asp: Dollars
+
+
+def _biosimilar(sheet: TermSheet, given: BiosimilarAddOn) -> tuple[Result, Iterable[Line]]:
+    line = eom_settlement.biosimilar_add_on(sheet, _day(sheet, given.service_on), given.units, given.reference_asp)
+    return {"amount_cents": line.amount_cents}, [line]
+
+
 class Reconciliation(Given):
     """A practice's performance period."""
 
@@ -283,6 +297,9 @@ TRIALS = (
           _drug, CALENDAR | {"part_d_above_threshold_share"}),
     Trial(EOM, "standardise", "Sequestration added back.", Standardise, _standardise,
           {"standardised": "9604.00"}, CALENDAR | {"sequestration"}),
+    Trial(EOM, "biosimilar-add-on", "What of a biosimilar's payment does not count.", BiosimilarAddOn, _biosimilar,
+          {"service_on": "2024-07-01", "units": "40", "reference_asp": "12.50"},
+          CALENDAR | {"biosimilar_add_on", "biosimilar_add_on_counted", "part_b_paid_share"}),
     Trial(OCM, "meos", "Monthly payments of one episode.", OcmMeos, _ocm_meos,
           {"initiated_on": "2018-03-01", "months": 6}, CALENDAR | {"meos_payment", "meos_months_max"}),
     Trial(OCM, "reconciliation", "Target, and what is earned or owed on a track.", OcmReconciliation,

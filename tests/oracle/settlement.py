@@ -79,6 +79,7 @@ class Account:
     how: str = ""
     factors: Fraction = Fraction(1)
     drugs: list[tuple[str, date, Fraction]] = field(default_factory=list)
+    biosimilars: list[tuple[str, date, Fraction]] = field(default_factory=list)
     exact: Fraction = Fraction(0)
 
 
@@ -188,8 +189,24 @@ def _money(account: Account, facts: Facts, months: int, monthly: int) -> None:
                 code = record["ndc"][:9] if kind == "PharmacyClaimReceived" else line.get("code")
                 if code:
                     account.drugs.append((code, day, paid))
+            _biosimilars(account, kind, record, line)
     whole += months * monthly
     account.cost = half_up(whole)
+
+
+def _biosimilars(account: Account, kind: str, record: dict[str, Any], line: dict[str, Any]) -> None:
+    """Units billed in the episode on lines, or by a hospital's claim, whose amount is not standardised."""
+    if kind == "PharmacyClaimReceived" or (line if kind[0] == "P" else record).get("standardized_cents") is not None:
+        return
+    lines = [line] if kind[0] == "P" else record.get("lines", ()) if record["setting"] == "outpatient" else ()
+    for one in lines:
+        day = date.fromisoformat(one["service_on"])
+        if (
+            one["code"].startswith("Q5")
+            and not one.get("denied")
+            and account.episode.start <= day <= account.episode.end
+        ):
+            account.biosimilars.append((one["code"], day, Fraction(one.get("units") or 0)))
 
 
 def _paid(kind: str, record: dict[str, Any], line: dict[str, Any]) -> tuple[date, Fraction]:
@@ -319,6 +336,12 @@ class Figures:
                 return [value for first, value in told if first == latest][-1]
         return None
 
+    def not_counted(self, billed: tuple[str, date, Fraction]) -> int:
+        """Cents of a biosimilar's payment: 80 % of 8 % less 6 % of its reference product's price, where it is known."""
+        code, day, units = billed
+        price = self.on("reference_asp", day, code)
+        return 0 if price is None else half_up(units * price * Fraction(2, 100) * Fraction(80, 100) * 100)
+
     def arrangement(self, practice: str, period: int) -> str:
         told = [one for one in self.arrangements.get(practice, ()) if one[0] <= period]
         return max(told, key=lambda one: one[0])[1] if told else ""
@@ -355,11 +378,12 @@ def settle(population: Population, figures: Figures, period: int) -> dict[str, R
 def _price(account: Account, figures: Figures, period: int, first: date) -> None:
     episode = account.episode
     cancer, practice, day = episode.cancer_type, episode.practice, episode.start
-    account.counted = account.cost
+    cost = account.cost - sum(map(figures.not_counted, account.biosimilars))
+    account.counted = cost
     low, high = (figures.on(f"winsor_{side}", first, f"{period}/{cancer}") for side in ("low", "high"))
-    if low is not None and account.cost < low * 100:
+    if low is not None and cost < low * 100:
         account.counted = half_up(low * 100)
-    elif high is not None and account.cost > high * 100:
+    elif high is not None and cost > high * 100:
         account.counted = half_up(high * 100)
     base = figures.on("baseline_price", day, f"{practice}/{cancer}", cancer)
     experience = figures.on("experience_adjuster", day, f"{practice}/{cancer}", practice)

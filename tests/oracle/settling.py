@@ -102,6 +102,8 @@ def _values(made: Made, every: list[str]) -> Iterator[Value]:
     for i, tin in enumerate(every):
         yield "experience_adjuster", tin, f"0.9{i % 10}", "factor", first_on
         yield "geographic_adjustment", tin, f"{Fraction(95 + i % 11, 100).__float__():.2f}", "factor", first_on
+    yield "reference_asp", "Q5101", "0.913", "USD per billing unit", first_on
+    yield "reference_asp", "Q5101", "0.877", "USD per billing unit", "2024-10-01"
     for cancer, code, value, on in NOVEL:
         yield "novel_drug", f"{cancer}/{code}", value, "1 or 0", on
     for period in PERIODS:

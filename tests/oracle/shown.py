@@ -12,7 +12,18 @@ STEPS = (
     "first visit", "plurality", "latest visit", "last digit", "no visit", "one cancer", "most visits",
     "cancer by latest visit", "cancer by an earlier visit", "cancer by last digit",
 )  # fmt: skip
-OUTCOMES = ("admitted", "emergency", "died", "late_therapy", "hospice", "winsorised", "recouped", "pooled", "novel")
+OUTCOMES = (
+    "admitted",
+    "emergency",
+    "died",
+    "late_therapy",
+    "hospice",
+    "winsorised",
+    "recouped",
+    "pooled",
+    "novel",
+    "biosimilar add-on",
+)
 CELLS = tuple(
     f"{zone} {arrangement} {vintage} {tier}"
     for zone in ("earned", "neutral", "owed")
@@ -59,7 +70,9 @@ def of_results(figures: Figures, period: int, results: Iterable[tuple[str, Resul
         if result.zone and result.episodes:
             seen[f"{result.zone} {result.arrangement} {vintage} {result.tier}"] += 1
             seen["pooled"] += bool(figures.pools.get(practice))
-        seen["winsorised"] += sum(account.counted != account.cost for account in result.episodes)
+        for one in result.episodes:
+            seen["winsorised"] += one.counted != one.cost - sum(map(figures.not_counted, one.biosimilars))
         seen["recouped"] += bool(result.recouped)
         seen["novel"] += result.novel
+        seen["biosimilar add-on"] += sum(any(map(figures.not_counted, one.biosimilars)) for one in result.episodes)
     return seen
