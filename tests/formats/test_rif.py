@@ -185,6 +185,10 @@ def test_the_handmade_files_are_taken_in_or_refused_with_their_place() -> None:
     facility = [i.event for i in read if isinstance(i.event, InstitutionalClaimReceived)]
     assert {c.paid_cents for c in facility if c.setting == "inpatient"} == {769_948}
     assert {c.paid_cents for c in facility if c.setting == "skilled_nursing"} == {333_333}
+    lines = [ln.paid_cents for i in read if isinstance(i.event, ProfessionalClaimReceived) for ln in i.event.lines]
+    assert lines == [3_750] * 8 + [12_345]
+    of_claims = 2 * 19_999 + 77_775  # what carriers and DME say of the claim, where their lines come to other sums
+    assert sum(c.paid_cents for c in facility) + of_claims == 2_445_477 - 19_999, "one carrier file is refused"
 
 
 @samples
