@@ -16,7 +16,7 @@ from typing import Any
 from projections.batches import known_by
 
 LOG = re.compile(r"carepact\.(?P<payer>.+)\.events\.v1")
-PLACE = re.compile(r"(?:(?P<topic>[A-Za-z0-9._-]+)/)?(?P<partition>[0-9]+):(?P<offset>[0-9]+)")
+PLACE = re.compile(r"(?:(?P<topic>[A-Za-z0-9._-]+)/)?(?P<partition>[0-9]{1,9}):(?P<offset>[0-9]{1,18})")
 
 Cut = dict[tuple[str, int], int]
 """(payer, partition) -> next offset"""
@@ -45,14 +45,14 @@ class AsOf:
             if len(text) == len("2026-01-31"):
                 return cls(datetime.combine(date.fromisoformat(text), time.max, UTC))
             instant = datetime.fromisoformat(text)
-        except ValueError:
+            if instant.tzinfo is not None:
+                return cls(instant.astimezone(UTC))
+        except (ValueError, OverflowError):
             raise BadAsOf(
                 f"{text!r} is not a point in time or log: give 2026-01-31T12:00:00Z, a day, or 3:118 "
                 "(partition:offset), several with commas"
             ) from None
-        if instant.tzinfo is None:
-            raise BadAsOf(f"{text!r} does not say in which zone: add Z or an offset such as -05:00")
-        return cls(instant.astimezone(UTC))
+        raise BadAsOf(f"{text!r} does not say in which zone: add Z or an offset such as -05:00")
 
     async def cut(self, connection: Any) -> Cut:
         """The positions this means in the database at hand."""
@@ -61,6 +61,11 @@ class AsOf:
         found = await known_by(connection, self.instant)
         logs = {topic: match["payer"] for topic, _ in found if (match := LOG.fullmatch(topic))}
         return {(logs[topic], partition): offset for (topic, partition), offset in found.items() if topic in logs}
+
+    async def placed(self, connection: Any) -> AsOf:
+        """The same as positions, which a reader without the right to ask of times can take."""
+        cut = await self.cut(connection)
+        return AsOf(places=tuple((payer, partition, end - 1) for (payer, partition), end in cut.items()))
 
 
 NOW = AsOf()

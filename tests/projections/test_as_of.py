@@ -18,6 +18,7 @@ from carepact.telling import tell_fact
 from projections.episodes import episodes
 from projections.explain import explain_episode, explain_payment
 from projections.lineage import explain_fact
+from projections.members import member_shown
 from projections.payments import payments
 from projections.positions import NOW, AsOf
 from projections.returns import returns
@@ -45,6 +46,8 @@ async def ask(connection: Any, as_of: AsOf = NOW) -> dict[str, Any]:
         "payments": [row async for row in payments(connection, as_of=as_of)],
         "returns": [row async for row in returns(connection, as_of=as_of)],
     }
+    for member in sorted({row["member"] for row in asked["episodes"]})[:3]:
+        asked[member] = await member_shown(connection, member, as_of)
     for some, explain in (("episodes", explain_episode), ("payments", explain_payment)):
         for row in asked[some][::7]:
             name = row[f"{some[:-1]}_id"]
