@@ -38,7 +38,8 @@ def write(folder: Path = FOLDER) -> None:
         if not (file := kept / name).exists():
             file.write_text(secrets.token_urlsafe(24), encoding="ascii")
     WrappingKeys.found(kept / "wrapping-key", {})
-    (kept / "wrapping-key").chmod(0o644)  # as the others: the folder is closed, and a container's user reads it
+    for file in kept.iterdir():
+        file.chmod(0o644)  # whatever the mask: the folder is closed, and a container's user reads what is mounted
 
 
 if __name__ == "__main__":
