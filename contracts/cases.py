@@ -14,7 +14,8 @@ NOBODY = Attribution("", "", "", ())
 class Claimed(NamedTuple):
     """A version of a claim: whether it counts in the episode and why, and the cents it adds before any factor.
 
-    `service` is the kind of claim; `emergency` for an outpatient one with an emergency visit.
+    `service` is the kind of claim; `emergency` for an outpatient one with an emergency visit. `part2`: a version of it
+    is tagged under 42 CFR Part 2; it counts, and is shown to no practice.
     """
 
     claim_id: str
@@ -25,6 +26,7 @@ class Claimed(NamedTuple):
     amount_cents: int
     ref: Ref
     service: str = ""
+    part2: bool = False
 
 
 class MonthlyLine(NamedTuple):

@@ -26,6 +26,7 @@ from contracts.evolving import CLAIMS
 from contracts.fold import Fold, NotAdopted, OtherBuild
 from contracts.in_or_out import never, within
 from contracts.meos_lines import monthly_lines
+from contracts.part2 import PART2
 from contracts.parts import Adoption, ClaimRecord, Episode, Family, Member, Month, Owed, Ref, Sheet, Span, Unit, ref_to
 from contracts.period import period_of
 from contracts.practice_facts import PracticeFacts
@@ -101,6 +102,7 @@ class Detail:
     stay: Stay | None = None
     emergency: bool = False
     biosimilars: list[tuple[int, str, str, str]] = field(default_factory=list)
+    part2: bool = False
 
     @property
     def service(self) -> str:
@@ -265,7 +267,8 @@ def _read(dossier: Dossier) -> None:
             if family is None:
                 family = families[data.family] = Family()
             family.records.append(record)
-            details[fact.offset] = detail(fact.type, data, rules)
+            kept = details[fact.offset] = detail(fact.type, data, rules)
+            kept.part2 = fact.sensitivity == PART2 or PART2 in data.sensitivity
             continue
         match fact.type:
             case "carepact.EnrollmentChanged.v1":
@@ -345,7 +348,7 @@ def _short_term(facility: str | None) -> bool:
 class _Counted:
     """A version of a claim with its lines that no later version took away, and the days they name, in order.
 
-    `why_not` says why it is in no episode at all, '' if its days decide.
+    `why_not` says why it is in no episode at all, '' if its days decide. `part2`: a version of the claim is tagged.
     """
 
     family: str
@@ -354,15 +357,18 @@ class _Counted:
     units: list[Unit]
     days: list[str]
     why_not: str
+    part2: bool
 
 
 def _count(dossier: Dossier) -> list[_Counted]:
     """Put what counts of all claims into the member's months; every version of a claim, by family."""
     member, details, found = dossier.member, dossier.details, list[_Counted]()
     for name, family in sorted(member.families.items()):
+        part2 = any(details[record.ref[2]].part2 for record in family.records)
         for record, units in _left(family.records):
             days = _enter(member, units)
-            found.append(_Counted(name, record, details[record.ref[2]], units, days, never(record, units, days)))
+            why_not = never(record, units, days)
+            found.append(_Counted(name, record, details[record.ref[2]], units, days, why_not, part2))
     return found
 
 
@@ -464,8 +470,9 @@ def _spending(case: Case, episode: Episode, counted: list[_Counted], rules: Rule
                     for line, code, day, units in one.detail.biosimilars
                     if line in lines and start <= day <= end
                 ]
+        service = one.detail.service
         claims.append(
-            Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref, one.detail.service)
+            Claimed(record.claim_id, one.family, record.action, inside, reason, cents, record.ref, service, one.part2)
         )
     case.components = {name: cents for name, cents in sorted(components.items()) if cents}
 

@@ -185,7 +185,10 @@ def _meos(practice: Practice) -> Document:
 
 
 def contest_pack(settlement: Settlement, practice: Practice, payer: str, topic: str) -> Document:
-    """Everything a practice may contest: each episode with its claims in or out, its visits, and every billed month."""
+    """Everything a practice may contest: each episode with its claims in or out, its visits, and every billed month.
+
+    Claims under 42 CFR Part 2 are in the totals of their components and in `not_itemised_cents` alone.
+    """
     priced = [_priced(one, topic) for one in practice.priced]
     others = [_case(case, topic) for case in practice.others]
     return {
@@ -219,7 +222,7 @@ def _priced(one: Priced, topic: str) -> Document:
 
 
 def _case(case: Case, topic: str, settles: bool = False) -> Document:
-    event_id, kind, offset = read_ref(case.opened_by)
+    hidden = [claim for claim in case.claims if claim.part2]
     return {
         "episode_id": case.episode_id,
         "member": case.member,
@@ -229,12 +232,7 @@ def _case(case: Case, topic: str, settles: bool = False) -> Document:
         "visits_by_cancer": dict(case.cancers),
         "status": case.status,
         "why_not": None if settles else _why(case),
-        "opened_by": {
-            "source": case.source,
-            "event_id": event_id,
-            "type": kind,
-            "position": {"topic": topic, "partition": case.partition, "offset": offset},
-        },
+        "opened_by": _opening(case, topic, hidden),
         "attributed_by": case.attribution.how or None,
         "first_practice": case.attribution.first or None,
         "visits_by_practice": dict(case.attribution.counts),
@@ -252,8 +250,18 @@ def _case(case: Case, topic: str, settles: bool = False) -> Document:
         "months_counted": case.meos_months,
         "expenditure_cents": case.expenditure_cents,
         "billed_months": [_month(line) for line in case.meos],
-        "claims": [_claim(claim, case, topic) for claim in case.claims],
-    }
+        "claims": [_claim(claim, case, topic) for claim in case.claims if not claim.part2],
+    } | ({"not_itemised_cents": sum(claim.amount_cents for claim in hidden)} if hidden else {})
+
+
+def _opening(case: Case, topic: str, hidden: Sequence[Claimed]) -> Document:
+    """The fact that opened the episode; of a claim that is not itemised its kind alone."""
+    event_id, kind, offset = read_ref(case.opened_by)
+    told: Document = {"source": case.source, "event_id": event_id, "type": kind}
+    told["position"] = {"topic": topic, "partition": case.partition, "offset": offset}
+    if case.opened_by in [claim.ref for claim in hidden]:
+        told |= {"event_id": None, "position": None}
+    return told
 
 
 def _claim(claim: Claimed, case: Case, topic: str) -> Document:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carepact.generate import write
 from carepact.settlement_documents import write_documents
+from contracts.envelope import Fact
 from contracts.feedback import shown
 from contracts.statement import contest_pack, statement
 from gateway.settlement_pages import contest_page
@@ -16,14 +19,21 @@ from tests.oracle.gathered import Recorded, gathered
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documents of the practice with most episodes, from a small population without any benchmark."""
-    out = tmp_path_factory.mktemp("documents")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> list[Fact]:
+    """Of a small population without any benchmark."""
+    out = tmp_path_factory.mktemp("population")
     write(out, 60, seed=3, payers=("medicare",))
     reader = Recorded("medicare")
     reader.publish(out / "practices.ndjson")
     reader.publish(out / "medicare.ndjson")
-    found = gathered("medicare", reader.facts)
+    return reader.facts
+
+
+@pytest.fixture(scope="module")
+def pages(facts: list[Fact], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documents of the practice with most episodes."""
+    out = tmp_path_factory.mktemp("documents")
+    found = gathered("medicare", facts)
     settlement = found.settled(2)
     practice, group = max(settlement.practices, key=lambda one: len(one[0].priced))
     told = statement(found.sheet, found.gatherer.adoption, settlement, practice, group, [], [])
@@ -49,6 +59,32 @@ def test_a_contest_pack_lists_each_claim_in_or_out_and_the_visits_of_each_practi
     page = next(pages.glob("*.contest.html")).read_text()
     assert "first visit at" in page
     assert ("is within" in page and "voided or replaced" in page) or "is after the episode ended" in page
+
+
+def test_claims_under_part_2_count_and_are_in_no_practices_pack(facts: list[Fact]) -> None:
+    """A tagged version takes the claim's others along; one that opened the episode is named by its kind alone."""
+
+    def packed(facts: list[Fact]) -> dict[str, Any]:
+        settlement = gathered("medicare", facts).settled(2)
+        practice, _ = max(settlement.practices, key=lambda one: len(one[0].priced))
+        return contest_pack(settlement, practice, "medicare", "log")
+
+    plain = packed(facts)["episodes"]
+    before = next(one for one in plain if len(one["claims"]) > 5)
+    opened = before["opened_by"]["position"]["offset"]
+    (family,) = {claim["family"] for claim in before["claims"] if claim["position"]["offset"] == opened}
+    hidden = [claim for claim in before["claims"] if claim["family"] == family]
+    tagged = [replace(fact, sensitivity="part2") if fact.offset == opened else fact for fact in facts]
+    pack = packed(tagged)
+    (after,) = [one for one in pack["episodes"] if one["episode_id"] == before["episode_id"]]
+    assert after["claims"] == [claim for claim in before["claims"] if claim["family"] != family]
+    assert after["not_itemised_cents"] == sum(claim["amount_cents"] for claim in hidden) > 0
+    assert after["opened_by"] == before["opened_by"] | {"event_id": None, "position": None}
+    assert all(after[name] == before[name] for name in ("expenditure_cents", "components_cents", "counted_cents"))
+    assert [one for one in plain if one["episode_id"] != before["episode_id"] and "not_itemised_cents" in one] == []
+    written = json.dumps(after)
+    assert not [claim["claim_id"] for claim in hidden if claim["claim_id"] in written]
+    assert "Not itemised" in contest_page(pack)
 
 
 def test_feedback_adds_up_and_tells_use_groups_and_the_attribution_list(pages: Path) -> None:
