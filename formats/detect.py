@@ -111,7 +111,7 @@ def _is_fhir(lines: list[bytes]) -> bool:
 def _is_event(line: bytes) -> bool:
     try:
         return "specversion" in msgspec.json.decode(line.removeprefix(_BOM), type=dict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 

@@ -1,4 +1,4 @@
-"""Files made to do harm: archives with ways out of their folder or that grow without end, and XML with entities."""
+"""Files made to do harm: archives with ways out of their folder or that grow, XML with entities, JSON without end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
-from formats.detect import read_file
+from formats.detect import UnknownFormat, read_file
 from formats.reading import Reject
 from formats.table import UnknownLayout
 
@@ -71,3 +71,34 @@ def _told(path: Path) -> list[object]:
         return list(read_file(path))
     except UnknownLayout:
         return []
+
+
+DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
+
+
+@pytest.mark.parametrize("format_", ["auto", "ndjson", "fhir"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        DEEP,
+        DEEP.replace(b"a", b"specversion", 1),
+        b'{"resourceType": "Patient", "system\xff": 1}',
+        b'{"specversion\xff": "1.0"}',
+        b'{"specversion": "1.0", "id": "\x00"}',
+        b"{" * 100_000,
+        b"[" * 100_000,
+        b'{"resourceType": "Bundle", "entry": ' + DEEP + b"}",
+    ],
+    ids=["deep", "deep event", "key", "event key", "NUL", "open", "lists", "deep bundle"],
+)
+def test_json_that_nothing_can_read_is_a_reject_also_when_its_format_is_told(
+    content: bytes, format_: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(content + b"\n")
+    try:
+        items = list(read_file(path, format_))
+    except UnknownFormat:
+        assert content.startswith(b"[") and format_ == "auto"
+        return
+    assert [type(item) for item in items] == [Reject]

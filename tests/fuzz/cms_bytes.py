@@ -16,6 +16,7 @@ from formats.cclf_layout import LENGTHS
 from formats.detect import lines_of
 from formats.reading import Read, ReadFact, Reject
 from formats.table import UnknownLayout
+from tests.fuzz.detecting import is_told
 from tests.fuzz.looking import look
 
 Reader = Callable[[Iterable[bytes], str], Iterator[Read]]
@@ -69,6 +70,7 @@ def whole(sent: bytes) -> tuple[Reader, str, bytes]:
 def holds(sent: bytes) -> None:
     """Raises where a rule does not hold of these bytes."""
     reader, name, file = whole(sent)
+    is_told(file)
     try:
         items = list(reader(lines_of(io.BytesIO(file)), name))
     except UnknownLayout:

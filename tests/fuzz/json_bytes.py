@@ -14,6 +14,7 @@ from formats.detect import lines_of
 from formats.fhir_check import findings
 from formats.fhir_json import Resource, resources
 from formats.reading import ReadFact, Reject
+from tests.fuzz.detecting import is_told
 from tests.fuzz.looking import look
 
 _FIELD = re.compile(r"(/[A-Za-z0-9_?]{0,60}){0,40}")
@@ -23,6 +24,7 @@ _SAYS = re.compile(r"[A-Za-z0-9 ,.';:()-]{3,4000}")
 
 def holds(sent: bytes) -> None:
     """Raises where a rule does not hold of these bytes."""
+    is_told(sent)
     items = list(fhir.read([sent], "f"))
     cut = list(fhir.read([sent[at : at + 61] for at in range(0, len(sent), 61)], "f"))
     assert [_seen(i) for i in items] == [_seen(i) for i in cut], "the same however it is cut"

@@ -16,6 +16,7 @@ from formats.mapping import head_of
 from formats.mapping_file import Mapping
 from formats.reading import Read, ReadFact, Reject
 from formats.table import UnknownLayout
+from tests.fuzz.detecting import is_told
 from tests.fuzz.looking import look
 
 MAPPED = Mapping.load(
@@ -83,6 +84,7 @@ def whole(sent: bytes) -> tuple[Reader, bytes]:
 def holds(sent: bytes) -> None:
     """Raises where a rule does not hold of these bytes."""
     reader, file = whole(sent)
+    is_told(file)
     try:
         items = list(reader(lines_of(io.BytesIO(file)), "f"))
     except UnknownLayout:

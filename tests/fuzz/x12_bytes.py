@@ -16,6 +16,7 @@ from formats import x12
 from formats.reading import ReadFact, Reject
 from formats.x12_acknowledge import acknowledge
 from tests.formats.x12_samples import GUIDES, ISA
+from tests.fuzz.detecting import is_told
 from tests.fuzz.looking import CORPUS, look
 
 FOUND = CORPUS / "x12"
@@ -42,6 +43,7 @@ def whole(sent: bytes) -> bytes:
 def holds(sent: bytes) -> None:
     """Raises where a rule does not hold of these bytes."""
     file = whole(sent)
+    is_told(file)
     items = list(x12.read([file], "f"))
     split = list(x12.read([file[at : at + 97] for at in range(0, len(file), 97)], "f"))
     assert [_seen(i) for i in items] == [_seen(i) for i in split], "the same however it is cut"
