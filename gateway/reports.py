@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from contracts.events import DraftPriced
 from gateway import measure_reports, report_pages
 from gateway.pages import page
 from gateway.parts import Parts, parts_of
 from gateway.principals import Principal, needs
 from gateway.problems import RESPONSES, Problem
 from projections.practice_quality import settled_quality
-from projections.released import figures, releases
+from projections.released import drafts, figures, releases
 
 router = APIRouter(tags=["reports"], responses=RESPONSES)
 
@@ -98,6 +99,39 @@ async def read_report(
             return Response(written, media_type=measure_reports.FHIR)
         case _:
             return Response(report_pages.as_json(report), media_type="application/json")
+
+
+class DraftLine(BaseModel):
+    """What a plan would have paid for its people under a draft of its terms, up to the last funding call that moved."""
+
+    release: int = Field(description="in whose window it was told")
+    sheet_version: str
+    sheet_digest: str
+    amount_cents: int | None = Field(description="null: withheld")
+
+
+class Drafts(BaseModel):
+    """The drafts that were priced for an employer, one in each window, the newest first."""
+
+    drafts: list[DraftLine]
+
+
+@router.get("/v1/drafts", summary="List what drafts of your terms would have cost")
+async def list_drafts(caller: Reader, parts: Shared) -> Drafts:
+    """Each draft that `carepact draft` told of the employer's plan. Another one waits for the next window."""
+    async with parts.doors.reading() as connection:
+        found = await drafts(connection, caller.payer, caller.plan, DraftPriced.type_name())
+    return Drafts(
+        drafts=[
+            DraftLine(
+                release=one.ordinal,
+                sheet_version=one.sheet_version,
+                sheet_digest=one.sheet_digest,
+                amount_cents=one.amount_cents,
+            )
+            for one in found
+        ]
+    )
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""What was released to an employer: its releases, and the figures of one, as its own role may read them."""
+"""What was released to an employer: its releases, the figures of one, as its own role may read them, and its drafts."""
 
 from __future__ import annotations
 
@@ -41,3 +41,27 @@ async def figures(connection: Any, payer: str, plan: str, ordinal: int) -> list[
             ordinal,
         )
     return [row["event"] for row in rows]
+
+
+class Draft(NamedTuple):
+    """What was told of a draft of a plan's terms; no amount where the disclosure gate withheld it."""
+
+    ordinal: int
+    sheet_version: str
+    sheet_digest: str
+    amount_cents: int | None
+
+
+async def drafts(connection: Any, payer: str, plan: str, kind: str) -> list[Draft]:
+    """Every draft of a plan that was priced, the newest first, by acts of a `kind`; for the platform's own reader."""
+    rows = await connection.fetch(
+        """
+        SELECT (data->>'ordinal')::int, data->>'sheet_version', data->>'sheet_digest',
+               (data->>'amount_cents')::bigint
+          FROM operation WHERE payer = $1 AND plan = $2 AND type = $3 ORDER BY log_offset DESC
+        """,
+        payer,
+        plan,
+        kind,
+    )
+    return [Draft(*row) for row in rows]

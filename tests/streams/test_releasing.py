@@ -18,9 +18,10 @@ from carepact.local.platform import LocalPlatform
 from carepact.telling import tell_fact
 from carepact.worker_command import outputs
 from contracts.drafts import frozen
-from contracts.events import DayClosed, EmployerOutcomeReported, EnrollmentChanged, OutcomesReleased
+from contracts.events import DayClosed, DraftPriced, EmployerOutcomeReported, EnrollmentChanged, OutcomesReleased
 from contracts.roster import bundled_sheet
 from projections.lineage import explain_fact
+from projections.released import drafts
 from streams.checkpoints import Signer, heads_of, leaves_of, made, topics_of
 from streams.drafting import draft
 from streams.log_writer import LogWriter
@@ -103,6 +104,9 @@ async def test_a_window_is_stated_once_and_its_figures_are_sent_once(
     assert rows == await world.connection.fetch("SELECT event FROM employer_outcome ORDER BY ordinal, number")
     assert [row["event"] for row in rows] == [record.value for record in sent]
     assert await world.connection.fetchval("SELECT count(*) FROM employer_release") == 2
+    told_of = await drafts(world.connection, payer.name, plan, DraftPriced.type_name())
+    assert [(one.ordinal, one.amount_cents) for one in told_of] == [(2, None)]
+    assert await drafts(world.connection, payer.name, "another", DraftPriced.type_name()) == []
     events = [orjson.loads(record.value) for record in sent]
     assert len({event["id"] for event in events}) == len(events)
     assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
