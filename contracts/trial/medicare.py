@@ -173,10 +173,12 @@ class BiosimilarAddOn(Given):
     service_on: OnDay
     units: Amount
     reference_asp: Dollars
+    initiated_on: OnDayOrNull = None
 
 
 def _biosimilar(sheet: TermSheet, given: BiosimilarAddOn) -> tuple[Result, Iterable[Line]]:
-    line = eom_settlement.biosimilar_add_on(sheet, _day(sheet, given.service_on), given.units, given.reference_asp)
+    _day(sheet, given.initiated_on)
+    line = eom_settlement.biosimilar_add_on(sheet, given.service_on, given.units, given.reference_asp)
     return {"amount_cents": line.amount_cents}, [line]
 
 
