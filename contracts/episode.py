@@ -20,6 +20,10 @@ WINDOWS_KEPT = 2
 """Of one member, in memory: facts come for the newest episode, and at times for the one before."""
 
 
+NOT_RECONCILED = "other"
+"""The type of cancers for which months are paid and no price is made (OCM); EOM has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """When a contract's episodes may begin, and how long they last."""
@@ -262,7 +266,8 @@ def spend_of(member: Member, start: str, end: str) -> list[int]:
 
 
 def cancer_type(member: Member, window: Window, lookback_days: int) -> str:
-    """The type with most visits; ties by the latest visit, then the one before it, then the practice's last digit.
+    """The type with most visits; ties by the latest visit, then the one before it, then a type that is reconciled, then
+    the practice's last digit.
 
     Source: OCM Appendix A 1.6. Without a visit it is that of the therapy's claim, or of what its fill looks back to.
     """
@@ -278,6 +283,7 @@ def cancer_type(member: Member, window: Window, lookback_days: int) -> str:
     tied = {cancer: _days(window, 2, cancer) for cancer, count in window.cancers.items() if count == most}
     latest = max(tied.values())
     left = [cancer for cancer, found in tied.items() if found == latest]
+    left = [cancer for cancer in left if cancer != NOT_RECONCILED] or left
     return min(left, key=lambda c: (min(practice[::-1] for _, practice, cancer in window.visits if cancer == c), c))
 
 

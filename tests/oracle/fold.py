@@ -414,7 +414,7 @@ def starts(e: Evidence, saw: Counter[str]) -> Iterator[tuple[date, str, str]]:
 
 
 def cancer_type(visits: list[tuple[date, str, str]]) -> str:
-    """Most visits; then the most recent visit, the second most recent, and so on; then the lowest last TIN digit."""
+    """Most visits; the most recent visit, the second most recent, and so on; a type but `other`; lowest last TIN digit."""
     by_type: dict[str, list[date]] = defaultdict(list)
     for day, _, cancer in visits:
         by_type[cancer].append(day)
@@ -422,7 +422,7 @@ def cancer_type(visits: list[tuple[date, str, str]]) -> str:
         return ""
     best = max((len(days), sorted(days, reverse=True)) for days in by_type.values())
     tied = [c for c, days in by_type.items() if (len(days), sorted(days, reverse=True)) == best]
-    return min(tied, key=lambda c: (min(tin[::-1] for _, tin, k in visits if k == c), c))
+    return min(tied, key=lambda c: (c == "other", min(tin[::-1] for _, tin, k in visits if k == c), c))
 
 
 def practice(visits: list[tuple[date, str, str]]) -> str:
