@@ -414,7 +414,7 @@ def starts(e: Evidence, saw: Counter[str]) -> Iterator[tuple[date, str, str]]:
 
 
 def cancer_type(visits: list[tuple[date, str, str]]) -> str:
-    """Most visits; the most recent visit, the second most recent, and so on; a type but `other`; lowest last TIN digit."""
+    """Most visits; the latest visit, the one before it, and so on; a type but `other`; the lowest last TIN digit."""
     by_type: dict[str, list[date]] = defaultdict(list)
     for day, _, cancer in visits:
         by_type[cancer].append(day)
