@@ -1,4 +1,4 @@
-"""Whether a person's return to work may be told to a recipient: asked anew at every attempt, and on replay (E.4).
+"""Whether something of a person may be told to a recipient: asked anew at every attempt, and on replay (E.4, E.5).
 
 Nothing is told but under an authorization in force. A revocation holds from the moment it is known, whatever day it
 names and whichever of the two was heard first; an id that was revoked never holds again.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import uuid5
 
 from contracts.envelope import NAMESPACE, Fact
 
 Standing = Literal["in_force", "revoked", "expired", "not_yet", "unknown", "not_the_recipient"]
+RETURN_TO_WORK: Final = "return_to_work"
 GIVEN, REVOKED = "carepact.AuthorizationGiven.v1", "carepact.AuthorizationRevoked.v1"
 
 
@@ -24,6 +25,7 @@ class Authorization:
     recipient: str
     signed_on: str
     expires_on: str
+    scope: str = RETURN_TO_WORK
 
 
 @dataclass(slots=True)
@@ -38,9 +40,14 @@ class Authorizations:
         data: Any = fact.data
         if fact.type == GIVEN:
             signed, expires = data.signed_on.isoformat(), data.expires_on.isoformat()
-            self.given.setdefault(data.authorization_id, Authorization(data.recipient, signed, expires))
+            self.given.setdefault(data.authorization_id, Authorization(data.recipient, signed, expires, data.scope))
         elif fact.type == REVOKED:
             self.revoked.add(data.authorization_id)
+
+    def recipients(self, scope: str, on: str) -> frozenset[str]:
+        """Who may be told on a day of what a scope names."""
+        of_scope = ((name, one.recipient) for name, one in self.given.items() if one.scope == scope)
+        return frozenset(recipient for name, recipient in of_scope if self.standing(name, recipient, on) == "in_force")
 
     def standing(self, authorization_id: str, recipient: str, on: str) -> Standing:
         """Whether a recipient may be told on a day under an authorization, or why not."""

@@ -54,7 +54,8 @@ class Case:
 
     Days are ISO strings, '' when there is none. `components` and `novel` are cents before the factors of the contract:
     `novel` as (Parts A and B, low-income subsidy, above the Part D threshold). `biosimilars` are billed by (HCPCS, day,
-    units) on lines whose amount is not standardised.
+    units) on lines whose amount is not standardised. `consented` are the practices that may see its claims under 42 CFR
+    Part 2, at the cut.
     """
 
     episode_id: str
@@ -94,6 +95,7 @@ class Case:
     therapy_at_end: bool = False
     hospice: bool = False
     claims: list[Claimed] = field(default_factory=list)
+    consented: frozenset[str] = frozenset()
 
     @property
     def practice(self) -> str:

@@ -124,14 +124,14 @@ def _line(line: Line) -> Document:
 def contest_pack(plan: PlanEvidence, settlement: PlanSettlement, one: PracticeSettlement) -> Document:
     """Each episode with its target, cost, claims in or out, and what is known of the person's return to work.
 
-    Claims under 42 CFR Part 2 are in `not_itemised_cents` alone.
+    Claims under 42 CFR Part 2 are in `not_itemised_cents` alone, unless the person consented that it sees them.
     """
     holders = {episode.episode_id: member for member, episode in plan.episodes}
     episodes = []
     for episode in one.episodes:
         member = holders[episode.episode_id]
         returns = plan.returns.get(episode.episode_id)
-        claims = [_claimed(claim, episode) for claim in claims_of(member, episode)]
+        claims = [_claimed(claim, episode) for claim in claims_of(member, episode, one.practice)]
         told = sum(claim["counted_cents"] for claim in claims)
         episodes.append(
             {

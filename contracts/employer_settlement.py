@@ -447,6 +447,7 @@ def as_decimal(value: Fraction) -> Decimal:
     return Decimal(value.numerator) / Decimal(value.denominator)
 
 
-def claims_of(member: MemberRecord, episode: EpisodeRecord) -> list[Claim]:
-    """The claims with a day in an episode, for its practice to contest."""
-    return [one for one in member.claims if one.on <= episode.ends_on and one.through >= episode.started_on]
+def claims_of(member: MemberRecord, episode: EpisodeRecord, practice: str) -> list[Claim]:
+    """The claims with a day in an episode, for its practice to contest; under Part 2 only where it may see them."""
+    told = (*member.claims, *(member.withheld if practice in member.consented else ()))
+    return [one for one in told if one.on <= episode.ends_on and one.through >= episode.started_on]

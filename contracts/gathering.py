@@ -16,6 +16,7 @@ from typing import Any
 
 from contracts import coverage
 from contracts.attribution import Attribution, attribute
+from contracts.authorizations import Authorizations
 from contracts.cases import Case, Claimed
 from contracts.claims import survivors
 from contracts.clauses import Clauses
@@ -39,7 +40,15 @@ PROFESSIONAL, INSTITUTIONAL, PHARMACY = (
     f"carepact.{name}ClaimReceived.v1" for name in ("Professional", "Institutional", "Pharmacy")
 )
 OF_A_MEMBER = frozenset(
-    f"carepact.{name}.v1" for name in ("EnrollmentChanged", "MemberDescribed", "MemberRetired", "ClinicalFactRecorded")
+    f"carepact.{name}.v1"
+    for name in (
+        "EnrollmentChanged",
+        "MemberDescribed",
+        "MemberRetired",
+        "ClinicalFactRecorded",
+        "AuthorizationGiven",
+        "AuthorizationRevoked",
+    )
 )
 """What is read of a member beside claims."""
 
@@ -118,6 +127,7 @@ class Dossier:
     facts: list[tuple[Fact, Rules | None]] = field(default_factory=list)
     details: dict[int, Detail] = field(default_factory=dict)
     clinical: dict[str, tuple[str, str, str, Ref]] = field(default_factory=dict)
+    authorizations: Authorizations = field(default_factory=Authorizations)
 
 
 class Gatherer:
@@ -245,6 +255,7 @@ class Gatherer:
         case.dual_code, case.part_d = dual.code if dual else "", part_d is not None
         case.therapy_before = _therapy_before(member, start)
         case.follows = before
+        case.consented = dossier.authorizations.recipients(PART2, self.adoption.closed_through)
         _outcomes(case, member, rules, stays)
         return case
 
@@ -281,6 +292,8 @@ def _read(dossier: Dossier) -> None:
                     head.died_on, head.died_ref = data.died_on.isoformat(), _ref(fact)
             case "carepact.MemberRetired.v1":
                 head.retired = True
+            case "carepact.AuthorizationGiven.v1" | "carepact.AuthorizationRevoked.v1":
+                dossier.authorizations.take(fact)
             case "carepact.ClinicalFactRecorded.v1":
                 if data.status == "entered_in_error":
                     dossier.clinical.pop(data.record_id, None)

@@ -187,10 +187,11 @@ def _meos(practice: Practice) -> Document:
 def contest_pack(settlement: Settlement, practice: Practice, payer: str, topic: str) -> Document:
     """Everything a practice may contest: each episode with its claims in or out, its visits, and every billed month.
 
-    Claims under 42 CFR Part 2 are in the totals of their components and in `not_itemised_cents` alone.
+    Claims under 42 CFR Part 2 are in the totals of their components and in `not_itemised_cents` alone, but of people
+    who consented that the practice sees them.
     """
-    priced = [_priced(one, topic) for one in practice.priced]
-    others = [_case(case, topic) for case in practice.others]
+    priced = [_priced(one, topic, practice.name) for one in practice.priced]
+    others = [_case(case, topic, practice.name) for case in practice.others]
     return {
         "payer": payer,
         "practice": practice.name or None,
@@ -205,10 +206,10 @@ def contest_pack(settlement: Settlement, practice: Practice, payer: str, topic: 
     }
 
 
-def _priced(one: Priced, topic: str) -> Document:
+def _priced(one: Priced, topic: str, practice: str) -> Document:
     line = one.line
     return {
-        **_case(one.case, topic, settles=True),
+        **_case(one.case, topic, practice, settles=True),
         "counted_cents": one.counted_cents,
         "add_on_cents": one.add_on_cents,
         "winsorised": one.winsorised or None,
@@ -221,8 +222,8 @@ def _priced(one: Priced, topic: str) -> Document:
     }
 
 
-def _case(case: Case, topic: str, settles: bool = False) -> Document:
-    hidden = [claim for claim in case.claims if claim.part2]
+def _case(case: Case, topic: str, practice: str, settles: bool = False) -> Document:
+    hidden = [claim for claim in case.claims if claim.part2 and practice not in case.consented]
     return {
         "episode_id": case.episode_id,
         "member": case.member,
@@ -250,7 +251,7 @@ def _case(case: Case, topic: str, settles: bool = False) -> Document:
         "months_counted": case.meos_months,
         "expenditure_cents": case.expenditure_cents,
         "billed_months": [_month(line) for line in case.meos],
-        "claims": [_claim(claim, case, topic) for claim in case.claims if not claim.part2],
+        "claims": [_claim(claim, case, topic) for claim in case.claims if claim not in hidden],
     } | ({"not_itemised_cents": sum(claim.amount_cents for claim in hidden)} if hidden else {})
 
 

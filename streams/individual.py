@@ -20,7 +20,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from contracts.authorizations import GIVEN, REVOKED, Authorizations, told, told_id
+from contracts.authorizations import GIVEN, RETURN_TO_WORK, REVOKED, Authorizations, told, told_id
 from contracts.envelope import schema_urn
 from contracts.events.authorizations import ReturnToWorkTold
 from projections import individual
@@ -105,7 +105,8 @@ async def _take(connection: Any, payer: str, at: FactAt, fact: Any) -> list[tupl
         held = Authorizations()
         held.take(fact)
         for name, given in held.given.items():
-            await individual.give(connection, payer, at, name, given)
+            if given.scope == RETURN_TO_WORK:
+                await individual.give(connection, payer, at, name, given)
         return []
     named = fact.data.authorization_id if at.type == REVOKED else None
     return [(at.member, name) for name in await individual.revoke(connection, payer, at, named)]

@@ -1,4 +1,4 @@
-"""A person's own authorization to tell a named recipient of the return to work, and its revocation (rules E.4)."""
+"""A person's own authorization to tell a named recipient something, and its revocation (rules E.4, E.5)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from contracts.events.base import Code, Day, Event, MemberFact, RecordId
 
 
 class AuthorizationGiven(MemberFact):
-    """The person signed that the recipient may be told of the return to work: status and day, and nothing of why.
+    """The person signed that the recipient may be told: of the return to work status and day, and nothing of why.
 
-    It is voluntary, employment may not depend on it, and it can be revoked at any time.
+    `part2` is the consent that a practice sees claims under 42 CFR Part 2 by themselves in its contest packs. It is
+    voluntary, employment may not depend on it, and it can be revoked at any time.
     """
 
     authorization_id: RecordId
-    recipient: Annotated[Code, Field(description="who may be told: an employer's plan, as the roster names it")]
-    scope: Literal["return_to_work"]
+    recipient: Annotated[
+        Code, Field(description="who may be told: an employer's plan, as the roster names it; of `part2` a practice")
+    ]
+    scope: Literal["return_to_work", "part2"]
     purpose: Code
     signed_on: Day
     expires_on: Annotated[Day, Field(description="the last day on which it holds")]

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from contracts import coverage
+from contracts.authorizations import Authorizations
 from contracts.claims import survivors
 from contracts.envelope import Fact
 from contracts.evidence import NOT_PRIMARY
@@ -79,6 +80,7 @@ class _Member:
     programs: dict[tuple[str, str, str], Listed] = field(default_factory=dict)
     demands: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     leaves: dict[str, tuple[int, Listed | None]] = field(default_factory=dict)
+    authorizations: Authorizations = field(default_factory=Authorizations)
 
 
 class Reader:
@@ -109,7 +111,7 @@ class Reader:
         """One plan's records; `episodes` by member are what its contract decided."""
         decided = episodes or {}
         members = {
-            token: _record(token, member, tuple(decided.get(token, ())))
+            token: _record(token, member, tuple(decided.get(token, ())), self.closed_through)
             for token, member in sorted(self._members.items())
             if member.plan == plan and not member.retired
         }
@@ -123,6 +125,7 @@ class Reader:
 
 def _take(member: _Member, fact: Fact) -> None:
     data, part2 = fact.data, fact.sensitivity == PART2
+    member.authorizations.take(fact)
     match fact.type:
         case kind if kind in FORMS:
             tagged = part2 or PART2 in data.sensitivity
@@ -280,7 +283,7 @@ def _refused(versions: _Versions) -> Iterable[Denied]:
                 yield Denied(line.service_on.isoformat(), line.code)
 
 
-def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...]) -> MemberRecord:
+def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...], on: str) -> MemberRecord:
     claims, withheld = (
         sorted(
             (one for versions in member.claims.values() if versions.part2 == part2 for one in _standing(versions)),
@@ -309,6 +312,7 @@ def _record(token: str, member: _Member, episodes: tuple[EpisodeRecord, ...]) ->
         tuple(sorted((leave for _, leave in member.leaves.values() if leave), key=lambda o: (o.from_on, o.through_on))),
         tuple(withheld),
         episodes,
+        member.authorizations.recipients(PART2, on),
     )  # fmt: skip
 
 

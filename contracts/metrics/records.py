@@ -172,7 +172,8 @@ class EpisodeRecord:
 class MemberRecord:
     """Everything of one member that a metric may ask, as of the cut.
 
-    `withheld` are claims tagged under 42 CFR Part 2: they count in the payer's money, and no metric asks for them.
+    `withheld` are claims tagged under 42 CFR Part 2: they count in the payer's money, and no metric asks for them;
+    `consented` are the practices that may see them.
     """
 
     member: str
@@ -193,6 +194,7 @@ class MemberRecord:
     leaves: tuple[Listed, ...] = ()
     withheld: tuple[Claim, ...] = ()
     episodes: tuple[EpisodeRecord, ...] = ()
+    consented: frozenset[str] = frozenset()
 
     def services(self) -> Iterator[tuple[Claim, Service]]:
         """Every line that stands, with its claim."""

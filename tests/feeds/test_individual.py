@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -16,7 +16,7 @@ import pytest
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import AGENT, READER
 from carepact.schemas import pages
-from contracts.authorizations import told
+from contracts.authorizations import Authorization, Authorizations, told
 from contracts.events import AuthorizationGiven, AuthorizationRevoked, DayClosed, OperatorAct, SubjectErased
 from gateway.app import create_app
 from gateway.parts import Config
@@ -60,9 +60,11 @@ class Growing(World):
         await self.apply()
 
 
-def given(name: str, recipient: str, last: date = LAST) -> AuthorizationGiven:
+def given(
+    name: str, recipient: str, last: date = LAST, scope: Literal["return_to_work", "part2"] = "return_to_work"
+) -> AuthorizationGiven:
     return AuthorizationGiven(
-        authorization_id=name, recipient=recipient, scope="return_to_work", purpose="benefits",
+        authorization_id=name, recipient=recipient, scope=scope, purpose="benefits",
         signed_on=date(2024, 6, 1), expires_on=last, text_version="2026-1",
     )  # fmt: skip
 
@@ -107,6 +109,7 @@ async def test_returns_are_told_under_an_authorization_and_no_more_when_it_is_ov
     for who, name, recipient in ((first, "a-1", plan), (second, "a-2", plan), (third, "a-3", other)):
         world.log.tell(who, given(name, recipient))
     world.log.tell(fourth, given("a-4", plan, last=date(2026, 1, 31)))  # over before today
+    world.log.tell(first, given("a-5", plan, scope="part2"))  # of something else
     await looked()
     told_of = {row["authorization_id"]: row for row in await rows(world)}
     assert set(told_of) == {"a-1", "a-2", "a-3", "a-4"} and told_of["a-4"]["sealed"] is None
@@ -242,6 +245,16 @@ def test_it_is_asked_at_every_attempt_whether_the_recipient_may_be_told() -> Non
     assert row.standing("zenith", TODAY) == "not_the_recipient"
     assert replace(row, revoked=True).standing("acme", TODAY) == "revoked"
     assert replace(row, sealed=None).standing("acme", TODAY) == "revoked"
+
+
+def test_who_may_be_told_is_asked_by_scope_and_day() -> None:
+    held = Authorizations()
+    for name, scope, last in (("a", "part2", "2026-06-30"), ("b", "return_to_work", "2026-12-31")):
+        held.given[name] = Authorization("P1", "2026-01-01", last, scope)
+    assert held.recipients("part2", "2026-06-30") == {"P1"}
+    assert held.recipients("part2", "2026-07-01") == held.recipients("part2", "") == frozenset()
+    held.revoked.add("a")
+    assert held.recipients("part2", "2026-06-30") == frozenset()
 
 
 def test_only_an_employer_may_be_told_of_a_person() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from carepact.settlement_documents import write_documents
 from carepact.telling import tell_settlement
@@ -37,6 +39,24 @@ def test_a_contest_pack_says_of_each_claim_what_counts_and_adds_up() -> None:
     ] * 2
     page = contest_page(pack)
     assert "1 of 1 lines in the episode" in page and "Away from work 100 days: returned" in page
+
+
+def test_claims_under_part_2_are_itemised_for_a_practice_by_consent_alone() -> None:
+    given = plan(2, 1, cost=100, claims=(CHEAP,))
+    settlement = settle(given, 4, "initial")
+    one = only(settlement)
+
+    def packed(consented: str) -> Any:
+        members = {
+            token: replace(member, claims=(), withheld=member.claims, consented=frozenset({consented}))
+            for token, member in given.evidence.members.items()
+        }
+        tagged = replace(given, evidence=replace(given.evidence, members=members))
+        return contest_pack(tagged, settlement, one)
+
+    rolled = packed("another")["episodes"]
+    assert [(each["claims"], each["not_itemised_cents"]) for each in rolled] == [([], 10_000)] * 2
+    assert packed(one.practice) == contest_pack(given, settlement, one)
 
 
 def test_a_practice_that_no_longer_settles_anything_has_a_statement() -> None:

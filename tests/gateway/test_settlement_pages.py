@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from carepact.generate import write
 from carepact.settlement_documents import write_documents
+from contracts.authorizations import GIVEN, REVOKED
 from contracts.envelope import Fact
+from contracts.events import DayClosed
 from contracts.feedback import shown
 from contracts.statement import contest_pack, statement
 from gateway.settlement_pages import contest_page
@@ -69,6 +73,8 @@ def test_claims_under_part_2_count_and_are_in_no_practices_pack(facts: list[Fact
         practice, _ = max(settlement.practices, key=lambda one: len(one[0].priced))
         return contest_pack(settlement, practice, "medicare", "log")
 
+    closed = DayClosed(through_on=date(2026, 6, 30))
+    facts = [*facts, replace(facts[-1], type=DayClosed.type_name(), member="", data=closed, event_id="closed")]
     plain = packed(facts)["episodes"]
     before = next(one for one in plain if len(one["claims"]) > 5)
     opened = before["opened_by"]["position"]["offset"]
@@ -85,6 +91,17 @@ def test_claims_under_part_2_count_and_are_in_no_practices_pack(facts: list[Fact
     written = json.dumps(after)
     assert not [claim["claim_id"] for claim in hidden if claim["claim_id"] in written]
     assert "Not itemised" in contest_page(pack)
+
+    def given(scope: str, recipient: str) -> Fact:
+        told = {"authorization_id": "a", "scope": scope, "recipient": recipient, "signed_on": date(2023, 1, 1)}
+        data = SimpleNamespace(**told, expires_on=date(2099, 1, 1))
+        return replace(tagged[-1], type=GIVEN, member=before["member"], data=data, sensitivity="", event_id=scope)
+
+    consent = given("part2", pack["practice"])
+    assert packed([*tagged, consent])["episodes"] == plain
+    revoked = replace(consent, type=REVOKED)
+    for some in ([consent, revoked], [given("part2", "another")], [given("return_to_work", pack["practice"])]):
+        assert packed([*tagged, *some]) == pack
 
 
 def test_feedback_adds_up_and_tells_use_groups_and_the_attribution_list(pages: Path) -> None:
