@@ -177,15 +177,18 @@ async def assert_told_by_the_command(
     database = {"CAREPACT_POSTGRES": world.connections.postgres, "CAREPACT_ROSTER": str(file)}
     home = {"CAREPACT_HOME": str(platform.home.path)}
 
+    said: list[str] = []
+
     async def told(window: str, *words: str) -> tuple[int, str]:
         named = ["carepact", "release", "--payer", world.payer.name, "--plan", plan, "--window", window]
         done = await asyncio.to_thread(forked.run, [*named, *words], {**os.environ, **home, **database})
+        said.append(done.stderr)
         return done.returncode, done.stdout
 
     code, printed = await told(SECOND, "--json")
     document = orjson.loads(printed)
     assert (code, document["ordinal"], document["made_now"], len(document["periods"])) == (0, 2, False, 2)
-    assert [code for code, _ in [await told(day) for day in (THIRD, "2025-02-01")]] == [75, 4]
+    assert [code for code, _ in [await told(day) for day in (THIRD, "2025-02-01")]] == [75, 4], said
 
 
 async def projected_and_relayed(world: World, roster: Roster) -> int:
