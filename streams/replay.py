@@ -248,16 +248,18 @@ class PartitionReplay:
             ("episode", rows.closes, rows.episodes),
             ("return_to_work", rows.return_closes, rows.returns),
         ):
+            closed: list[Sequence[Any]] = []
             for episode_id, version, to_offset in closes:
                 held = self._versions.pop((table, episode_id))
                 assert held[VERSION] == version, "versions close in order"
                 held[EPISODE_TO_OFFSET] = to_offset
-                self._add(table, [held])
+                closed.append(held)
             for newer in made:
                 if newer[EPISODE_TO_OFFSET] is None:
                     self._versions[table, newer[EPISODE_ID]] = list(newer)
                 else:
-                    self._add(table, [newer])
+                    closed.append(newer)
+            self._add(table, closed)
         self._add("episode_spend", rows.spends)
         self._add("payment", rows.payments)
         self._add("ledger_line", rows.ledger)
