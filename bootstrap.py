@@ -41,6 +41,8 @@ CHECKS = {
     "ruff format --check": ["ruff", "format", "--check", "."],
     "lint-imports": ["lint-imports", "--no-logo"],
 }
+COLLECT = ["pytest", "--collect-only", "-qq"]
+"""Reads every test once before three processes do, which would each compile all that this leaves compiled."""
 SIDE_BY_SIDE = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 """Three on two cores, as half the tests wait for a broker or a database; conftest begins with what takes longest."""
 
@@ -75,6 +77,8 @@ def test(arguments: list[str]) -> int:
     print("\nmypy, and beside it pytest: platform, chaos, unit, property", flush=True)
     with ThreadPoolExecutor(1) as beside:
         typed = beside.submit(checked, "mypy", ["mypy"])
+        if not told(checked("pytest --collect-only", COLLECT)):
+            failed.append("pytest --collect-only")
         tested = run(["pytest", *SIDE_BY_SIDE, *arguments]) == 0
         failed += [name for name, ok in (("mypy", told(typed.result())), ("pytest", tested)) if not ok]
     if failed:
