@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from carepact.__main__ import COMMANDS, Commands
+from tests.end_to_end.harness import until
 from tests.feeds.receiving import receiving, says, sending
 from tests.gateway.canaries import inputs, sets
 from tests.gateway.served import Served
@@ -104,18 +105,30 @@ async def send_every_file(served: Served, key: str, folder: Path) -> int:
     taken = 0
     async with served.client(key) as client:
         for name, content in [*inputs(folder / "made"), *sets()]:
-            wait = {"Prefer": f"wait={60 if name.endswith('.x12') else 0}", "File-Name": f"Canaria-{name}"}
-            answer = await client.post("/v1/files?validate=full", content=content, headers=wait)
+            said = {"Prefer": "wait=0", "File-Name": f"Canaria-{name}"}
+            answer = await client.post("/v1/files?validate=full", content=content, headers=said)
             assert answer.status_code in (202, 422), (name, answer.text)
             taken += answer.status_code == 202
             (folder / "broken").mkdir(exist_ok=True)
             (folder / "sets").mkdir(exist_ok=True)
             (folder / ("sets" if name.endswith(".x12") else "broken") / name).write_bytes(content)
-            for kind in answer.json().get("acknowledgements", ()):
-                told = await client.get(f"{answer.headers['location']}/acknowledgements/{kind}")
-                assert told.status_code == 200
+            if name.endswith(".x12"):
+                for kind in await _answered(client, answer.headers["location"]):
+                    told = await client.get(f"{answer.headers['location']}/acknowledgements/{kind}")
+                    assert told.status_code == 200
             await client.post("/v1/events", content=content, headers={"Content-Type": "application/x-ndjson"})
     return taken
+
+
+async def _answered(client: httpx.AsyncClient, run: str) -> list[str]:
+    """Which acknowledgements a run has, when it has ended."""
+
+    async def ended() -> Any:
+        document = (await client.get(run)).json()
+        return document if document["status"] != "running" else None
+
+    found: list[str] = (await until(ended, "the file has been read"))["acknowledgements"]
+    return found
 
 
 async def be_sent_every_event(served: Served, payer: str) -> list[bytes]:
