@@ -212,11 +212,13 @@ def _with(report: Report, changed: dict[int, Given]) -> Report | None:
             case Count():
                 whole = counts[given.of] if given.of else given.value
                 counts[given.name] = min(given.value, whole)
-                figures[at] = replace(given, value=counts[given.name])
+                if counts[given.name] != given.value:
+                    figures[at] = replace(given, value=counts[given.name])
             case Parts():
                 gap = counts[given.of] - sum(count for _, count in given.cells)
                 filled = _filled(given.cells, gap, None)
-                figures[at] = replace(given, cells=filled)
+                if gap:
+                    figures[at] = replace(given, cells=filled)
                 counts |= {f"{given.of}/{part}": count for part, count in filled}
             case Strata():
                 above = next(one.of for one in figures if isinstance(one, Count) and one.name == given.of)
