@@ -172,6 +172,10 @@ def _tied(seed: int, number: int, made: int) -> Story:
     cancer = CANCERS["lung"]
     life = Life(s, start, cancer, cancer.regimens[0], "571000014", 90)
     c: Course = course(s, start, life.days, cancer, life.regimen, life.tin, visits=False, services=False)
+    if made // 12 % 3 == 0:  # of two sources on the day it opens, a hospital's goes first
+        s.outpatient(start, c.regimen.drugs, "570000990", c.dx)
+    elif made // 12 % 3 == 1:  # of two claims of one source, that of the lower id
+        treat(s, start, c.regimen, c.tin, c.dx)
     match made // 12 % 5:
         case 0:  # two practices with as many visits, one the later
             visit(s, start + 1, "571000014", c.dx)

@@ -410,6 +410,9 @@ def starts(e: Evidence, saw: Counter[str]) -> Iterator[tuple[date, str, str]]:
     for day, rank, _, cancer in sorted(triggers):
         if day > end:
             end = end_of(day)
+            beside = {(of, claim) for on, of, claim, _ in triggers if on == day}
+            saw["two sources on one day"] += len({of for of, _ in beside}) > 1
+            saw["two claims of a source on one day"] += len([of for of, _ in beside if of == rank]) > 1
             yield day, names[rank], cancer
 
 

@@ -189,9 +189,23 @@ def _money(account: Account, facts: Facts, months: int, monthly: int) -> None:
                 code = record["ndc"][:9] if kind == "PharmacyClaimReceived" else line.get("code")
                 if code:
                     account.drugs.append((code, day, paid))
+            if kind == "InstitutionalClaimReceived" and record["setting"] == "outpatient":
+                account.drugs += _given_at_a_hospital(episode, record)
             _biosimilars(account, kind, record, line)
     whole += months * monthly
     account.cost = half_up(whole)
+
+
+def _given_at_a_hospital(episode: Episode, record: dict[str, Any]) -> list[tuple[str, date, Fraction]]:
+    """A hospital's claim is paid as a whole: of it each line has its part by charges, in whole cents."""
+    paid, lines = record.get("standardized_cents") or record["paid_cents"], record.get("lines", ())
+    charged = sum(one.get("charge_cents") or 0 for one in lines)
+    found = []
+    for one in lines:
+        day, part = date.fromisoformat(one["service_on"]), one.get("charge_cents") or 0
+        if charged and episode.start <= day <= episode.end:
+            found.append((one["code"], day, Fraction(paid * part // charged * 100, 98)))
+    return found
 
 
 def _biosimilars(account: Account, kind: str, record: dict[str, Any], line: dict[str, Any]) -> None:

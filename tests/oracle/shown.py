@@ -10,7 +10,8 @@ from tests.oracle.settlement import Figures, Population, Result
 SOURCES = ("opened by outpatient", "opened by physician", "opened by dmepos", "opened by part_d")
 STEPS = (
     "first visit", "plurality", "latest visit", "last digit", "no visit", "one cancer", "most visits",
-    "cancer by latest visit", "cancer by an earlier visit", "cancer by last digit",
+    "cancer by latest visit", "cancer by an earlier visit", "cancer by last digit", "two sources on one day",
+    "two claims of a source on one day",
 )  # fmt: skip
 OUTCOMES = (
     "admitted",

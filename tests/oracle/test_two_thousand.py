@@ -163,8 +163,8 @@ async def run(world: World, people: People, population: Population, figures: Fig
                 for one in some:
                     money = (one["counted_cents"], one["benchmark_cents"]) if settles else ()
                     episodes[one["member"], one["started_on"]] = (
-                        one["ends_on"], one["cancer_type"], settles, one["months_counted"], one["expenditure_cents"],
-                        *money,
+                        one["ends_on"], one["opened_by"]["source"], one["cancer_type"], settles,
+                        one["months_counted"], one["expenditure_cents"], *money,
                     )  # fmt: skip
             result = results.get(statement["practice"] or "")
             share, recouped = (result.share, result.recouped) if result else (0, 0)
@@ -176,7 +176,8 @@ async def run(world: World, people: People, population: Population, figures: Fig
                     assert "run_out_not_closed" not in statement["said"]
         assert episodes == {
             (token(a), a.episode.start.isoformat()): (
-                a.episode.end.isoformat(), a.episode.cancer_type, a.settles, len(a.episode.months), a.cost,
+                a.episode.end.isoformat(), a.episode.source, a.episode.cancer_type, a.settles,
+                len(a.episode.months), a.cost,
                 *((a.counted, a.benchmark) if a.settles else ()),
             )
             for a in population.accounts
