@@ -66,6 +66,39 @@ async def test_what_came_before_a_take_over_is_known_after_it(fresh_database: st
     assert len([row for row in made["fact"] if row[6]]) == 5
 
 
+async def test_after_a_repeated_id_facts_are_inserted_until_a_batch_without_one(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To send all again costs one refused copy, and not one for each batch (seam 17)."""
+    log = Log(partitions=1)
+    log.open()
+    for name in ("a", "b", "c", "a", "b", "c", "new", "newer"):
+        log.tell("m", claim(DAY, claim_id=name), name)
+    half = len(log.records[0]) - 5
+    ways: list[str] = []
+    copied, inserted = store.copy_facts, store.insert_facts
+
+    async def copy(*arguments: Any) -> None:
+        ways.append("copy refused")
+        await copied(*arguments)
+        ways[-1] = "copy"
+
+    async def insert(*arguments: Any) -> Any:
+        ways.append("insert")
+        return await inserted(*arguments)
+
+    monkeypatch.setattr(store, "copy_facts", copy)
+    monkeypatch.setattr(store, "insert_facts", insert)
+    async with agent_on(fresh_database) as agent:
+        await give(agent, {0: log.records[0][:half]})
+        await claim_all(agent, agent._pool, [0])
+        ways.clear()
+        for record in log.records[0][half:]:
+            await give(agent, {0: [record]})
+        assert agent.counts.duplicates == 3
+    assert ways == ["copy refused", "insert", "insert", "insert", "insert", "copy"]
+
+
 async def test_an_unreadable_record_is_rejected_and_the_others_go_on(fresh_database: str) -> None:
     log = Log(partitions=1)
     log.open()
