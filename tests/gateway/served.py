@@ -88,14 +88,13 @@ async def client_of(served_app: FastAPI, token: str = "") -> AsyncIterator[httpx
 class GatewayOf(Gateway):
     """The gateway's process for a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, **settings: str) -> None:
         super().__init__(world.platform.home, "127.0.0.1", free_ports(1)[0])
         self.name = f"{world.space}-gateway"
         self.output = world.platform.home.logs / f"{self.name}.log"
         reader = world.platform.dsn(READER, world.database)
-        self._environment = world.environment(self.name) | {
-            "CAREPACT_POSTGRES": f"{reader}&application_name={self.name}"
-        }
+        reader = f"{reader}&application_name={self.name}"
+        self._environment = world.environment(self.name) | {"CAREPACT_POSTGRES": reader} | settings
 
     async def start(self) -> forked.Forked:
         """Start it as the supervisor starts its own."""
@@ -167,9 +166,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(world: World) -> AsyncIterator[Served]:
-    """A worker and a gateway of a world, and their end."""
-    kept = Kept(GatewayOf(world), lambda: None)
+async def served(world: World, **settings: str) -> AsyncIterator[Served]:
+    """A worker and a gateway of a world, with these settings of the environment, and their end."""
+    kept = Kept(GatewayOf(world, **settings), lambda: None)
     async with world.working():
         try:
             await kept.start()
