@@ -15,7 +15,7 @@ import pytest_asyncio
 from carepact.local.platform import LocalPlatform
 from carepact.local.postgres import OWNER, SUPER
 from streams.roster import Roster
-from tests.homes import home_folder
+from tests.homes import home_folder, naming_logs
 from tests.payers import shipped
 
 _spaces = itertools.count(1)
@@ -58,13 +58,19 @@ class QuickPlatform(LocalPlatform):
 
 @pytest_asyncio.fixture(scope="session")
 async def platform() -> AsyncIterator[LocalPlatform]:
-    """The running platform, without workers. Its own roster's topics stay empty: tests take `roster`."""
+    """The running platform, without workers. Its own roster's topics stay empty: tests take `roster`.
+
+    In the end no log of the run, of whichever process, is to name one of the people that tests plant.
+    """
     for name in [name for name in os.environ if name.startswith("CAREPACT_")]:
         if name not in {"CAREPACT_MAVEN", "CAREPACT_KAFKA_JARS"}:
             del os.environ[name]
     with home_folder("carepact-") as folder:
         async with QuickPlatform(Path(folder) / "home") as running:
             yield running
+        from tests.streams.ways_in import CANARIES  # it needs what this has set
+
+        assert naming_logs(running.home.logs, CANARIES) == []
 
 
 @pytest.fixture

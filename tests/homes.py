@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
@@ -26,3 +27,15 @@ def _is_roomy() -> bool:
         return False
     available = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
     return available is not None and min(shutil.disk_usage(MEMORY).free, 1024 * int(available[1])) > ROOM_BYTES
+
+
+def naming_logs(folder: Path, canaries: Iterable[bytes]) -> list[tuple[str, bytes]]:
+    """Logs of a folder that say one of these, in whatever case, and what they say."""
+    found = re.compile(b"|".join(map(re.escape, canaries)), re.IGNORECASE)
+    return [
+        (path.name, line[:500])
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for line in path.read_bytes().splitlines()
+        if found.search(line)
+    ]
