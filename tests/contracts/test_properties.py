@@ -25,6 +25,7 @@ QUICK = settings(max_examples=60, derandomize=True, deadline=None, database=None
 LONG = settings(
     max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
+LONG_SECONDS = 7_200
 Property = Callable[..., None]
 
 
@@ -36,7 +37,9 @@ def both(examples: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Proper
         quick = settings(QUICK, max_examples=examples)(drawn)
         long = LONG(given(*strategies)(holds))
 
-        @pytest.mark.parametrize("run", [quick, pytest.param(long, marks=pytest.mark.long)], ids=["quick", "long"])
+        marked = pytest.param(long, marks=[pytest.mark.long, pytest.mark.timeout(LONG_SECONDS)])
+
+        @pytest.mark.parametrize("run", [quick, marked], ids=["quick", "long"])
         def test(run: Property) -> None:
             run()
 
