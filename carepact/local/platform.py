@@ -28,7 +28,7 @@ from carepact.settings import Settings, connection, remote_dsn, with_database
 from streams.admin import Admin, LogNotOpened, Opening, TopicMismatch
 from streams.connections import Connections
 from streams.roster import Roster
-from streams.topics import AGENTS, OPERATOR, PLATFORM, Topic, principals, topics
+from streams.topics import AGENTS, PLATFORM, Topic, principals, topics
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +141,7 @@ class LocalPlatform:
 
     async def renew_grants(self) -> None:
         """Have the Kafka users of keys made before may what their roles may now, as of topics that came later."""
-        may = await database.kafka_grants(self.connections(OPERATOR).postgres)
+        may = await database.kafka_grants(self.connections(PLATFORM).postgres)
         if may and (renewed := await asyncio.to_thread(Admin(self.connections(PLATFORM).confluent()).renew, may)):
             log.info("grants_renewed", users=len(renewed))
 
