@@ -29,7 +29,7 @@ from streams.folding import Stopped
 from streams.reading import log_reader
 
 GROUP = "carepact.contract"
-BATCH_RECORDS = 4_000
+BATCH_RECORDS = 2_000
 BATCH_BYTES = 8_000_000
 FETCH_BYTES = 4_000_000
 POLL_MS = 500
