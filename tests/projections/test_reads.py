@@ -217,7 +217,7 @@ async def test_what_is_not_there_is_none(half_and_whole: HalfAndWhole) -> None:
 
 
 def record(action: str = "original", day: str = "2024-03-01", counts: bool = True, note: str = "") -> ClaimRecord:
-    unit = Unit(1, 100, [["visits", day[:7], f"{day}|P1|breast|c|1#0", ["e", "t", 0]]], [[day, 1, 0, 0, 0]], counts)
+    unit = Unit(1, 100, [("visits", day[:7], f"{day}|P1|breast|c|1#0", ["e", "t", 0])], [(day, 1, 0, 0, 0)], counts)
     return ClaimRecord("c", action, "", day, (b"e", "t", 0), [unit], note)
 
 
