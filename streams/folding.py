@@ -31,9 +31,7 @@ NO_PART_AFTER = "~"
 """Sorts behind every key of a part."""
 
 SWEEP_MEMBERS = 500
-MONTHS_KEPT = 10
-"""So many of a member's months stay in memory: those a claim's days may reach, and two for what comes late."""
-
+MONTHS_KEPT = 24
 MONTHS_OPEN = 2
 """So many of a member's latest months are kept ready to be changed, the others as they are stored."""
 
@@ -354,7 +352,7 @@ class Folder:
             if kind == "claim":
                 cached.families.add(key)
             else:
-                cached.stored.add((kind, key))
+                cached.stored[kind, key] = len(data)
                 self._grow(cached, len(data))
         for cached in come:
             member = cached.member
@@ -390,9 +388,8 @@ class Folder:
                 for parts in (member.months, member.frozen, member.episodes, member.work):
                     for key in [key for key in parts if key < wanted]:
                         del parts[key]
-                kept = {part for part in cached.stored if part in WHOLE or part[1] >= wanted}
-                self._grow(cached, cached.size * len(kept) // max(1, len(cached.stored)) - cached.size)
-                cached.stored = kept
+                cached.stored = {part: n for part, n in cached.stored.items() if part in WHOLE or part[1] >= wanted}
+                self._grow(cached, sum(cached.stored.values()) - cached.size)
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -501,7 +498,7 @@ class Folder:
         payer = self.payer
         for token, cached in self._touched.items():
             member, stored, families = cached.member, cached.stored, cached.families
-            partition, months = member.partition, {}
+            partition, months, grown = member.partition, {}, 0
             for part, offset in cached.changed.items():
                 kind, key = part
                 data = pack(member.part(kind, key))
@@ -517,13 +514,16 @@ class Folder:
                     continue
                 if kind == "month":
                     months[key] = data
-                if part in stored:
-                    changed.append(row)
-                else:
-                    stored.add(part)
+                held = stored.get(part)
+                if held is None:
                     new.append(row)
-                    self._grow(cached, len(data))
+                    grown += len(data)
+                else:
+                    changed.append(row)
+                    grown += len(data) - held
+                stored[part] = len(data)
             cached.changed.clear()
+            self._grow(cached, grown)
             if len(member.months) > MONTHS_OPEN:
                 for key in sorted(member.months)[:-MONTHS_OPEN]:
                     member.frozen[key] = months.get(key) or pack(member.months[key])

@@ -10,21 +10,21 @@ from contracts.parts import Member
 NONE = "9999-12"
 """No month: nothing is asked for."""
 
-CACHE_BYTES = 32_000_000
-"""Of parts as stored; as objects in memory they take about seven times as much."""
+CACHE_BYTES = 28_000_000
+"""Of parts as stored, counted as they grow; a worker that holds as many stays below 400 MB."""
 
 
 @dataclass(slots=True)
 class Cached:
     """A member in memory: its working copy, what of it is stored, and what is not stored yet.
 
-    `stored` are parts other than claims, `families` the claims among those in memory.
+    `stored` are parts other than claims, each with its bytes, `families` the claims among those in memory.
     `claims` are hashes of all claim families stored, for a member that has been in memory since its first fact: a
     family that is not among them is not stored. None: not known.
     """
 
     member: Member
-    stored: set[tuple[str, str]] = field(default_factory=set)
+    stored: dict[tuple[str, str], int] = field(default_factory=dict)
     families: set[str] = field(default_factory=set)
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
     due_on: str | None = None  # as stored; None: not known
