@@ -103,7 +103,10 @@ def _sorted(
         size = len(raw)
         if not size or raw.isspace():
             continue
-        if receipt or raw.find(b"|", 0, 40) >= 0:
+        if size == most and not receipt:  # as most are
+            assert named is not None
+            kind = named
+        elif receipt or raw.find(b"|", 0, 40) >= 0:
             if raw.lstrip(b"\xef\xbb\xbf").startswith(b"File Number"):
                 continue
             kind = "0"
@@ -125,7 +128,8 @@ def _sorted(
         if (counted := seen.get(kind)) is None:
             counted = seen[kind] = [0, 0]
         counted[0] += 1
-        counted[1] = max(counted[1], size)
+        if size > counted[1]:
+            counted[1] = size
         places[kind](Kept(key, kind, file, line, raw))
 
 
