@@ -128,8 +128,7 @@ def _sorted(
         if (counted := seen.get(kind)) is None:
             counted = seen[kind] = [0, 0]
         counted[0] += 1
-        if size > counted[1]:
-            counted[1] = size
+        counted[1] = max(counted[1], size)
         places[kind](Kept(key, kind, file, line, raw))
 
 
