@@ -42,9 +42,9 @@ CHECKS = {
     "lint-imports": ["lint-imports", "--no-logo"],
 }
 COLLECT = ["pytest", "--collect-only", "-qq"]
-"""Reads every test once before four processes do, which would each compile all that this leaves compiled."""
-SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
-"""Four on two cores, as half the tests wait for a broker or a database; conftest begins with what takes longest."""
+"""Reads every test once before three processes do, which would each compile all that this leaves compiled."""
+SIDE_BY_SIDE = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""Three on two cores, as half the tests wait for a broker or a database; conftest begins with what takes longest."""
 
 
 def main(arguments: list[str]) -> int:
