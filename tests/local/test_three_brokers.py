@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -103,7 +104,10 @@ async def test_writes_go_on_when_a_leader_is_killed(short_folder: Path) -> None:
         declared = [topic for topic in topics(roster) if topic.kind == "log"]
         assert len(await asyncio.to_thread(admin.ensure_topics, declared)) == 3
         client = AdminClient({**cluster.connections.confluent(), "log_level": 0})
-        made = (await asyncio.to_thread(client.list_topics, log, timeout=120)).topics[log].partitions
+        made: dict[int, Any] = {}
+        async with asyncio.timeout(120):
+            while not made:  # the broker that answers may not have heard of the topic yet
+                made = (await asyncio.to_thread(client.list_topics, log, timeout=120)).topics[log].partitions
         assert {len(partition.replicas) for partition in made.values()} == {3}
 
         async with AIOKafkaProducer(**cluster.connections.aiokafka(), acks="all", enable_idempotence=True) as producer:
