@@ -322,15 +322,18 @@ def _rotate(store: SqliteKeyStore) -> None:
 def test_processes_write_on_while_the_wrapping_key_is_rotated_under_them(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     start, stop, answers = context.Barrier(3), context.Event(), context.Queue()
-    writers = [context.Process(target=_write_on, args=(tmp_path / "keys", start, stop, answers)) for _ in range(2)]
+    words = (tmp_path / "keys", start, stop, answers)
+    writers = [context.Process(target=_write_on, args=words, daemon=True) for _ in range(2)]
     for each in writers:
         each.start()
-    start.wait(60)
-    store = SqliteKeyStore(tmp_path / "keys")
-    kept = store.subjects(PAYER, [bytes([n]) * 32 for n in range(200)])
-    for _ in range(3):
-        _rotate(store)
-    stop.set()
+    try:
+        start.wait(60)
+        store = SqliteKeyStore(tmp_path / "keys")
+        kept = store.subjects(PAYER, [bytes([n]) * 32 for n in range(200)])
+        for _ in range(3):
+            _rotate(store)
+    finally:
+        stop.set()  # whatever became of it, or they write for ever
     for made in [answers.get(timeout=60) for _ in writers]:
         assert store.subjects(PAYER, list(made)) == made
     for each in writers:
