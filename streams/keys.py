@@ -10,7 +10,6 @@ is rotated. Destroying a member's key leaves a tombstone: no later call, and no 
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import hmac
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from contracts.events.base import Identifier
+from streams.alone import alone_in
 from streams.key_errors import KeyDestroyed, KeyStoreAway, KeyStoreError, UnknownSubject
 from streams.own_keys import TABLES as OWN_TABLES
 from streams.own_keys import OwnKeys, OwnKeyTable
@@ -479,7 +479,7 @@ class SqliteKeyStore(WrappedKeyStore):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(path)
         super().__init__(path.name, wrapping or WrappingKeys.beside(path))
-        with _alone_in(path.parent):
+        with alone_in(path.parent):  # to turn a new file to write-ahead log, SQLite waits for nobody
             self._db = _connect(path)
             self._lay_out()
 
@@ -567,17 +567,6 @@ def _make_private(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time: to turn a new file to write-ahead log, SQLite waits for nobody and says `locked`."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 
 from carepact.local.errors import Refused, TryAgain
 from carepact.local.progress import Progress
+from streams.alone import alone_in
 
 VERSION = "4.3.1"
 LOCK_FILE = Path(__file__).with_name(f"kafka-{VERSION}.lock")
@@ -85,7 +85,8 @@ def class_path(ready_folder: Path | None = None, mirror: str | None = None) -> l
             f"put them there, or unset it to have them fetched"
         )
     if lacking:
-        with _alone(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):
             _fetch(missing(folder), folder, mirror)
     return [folder / jar.filename for jar in locked_jars()]
 
@@ -97,18 +98,6 @@ def _verify(jar: Jar, file: Path) -> None:
             f"{jar.filename} is not the jar that was locked: its SHA-256 is {found}, expected {jar.sha256}. "
             f"It was not used. Delete {file} to have it fetched again, and check where it came from"
         )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The folder, made if it is not there, while no other process fetches into it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
 
 
 def _fetch(jars: list[Jar], folder: Path, mirror: str | None) -> None:
